@@ -1,0 +1,53 @@
+"""What can go wrong in a gallery."""
+
+
+class GalleryError(Exception):
+    """Base of every error that the package raises on purpose; its text is meant for the user."""
+
+
+class GalleryNotFound(GalleryError):
+    """No gallery of that name was made."""
+
+
+class SampleNotFound(GalleryError):
+    """No such sample is enrolled in that gallery."""
+
+
+class IdentityNotFound(GalleryError):
+    """No sample of that identity is enrolled in that gallery."""
+
+
+class PictureNotStored(GalleryError):
+    """The gallery keeps no pictures, or kept none of this sample."""
+
+
+class ExternalIdConflict(GalleryError):
+    """The `external_id` is taken by a sample with other content."""
+
+
+class ModelMismatch(GalleryError):
+    """An embedding of one model version met a gallery of another."""
+
+
+class DimensionMismatch(GalleryError):
+    """An embedding has another length than the gallery's."""
+
+
+class GalleryFilled(GalleryError):
+    """What was asked needs a gallery without samples."""
+
+
+class InvalidValue(GalleryError):
+    """A value is out of its range; `field` names it."""
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(detail)
+        self.field = field
+
+
+class StoreDamaged(GalleryError):
+    """The catalogue, a picture or a vector is not what was written."""
+
+
+class StoreUnavailable(GalleryError):
+    """The catalogue or the picture store cannot be read or written (disk full, read-only, locked)."""

@@ -1,0 +1,157 @@
+"""The values that go into a gallery and come out of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Embedding: TypeAlias = NDArray[np.float32]  # (D,) or (N, D), unit length
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class NewSample:
+    """One picture of one person, ready to be enrolled."""
+
+    identity: str
+    embedding: Embedding  # (D,)
+    picture: bytes  # as the client sent it
+    camera: str | None = None
+    captured_at: datetime | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    external_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One enrolled picture."""
+
+    sample_id: str
+    gallery: str
+    identity: str
+    camera: str | None
+    captured_at: datetime | None
+    attributes: Mapping[str, Any]
+    external_id: str | None
+    digest: str  # sha256 of the picture's bytes
+    picture_stored: bool
+    enrolled_at: datetime
+
+
+class EnrolStatus(StrEnum):
+    """What became of one item of an enrolment."""
+
+    CREATED = "created"
+    DUPLICATE = "duplicate"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """The outcome for one item; `error` is set when it was rejected."""
+
+    status: EnrolStatus
+    sample_id: str | None = None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFilter:
+    """Which samples a query may return; the default is all of them.
+
+    The time window is half-open, `[captured_after, captured_before)`. A sample without a camera or a time
+    passes no `cameras` or time filter, and passes `exclude_cameras`.
+    """
+
+    cameras: frozenset[str] = frozenset()  # empty: any
+    exclude_cameras: frozenset[str] = frozenset()
+    captured_after: datetime | None = None
+    captured_before: datetime | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    identity: str | None = None
+    exclude_sample: str | None = None  # a sample id
+
+
+@dataclass(frozen=True, slots=True)
+class RankedSample:
+    """One enrolled picture with its cosine similarity to the query."""
+
+    sample: Sample
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class RankedIdentity:
+    """One person with the score of the best sample, and the best samples, best first."""
+
+    identity: str
+    score: float
+    samples: tuple[RankedSample, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The answer to a query: identities by score, and how many samples the filters left."""
+
+    identities: tuple[RankedIdentity, ...]
+    searched: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdentitySummary:
+    """One person as the gallery knows them."""
+
+    identity: str
+    samples: int
+    cameras: tuple[str, ...]
+    first_seen: datetime | None
+    last_seen: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryInfo:
+    """One gallery and its settings."""
+
+    name: str
+    retention_days: int | None
+    store_images: bool
+    samples: int
+    identities: int
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What an erasure removed; `verified` was read back from the store afterwards."""
+
+    samples_deleted: int
+    images_deleted: int
+    vectors_deleted: int
+    verified: bool
+    backups: tuple[str, ...] = ()  # names of backups that still hold it
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a listing; `next_cursor` is None on the last."""
+
+    items: tuple[T, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What `check()` looked at, and what it found wrong (one line each)."""
+
+    samples: int
+    pictures: int
+    vectors: int
+    problems: tuple[str, ...]
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing was wrong."""
+        return not self.problems

@@ -1,0 +1,69 @@
+"""What can go wrong between a picture and its embedding."""
+
+
+class ModelError(Exception):
+    """Base of every error that the package raises on purpose; its text is meant for the user."""
+
+
+class ImageError(ModelError):
+    """A picture that cannot be used; `code` is the stable name that API clients see."""
+
+    code = "image_undecodable"
+
+
+class UnsupportedMedia(ImageError):
+    """The bytes are not a JPEG, PNG, WebP or BMP picture."""
+
+    code = "unsupported_media"
+
+
+class ImageUndecodable(ImageError):
+    """The header is right and the content is not."""
+
+    code = "image_undecodable"
+
+
+class ImageTruncated(ImageError):
+    """The picture's bytes end before the picture does."""
+
+    code = "image_truncated"
+
+
+class ImageTooSmall(ImageError):
+    """A side is under the least number of pixels."""
+
+    code = "image_too_small"
+
+
+class TooManyPixels(ImageError):
+    """The header announces more pixels than are decoded."""
+
+    code = "too_many_pixels"
+
+
+class RegistryError(ModelError):
+    """A model version cannot be read, registered or activated."""
+
+
+class VersionNotFound(RegistryError):
+    """No such version is registered."""
+
+
+class VersionDamaged(RegistryError):
+    """A version's file is missing, or its hash is not the card's."""
+
+
+class ContractError(ModelError):
+    """An ONNX file or a batch does not match its input or output contract."""
+
+
+class DatasetError(ModelError):
+    """A data set is not where, or not what, it should be."""
+
+
+class RecipeError(ModelError):
+    """A training recipe or its arguments do not fit together."""
+
+
+class ExportError(ModelError):
+    """An exported file does not compute what the network computes."""
