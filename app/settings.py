@@ -1,0 +1,116 @@
+"""The one settings object, and the only reader of the environment."""
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.cores import usable_cores
+from app.errors import SettingsInvalid
+from model.card import VERSION_PATTERN
+
+PREFIX = "REID_"
+_PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^/@]*@")
+_SECRET_ARGUMENT = re.compile(r"(?i)((?:password|secret|token|key)=)[^&;]*")
+
+
+def _split(value: object) -> object:
+    return (
+        tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    )
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+Folder = Annotated[Path, AfterValidator(_absolute)]
+Providers = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; each field is the variable `REID_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    host: str = Field("127.0.0.1", min_length=1, description="an address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="a port from 0 (any free one) to 65535")
+    data_dir: Folder = Field(Path("data"), validate_default=True, description="a folder")
+    database_url: str = Field(
+        default_factory=lambda data: f"sqlite:///{data['data_dir']}/reid.db",
+        pattern=r"^[a-z][a-z0-9+]*://",
+        description="an SQLAlchemy URL such as sqlite:////data/reid.db",
+    )
+    index_url: Literal["faiss"] = Field("faiss", description="faiss (in the process)")
+    blob_url: str = Field(
+        default_factory=lambda data: str(data["data_dir"] / "pictures"),
+        min_length=1,
+        description="a folder or an fsspec URL",
+    )
+    registry_dir: Folder = Field(
+        default_factory=lambda data: data["data_dir"] / "models",
+        description="a folder",
+    )
+    model: str | None = Field(None, pattern=VERSION_PATTERN, description="a version such as market1501@1")
+    threads: int = Field(
+        default_factory=usable_cores, ge=1, le=1024, description="a number of threads from 1 to 1024"
+    )
+    providers: Providers = Field(
+        ("CPUExecutionProvider",),
+        min_length=1,
+        description="names of ONNX Runtime execution providers, separated by commas",
+    )
+    max_queue: int = Field(512, ge=1, le=100_000, description="a number of pictures from 1 to 100000")
+    max_batch: int = Field(16, ge=1, le=1024, description="a number of pictures from 1 to 1024")
+    max_wait_ms: float = Field(0.0, ge=0, le=1000, description="milliseconds from 0 to 1000")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug, info, warning or error"
+    )
+    log_format: Literal["text", "json"] = Field("text", description="text or json")
+
+    def shown(self) -> dict[str, str]:
+        """Return every variable with its value as text, secrets masked."""
+        return {PREFIX + name.upper(): _mask(_text(getattr(self, name))) for name in type(self).model_fields}
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the environment; raise `SettingsInvalid` with variable, value and what was expected."""
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as exc:
+        # a default that follows another variable is not itself to blame
+        blamed = (error for error in exc.errors() if error["type"] != "default_factory_not_called")
+        raise SettingsInvalid("; ".join(_explain(error, overrides) for error in blamed)) from exc
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address is reached from this machine only."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _explain(error: ErrorDetails, overrides: Mapping[str, object]) -> str:
+    name = str(error["loc"][0])
+    # a command-line override comes under its field's name, the environment's under the variable's
+    field = name.removeprefix(PREFIX).removeprefix(PREFIX.lower()).lower()
+    given = overrides.get(field, os.environ.get(PREFIX + field.upper(), error["input"]))
+    expected = Settings.model_fields[field].description if field in Settings.model_fields else error["msg"]
+    return f"{PREFIX}{field.upper()}={_mask(str(given))}: expected {expected}"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+def _mask(text: str) -> str:
+    return _SECRET_ARGUMENT.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
