@@ -1,0 +1,78 @@
+"""Augmentation of whole batches on the device: flip, padded crop, random erasing.
+
+Zhong, Zheng, Kang, Li, Yang. "Random Erasing Data Augmentation", AAAI 2020.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+MEAN = (0.485, 0.456, 0.406)  # ImageNet's, of RGB in [0, 1]
+STD = (0.229, 0.224, 0.225)
+_ERASED_AREA = (0.02, 0.4)  # of the picture
+_ERASED_ASPECT = (0.3, 1 / 0.3)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Chances of flipping and erasing, and the crop's padding in pixels."""
+
+    flip: float
+    pad: int
+    erasing: float
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Return normalised, augmented float images `(N, 3, H, W)` of uint8 ones; `generator` is on the CPU."""
+        x = normalise(images)
+        x = self._flip(x, generator)
+        x = self._crop(x, generator)
+        return self._erase(x, generator)
+
+    def _flip(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        chosen = torch.rand(len(x), generator=generator).to(x.device) < self.flip
+        return torch.where(chosen[:, None, None, None], x.flip(3), x)
+
+    def _crop(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        if not self.pad:
+            return x
+        n, _, height, width = x.shape
+        padded = functional.pad(x, [self.pad] * 4)
+        offset = torch.randint(2 * self.pad + 1, (n, 2), generator=generator).to(x.device)
+        rows = offset[:, :1] + torch.arange(height, device=x.device)  # (N, H)
+        columns = offset[:, 1:] + torch.arange(width, device=x.device)  # (N, W)
+        picture = torch.arange(n, device=x.device)[:, None, None]
+        return padded.permute(0, 2, 3, 1)[picture, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+    def _erase(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Blank one rectangle, to the mean colour, in the chosen pictures."""
+        if not self.erasing:
+            return x
+        n, _, height, width = x.shape
+        chance, area, aspect, top, left = torch.rand(5, n, generator=generator).to(x.device)
+        pixels = height * width * (_ERASED_AREA[0] + (_ERASED_AREA[1] - _ERASED_AREA[0]) * area)
+        low, high = map(math.log, _ERASED_ASPECT)
+        ratio = torch.exp(low + (high - low) * aspect)
+        tall = (pixels * ratio).sqrt().clamp_max(height - 1)
+        wide = (pixels / ratio).sqrt().clamp_max(width - 1)
+        inside = (
+            _between(top * (height - tall), tall, height)[:, :, None]
+            & _between(left * (width - wide), wide, width)[:, None, :]
+        )  # (N, H, W)
+        erased = inside & (chance < self.erasing)[:, None, None]
+        return x.masked_fill(erased[:, None], 0)
+
+
+def _between(start: Tensor, length: Tensor, size: int) -> Tensor:
+    """Return which of `size` positions lie in `[start, start + length)`, `(N, size)`."""
+    position = torch.arange(size, device=start.device)
+    return (position >= start[:, None]) & (position < (start + length)[:, None])
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Return uint8 RGB `(N, 3, H, W)` as float32 with ImageNet's mean and deviation."""
+    mean = torch.tensor(MEAN, device=images.device).view(3, 1, 1)
+    std = torch.tensor(STD, device=images.device).view(3, 1, 1)
+    return (images.float() / 255 - mean) / std

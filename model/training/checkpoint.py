@@ -1,0 +1,46 @@
+"""Checkpoints: everything a run needs to go on exactly where it was."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.errors import RecipeError
+from model.training.recipe import Recipe
+
+NAME = "checkpoint.pt"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run after `step` steps; nothing random is kept since batches depend on seed and step alone."""
+
+    recipe: Recipe
+    data_sha256: str
+    identities: int
+    step: int
+    network: dict[str, torch.Tensor]
+    optimiser: dict[str, Any]
+
+
+def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write the run's checkpoint in place of the last one, atomically and to the disk."""
+    temporary = folder / f"{NAME}.tmp"
+    with temporary.open("wb") as file:
+        torch.save({**vars(checkpoint), "recipe": checkpoint.recipe.model_dump(mode="json")}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(folder / NAME)
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read a run's checkpoint; raise `RecipeError` when there is none or it cannot be read."""
+    try:
+        content = torch.load(folder / NAME, map_location="cpu", weights_only=True)
+        return Checkpoint(**{**content, "recipe": Recipe.model_validate(content["recipe"])})
+    except FileNotFoundError as exc:
+        raise RecipeError(f"expected a training run with a {NAME} in {folder}, found none") from exc
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as exc:
+        raise RecipeError(f"{folder / NAME} is not a checkpoint of this program: {exc}") from exc

@@ -1,0 +1,165 @@
+"""The embedding network: a torchvision backbone, pooling, BNNeck and an identity classifier.
+
+Luo, Gu, Liao, Lai, Jiang. "Bag of Tricks and A Strong Baseline for Deep Person Re-identification", CVPRW 2019.
+"""
+
+import lzma
+from collections import OrderedDict
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.errors import RecipeError
+from model.training.recipe import NetworkRecipe
+
+
+class GeM(nn.Module):
+    """Pool `(N, C, H, W)` to `(N, C)` by a generalised mean with a learned exponent.
+
+    Radenović, Tolias, Chum. "Fine-tuning CNN Image Retrieval with No Human Annotation", TPAMI 2018.
+    """
+
+    def __init__(self, exponent: float = 3.0, least: float = 1e-6) -> None:
+        super().__init__()
+        self.exponent = nn.Parameter(torch.tensor(exponent))
+        self.least = least
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the pooled features, in float32."""
+        with torch.autocast(features.device.type, enabled=False):
+            powers = features.float().clamp_min(self.least).pow(self.exponent)
+            return powers.mean(dim=(2, 3)).pow(1 / self.exponent)
+
+
+class AveragePooling(nn.Module):
+    """Pool `(N, C, H, W)` to `(N, C)` by the mean."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the pooled features, in float32."""
+        return features.float().mean(dim=(2, 3))
+
+
+class ReidNetwork(nn.Module):
+    """Map normalised images `(N, 3, H, W)` to embeddings, and while training to identity logits as well."""
+
+    def __init__(self, recipe: NetworkRecipe, identities: int) -> None:
+        super().__init__()
+        self.backbone, channels = _backbone(recipe)
+        self.pooling = GeM() if recipe.pooling == "gem" else AveragePooling()
+        self.reduction, self.dim = _reduction(recipe, channels)
+        self.neck = _bottleneck(self.dim) if recipe.bottleneck else nn.Identity()
+        self.classifier = nn.Linear(self.dim, identities, bias=False)
+        nn.init.normal_(self.classifier.weight, std=0.001)
+        self.frozen = tuple(self.backbone.get_submodule(name) for name in recipe.frozen)
+        for module in self.frozen:
+            module.requires_grad_(False)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the metric feature `(N, D)` and the identity logits `(N, identities)`, both float32."""
+        feature = self._feature(images)
+        return feature, self.classifier(self.neck(feature)).float()
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Return unit embeddings `(N, D)`: the feature after the neck, L2-normalised."""
+        return functional.normalize(self.neck(self._feature(images)), dim=1)
+
+    def _feature(self, images: Tensor) -> Tensor:
+        feature: Tensor = self.reduction(self.pooling(self.backbone(images)))
+        return feature.float()
+
+    def train(self, mode: bool = True) -> "ReidNetwork":
+        """Switch to training; frozen modules keep their batch statistics."""
+        super().train(mode)
+        for module in self.frozen:
+            module.eval()
+        return self
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters that do not come from ImageNet."""
+        return [p for name, p in self.named_parameters() if not name.startswith("backbone.")]
+
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        """Return the backbone's parameters that are trained."""
+        return [p for p in self.backbone.parameters() if p.requires_grad]
+
+
+def _backbone(recipe: NetworkRecipe) -> tuple[nn.Module, int]:
+    """Return the ResNet up to its last feature map, and that map's channels."""
+    resnet = torchvision.models.get_model(recipe.backbone, weights=None)
+    channels = resnet.fc.in_features
+    if recipe.last_stride == 1:
+        block = resnet.layer4[0]
+        (block.conv2 if hasattr(block, "conv3") else block.conv1).stride = (1, 1)
+        block.downsample[0].stride = (1, 1)
+    unknown = set(recipe.frozen) - {name for name, _ in resnet.named_modules()}
+    if unknown:
+        raise RecipeError(f"network.frozen: {recipe.backbone} has no module named {', '.join(sorted(unknown))}")
+    del resnet.avgpool, resnet.fc
+    return nn.Sequential(OrderedDict(resnet.named_children())), channels
+
+
+def _reduction(recipe: NetworkRecipe, channels: int) -> tuple[nn.Module, int]:
+    if not recipe.embedding_dim:
+        return nn.Identity(), channels
+    if not recipe.hidden_dim:
+        layer = nn.Linear(channels, recipe.embedding_dim, bias=False)
+        nn.init.orthogonal_(layer.weight)
+        return layer, recipe.embedding_dim
+    hidden = nn.Linear(channels, recipe.hidden_dim)
+    return nn.Sequential(
+        hidden,
+        nn.BatchNorm1d(recipe.hidden_dim),
+        nn.ReLU(inplace=True),
+        nn.Linear(recipe.hidden_dim, recipe.embedding_dim),
+    ), recipe.embedding_dim
+
+
+def _bottleneck(dim: int) -> nn.Module:
+    neck = nn.BatchNorm1d(dim)
+    nn.init.zeros_(neck.bias)
+    neck.bias.requires_grad_(False)
+    return neck
+
+
+def load_imagenet(network: ReidNetwork, backbone: str, weights: Path | None) -> None:
+    """Load ImageNet weights in torchvision's layout into the backbone.
+
+    They come from `weights` (`.safetensors`, `.safetensors.xz` or `.pth`), or, without it, by torchvision's own
+    download. Raises `RecipeError` when the file cannot be read or is of another network.
+    """
+    state = _download(backbone) if weights is None else _read_state(weights)
+    state = {name: value.float() for name, value in state.items() if not name.startswith("fc.")}
+    try:
+        missing, unexpected = network.backbone.load_state_dict(state, strict=False)
+    except RuntimeError as exc:
+        raise RecipeError(f"{weights}: expected the weights of a {backbone}, found other shapes") from exc
+    lost = [name for name in missing if not name.endswith("num_batches_tracked")]
+    if lost or unexpected:
+        raise RecipeError(
+            f"{weights}: expected the weights of a {backbone}; {len(lost)} are missing, {len(unexpected)} unknown"
+        )
+
+
+def _download(backbone: str) -> dict[str, Tensor]:
+    try:
+        state: dict[str, Tensor] = torchvision.models.get_model_weights(backbone).IMAGENET1K_V1.get_state_dict()
+    except OSError as exc:
+        raise RecipeError(f"could not download the ImageNet weights of {backbone} ({exc}); give --weights") from exc
+    return state
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.name.endswith(".safetensors.xz"):
+            return safetensors.torch.load(lzma.decompress(path.read_bytes()))
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load(path.read_bytes())
+        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, lzma.LZMAError, safetensors.SafetensorError, RuntimeError, ValueError) as exc:
+        raise RecipeError(f"cannot read weights from {path}: {exc}") from exc
+    return state

@@ -1,0 +1,144 @@
+"""Training recipes: TOML files that say everything about a run but its data and its folder."""
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from model.errors import RecipeError
+from model.training.hap2s import HAP2SLoss, PointToSet
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NetworkRecipe(_Section):
+    """Backbone, pooling and the layers between the pooled feature and the embedding."""
+
+    backbone: Literal["resnet18", "resnet34", "resnet50"]
+    pooling: Literal["gem", "average"] = "gem"
+    last_stride: Literal[1, 2] = 1
+    embedding_dim: int = Field(0, ge=0, description="0: the pooled feature is the embedding")
+    bottleneck: bool = Field(True, description="BNNeck between the metric feature and the classifier")
+    hidden_dim: int = Field(0, ge=0, description="a layer before the embedding, as the paper's FC-1024")
+    frozen: tuple[str, ...] = Field((), description="the backbone's modules that keep their ImageNet weights")
+
+
+class LossRecipe(_Section):
+    """HAP2S and the identity cross-entropy beside it."""
+
+    form: PointToSet = PointToSet.EXPONENTIAL
+    sigma: float = Field(0.5, gt=0)
+    alpha: float = Field(10.0, gt=0)
+    margin: float = Field(0.3, ge=0)
+    softplus: bool = False
+    normalised: bool = False
+    detach_weights: bool = False
+    weight: float = Field(1.0, ge=0)
+    identity_weight: float = Field(1.0, ge=0)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+
+    def build(self) -> HAP2SLoss:
+        """Return the metric loss."""
+        return HAP2SLoss(
+            self.form,
+            sigma=self.sigma,
+            alpha=self.alpha,
+            margin=self.margin,
+            softplus=self.softplus,
+            normalised=self.normalised,
+            detach_weights=self.detach_weights,
+        )
+
+
+class BatchRecipe(_Section):
+    """P identities × K images."""
+
+    identities: int = Field(16, ge=2)
+    images: int = Field(4, ge=2)
+
+
+class OptimiserRecipe(_Section):
+    """Optimiser and learning rate schedule; the rate is the highest one."""
+
+    name: Literal["adam", "adamw", "sgd"] = "adam"
+    rate: float = Field(3.5e-4, gt=0)
+    head_factor: float = Field(1.0, gt=0, description="the new layers' rate over the backbone's")
+    weight_decay: float = Field(5e-4, ge=0)
+    warmup_epochs: float = Field(0, ge=0)
+    warmup_start: float = Field(0.01, gt=0, le=1)
+    schedule: Literal["cosine", "steps"] = "cosine"
+    steps: tuple[float, ...] = Field((), description="epochs at which the rate falls to a tenth")
+
+
+class Stage(_Section):
+    """Some epochs at one input size, with their augmentation."""
+
+    epochs: int = Field(gt=0)
+    height: int = Field(ge=32)
+    width: int = Field(ge=16)
+    flip: float = Field(0.5, ge=0, le=1)
+    pad: int = Field(0, ge=0)
+    erasing: float = Field(0, ge=0, le=1)
+
+
+class Recipe(_Section):
+    """One way to train a network."""
+
+    name: str
+    description: str
+    seed: int = 1
+    held_out_identities: int = Field(50, ge=2, description="whole identities kept for validation")
+    validate_every: int = Field(5, gt=0, description="epochs")
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    network: NetworkRecipe
+    loss: LossRecipe
+    batch: BatchRecipe
+    optimiser: OptimiserRecipe
+    stages: tuple[Stage, ...] = Field(min_length=1)
+
+    @property
+    def epochs(self) -> int:
+        """The number of epochs over all stages."""
+        return sum(stage.epochs for stage in self.stages)
+
+    def stage_of(self, epoch: int) -> Stage:
+        """Return the stage that epoch `epoch`, counted from 0, belongs to."""
+        for stage in self.stages:
+            if epoch < stage.epochs:
+                return stage
+            epoch -= stage.epochs
+        return self.stages[-1]
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> Self:
+        if self.optimiser.warmup_epochs >= self.epochs:
+            raise ValueError(f"warm-up of {self.optimiser.warmup_epochs} epochs leaves nothing of {self.epochs} epochs")
+        return self
+
+
+def bundled_recipes() -> list[str]:
+    """Return the names of the recipes that come with the package."""
+    folder = resources.files("model.training") / "recipes"
+    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def read_recipe(name: str) -> Recipe:
+    """Read a bundled recipe by name, or one from a TOML file; raise `RecipeError` when it is not one."""
+    if name in bundled_recipes():
+        text = (resources.files("model.training") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+    elif Path(name).is_file():
+        text = Path(name).read_text(encoding="utf-8")
+    else:
+        raise RecipeError(f"expected a recipe out of {', '.join(bundled_recipes())} or a TOML file, found {name}")
+    try:
+        return Recipe.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as exc:
+        raise RecipeError(f"recipe {name} is not TOML: {exc}") from exc
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "recipe"
+        raise RecipeError(f"recipe {name}: {where}: {first['msg']}, found {first['input']!r}") from exc

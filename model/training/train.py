@@ -1,0 +1,284 @@
+"""Training, as one script to be read from top to bottom."""
+
+import json
+import logging
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from torch import Tensor
+from torch.nn import functional
+
+from model.errors import RecipeError
+from model.training.augment import Augmentation, normalise
+from model.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from model.training.evaluation import Embedded, Retrieval, evaluate_retrieval
+from model.training.market1501 import TRAIN, LabelledImages, check_training, hold_out, read_split
+from model.training.network import ReidNetwork, load_imagenet
+from model.training.pictures import load_pictures
+from model.training.recipe import OptimiserRecipe, Recipe
+from model.training.sampler import IdentitySampler
+
+CHECKPOINT_STEPS = 200
+SHOWN_STEPS = 5  # the bar's text waits for the device, so it is not renewed at each step
+LOGGED_STEPS = 50
+HISTORY = "history.jsonl"
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Data:
+    """The training images and the held-out ones, decoded at the recipe's largest input."""
+
+    train: LabelledImages
+    held_out: LabelledImages
+    train_pictures: Tensor  # (N, 3, H, W) uint8
+    held_out_pictures: Tensor
+
+
+def train(
+    recipe: Recipe,
+    data_root: Path,
+    out: Path,
+    *,
+    weights: Path | None,
+    device: str,
+) -> Retrieval:
+    """Train a network by the recipe and leave its checkpoint in `out`; go on when one is there.
+
+    Returns the retrieval metrics of the held-out identities. Raises `RecipeError` and `DatasetError` for what does
+    not fit, among it a run folder of another recipe or other data, and for a loss that is not a number any more.
+    """
+    data = read_data(recipe, data_root)
+    out.mkdir(parents=True, exist_ok=True)
+    names, labels = np.unique(data.train.identities, return_inverse=True)
+    torch.manual_seed(recipe.seed)
+    network = ReidNetwork(recipe.network, len(names)).to(device).to(memory_format=torch.channels_last)
+    optimiser = build_optimiser(network, recipe.optimiser)
+    step = resume(network, optimiser, recipe, data, out)
+    if step == 0:
+        load_imagenet(network, recipe.network.backbone, weights)
+
+    metric_loss = recipe.loss.build()
+    targets = torch.from_numpy(labels).to(device)
+    pictures = data.train_pictures.to(device)
+    sampler = IdentitySampler(data.train.identities, p=recipe.batch.identities, k=recipe.batch.images, seed=recipe.seed)
+    per_epoch = sampler.batches_per_epoch
+    total = recipe.epochs * per_epoch
+    autocast = torch.autocast(device, torch.bfloat16, enabled=use_bfloat16(recipe, device))
+
+    network.train()
+    with progress_bar(total, step) as advance:
+        while step < total:
+            epoch = step // per_epoch
+            stage = recipe.stage_of(epoch)
+            augment = Augmentation(stage.flip, stage.pad, stage.erasing)
+            for batch in torch.from_numpy(sampler.epoch(epoch))[step % per_epoch :]:
+                set_rate(optimiser, recipe, step / per_epoch)
+                generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+                images = fit(pictures[batch.to(device)], stage.height, stage.width)
+                images = augment(images, generator).contiguous(memory_format=torch.channels_last)
+                identity = targets[batch.to(device)]  # (P·K,)
+                with autocast:
+                    feature, logits = network(images)
+                metric = metric_loss(feature, identity)
+                classification = functional.cross_entropy(logits, identity, label_smoothing=recipe.loss.label_smoothing)
+                loss = recipe.loss.weight * metric + recipe.loss.identity_weight * classification
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                optimiser.step()
+                step += 1
+                advance(epoch, len(batch), metric, classification)
+                if step % CHECKPOINT_STEPS == 0 or step == total:
+                    check_finite(loss, step)
+                    save_checkpoint(snapshot(network, optimiser, recipe, data, step), out)
+            if (epoch + 1) % recipe.validate_every == 0 and step < total:
+                record(out, epoch + 1, step, validate(network, data, recipe, epoch, device), float(loss))
+    result = validate(network, data, recipe, recipe.epochs - 1, device)
+    record(out, recipe.epochs, step, result, None)
+    return result
+
+
+def read_data(recipe: Recipe, root: Path) -> Data:
+    """Read and decode the training split, and hold identities out of it."""
+    images = read_split(root, TRAIN)
+    check_training(images)
+    kept, held_out = hold_out(images, recipe.held_out_identities, recipe.seed)
+    height = max(stage.height for stage in recipe.stages)
+    width = max(stage.width for stage in recipe.stages)
+    return Data(kept, held_out, *(load_pictures(part.paths, height, width) for part in (kept, held_out)))
+
+
+def build_optimiser(network: ReidNetwork, recipe: OptimiserRecipe) -> torch.optim.Optimizer:
+    """Return the optimiser, with the new layers in a group of their own."""
+    groups = [
+        {"params": network.backbone_parameters(), "factor": 1.0},
+        {"params": [p for p in network.head_parameters() if p.requires_grad], "factor": recipe.head_factor},
+    ]
+    match recipe.name:
+        case "adam":
+            return torch.optim.Adam(groups, lr=recipe.rate, weight_decay=recipe.weight_decay)
+        case "adamw":
+            return torch.optim.AdamW(groups, lr=recipe.rate, weight_decay=recipe.weight_decay)
+        case "sgd":
+            return torch.optim.SGD(groups, lr=recipe.rate, weight_decay=recipe.weight_decay, momentum=0.9)
+
+
+def set_rate(optimiser: torch.optim.Optimizer, recipe: Recipe, epoch: float) -> None:
+    """Set the learning rates for a moment of the run; `epoch` may lie between two."""
+    rate = recipe.optimiser.rate * rate_factor(recipe.optimiser, epoch, recipe.epochs)
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["factor"]
+
+
+def rate_factor(recipe: OptimiserRecipe, epoch: float, epochs: int) -> float:
+    """Return the share of the highest rate: linear warm-up, then a cosine to 0 or steps of a tenth."""
+    if epoch < recipe.warmup_epochs:
+        return recipe.warmup_start + (1 - recipe.warmup_start) * epoch / recipe.warmup_epochs
+    if recipe.schedule == "steps":
+        return float(0.1 ** sum(epoch >= step for step in recipe.steps))
+    done = (epoch - recipe.warmup_epochs) / (epochs - recipe.warmup_epochs)
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def use_bfloat16(recipe: Recipe, device: str) -> bool:
+    """Return whether to compute in bfloat16: as the recipe says, or where the hardware is fast at it."""
+    if recipe.precision != "auto":
+        return recipe.precision == "bfloat16"
+    return device != "cpu" or torch.cpu._is_avx512_bf16_supported()
+
+
+def fit(images: Tensor, height: int, width: int) -> Tensor:
+    """Resize uint8 images `(N, 3, H, W)` to a stage's input size, if they are of another."""
+    if images.shape[2:] == (height, width):
+        return images
+    resized = functional.interpolate(images.float(), (height, width), mode="bilinear", antialias=True)
+    return resized.round().clamp(0, 255).to(torch.uint8)
+
+
+def resume(network: ReidNetwork, optimiser: torch.optim.Optimizer, recipe: Recipe, data: Data, out: Path) -> int:
+    """Take up the run in `out` if there is one; return how many steps it has done."""
+    try:
+        checkpoint = load_checkpoint(out)
+    except RecipeError as exc:
+        if isinstance(exc.__cause__, FileNotFoundError):
+            return 0
+        raise
+    if checkpoint.recipe != recipe:
+        raise RecipeError(f"{out} holds a run of another recipe ({checkpoint.recipe.name}); give another --out")
+    if checkpoint.data_sha256 != data.train.sha256():
+        raise RecipeError(f"{out} holds a run on other data than {data.train.name}; give another --out")
+    network.load_state_dict(checkpoint.network)
+    optimiser.load_state_dict(checkpoint.optimiser)
+    logger.info("going on after step %d", checkpoint.step)
+    return checkpoint.step
+
+
+def snapshot(
+    network: ReidNetwork, optimiser: torch.optim.Optimizer, recipe: Recipe, data: Data, step: int
+) -> Checkpoint:
+    """Return the run's state after `step` steps."""
+    return Checkpoint(
+        recipe=recipe,
+        data_sha256=data.train.sha256(),
+        identities=network.classifier.out_features,
+        step=step,
+        network=network.state_dict(),
+        optimiser=optimiser.state_dict(),
+    )
+
+
+def check_finite(loss: Tensor, step: int) -> None:
+    """Raise `RecipeError` when the loss is not a finite number."""
+    if not torch.isfinite(loss):
+        raise RecipeError(
+            f"the loss is {loss.item()} after step {step}: lower optimiser.rate, lengthen optimiser.warmup_epochs, "
+            "or set precision to float32"
+        )
+
+
+def embed_pictures(network: ReidNetwork, pictures: Tensor, device: str, *, bfloat16: bool, batch: int = 128) -> Tensor:
+    """Return unit embeddings `(N, D)` float32, on the CPU, of uint8 pictures `(N, 3, H, W)`."""
+    network.eval()
+    with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+        parts = [
+            network.embed(normalise(part.to(device)).contiguous(memory_format=torch.channels_last)).float().cpu()
+            for part in torch.split(pictures, batch)
+        ]
+    network.train()
+    return functional.normalize(torch.cat(parts), dim=1)
+
+
+def validate(network: ReidNetwork, data: Data, recipe: Recipe, epoch: int, device: str) -> Retrieval:
+    """Rank the held-out images against each other at the epoch's input size."""
+    stage = recipe.stage_of(epoch)
+    pictures = fit(data.held_out_pictures, stage.height, stage.width)
+    embeddings = embed_pictures(network, pictures, device, bfloat16=use_bfloat16(recipe, device)).numpy()
+    images = Embedded(embeddings, data.held_out.identities, data.held_out.cameras)
+    return evaluate_retrieval(images, images)
+
+
+def record(out: Path, epoch: int, step: int, result: Retrieval, loss: float | None) -> None:
+    """Append one validation to the run's history and tell it."""
+    row = {
+        "time": time.time(),
+        "epoch": epoch,
+        "step": step,
+        "loss": loss,
+        "rank1": result.rank(1),
+        "mAP": result.mAP,
+        "mINP": result.mINP,
+    }
+    with (out / HISTORY).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+    logger.info("epoch %d, held-out identities: rank-1 %.1f mAP %.1f", epoch, 100 * result.rank(1), 100 * result.mAP)
+
+
+class _Advance:
+    """Move the bar on by one step; where nobody watches a bar, tell a line now and then."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self.progress, self.task = progress, task
+        self.started, self.images, self.steps = time.monotonic(), 0, 0
+
+    def __call__(self, epoch: int, images: int, metric: Tensor, classification: Tensor) -> None:
+        self.images += images
+        self.steps += 1
+        if self.steps % SHOWN_STEPS:
+            self.progress.update(self.task, advance=1)
+            return
+        speed = f"{self.images / (time.monotonic() - self.started):.1f} images/s"
+        text = f"epoch {epoch + 1}  HAP2S {metric.item():.3f}  identity {classification.item():.3f}"
+        self.progress.update(self.task, advance=1, description=text, speed=speed)
+        if not self.progress.console.is_terminal and self.steps % LOGGED_STEPS == 0:
+            logger.info("%s  %s", text, speed)
+
+
+@contextmanager
+def progress_bar(total: int, done: int) -> Iterator[_Advance]:
+    """Show steps, losses, images/s and the time left while training runs."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        yield _Advance(progress, progress.add_task("training", total=total, completed=done, speed=""))
