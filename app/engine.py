@@ -12,9 +12,7 @@ from model.runtime import Embedder
 class Engine:
     """The opened parts; `embedder` and `gallery` always speak of the same model version."""
 
-    def __init__(
-        self, settings: Settings, registry: Registry, embedder: Embedder, gallery: GalleryStore
-    ) -> None:
+    def __init__(self, settings: Settings, registry: Registry, embedder: Embedder, gallery: GalleryStore) -> None:
         self.settings = settings
         self.registry = registry
         self.embedder = embedder

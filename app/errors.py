@@ -11,3 +11,63 @@ class SettingsInvalid(ServiceError):
 
 class AddressRefused(ServiceError):
     """The service may not listen on the address that was asked for."""
+
+
+class InvalidParameter(ServiceError):
+    """A field of a request is out of its range, of a wrong type or unknown; `field` names it."""
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(detail)
+        self.field = field
+
+
+class InvalidMetadata(ServiceError):
+    """The `metadata` of an enrolment is not a JSON array of objects, one for each picture."""
+
+
+class MalformedRequest(ServiceError):
+    """The request's body is not what its content type says, or the content type is not taken."""
+
+
+class FileTooLarge(ServiceError):
+    """One file is over the limit."""
+
+
+class RequestTooLarge(ServiceError):
+    """The whole request is over the limit."""
+
+
+class TooManyImages(ServiceError):
+    """The request has more files than the route takes."""
+
+
+class ImageRefused(ServiceError):
+    """One of several pictures cannot be used; `error` says why."""
+
+    def __init__(self, index: int, error: Exception) -> None:
+        super().__init__(f"image {index}: {error}")
+        self.error = error
+
+
+class Overloaded(ServiceError):
+    """More is waiting than may wait; try again after `retry_after` seconds."""
+
+    def __init__(self, detail: str, retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class EmbeddingFailed(ServiceError):
+    """The embedding worker failed on the batch that held this picture."""
+
+
+class NotReady(ServiceError):
+    """A part of the service does not work; the text names it."""
+
+
+class MigrationState(ServiceError):
+    """The migration that was asked for is not possible in the present state."""
+
+
+class MigrationNotFound(ServiceError):
+    """No migration of that id was started."""

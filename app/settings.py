@@ -21,9 +21,7 @@ _SECRET_ARGUMENT = re.compile(r"(?i)((?:password|secret|token|key)=)[^&;]*")
 
 
 def _split(value: object) -> object:
-    return (
-        tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-    )
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
 def _absolute(path: Path) -> Path:
@@ -58,9 +56,7 @@ class Settings(BaseSettings):
         description="a folder",
     )
     model: str | None = Field(None, pattern=VERSION_PATTERN, description="a version such as market1501@1")
-    threads: int = Field(
-        default_factory=usable_cores, ge=1, le=1024, description="a number of threads from 1 to 1024"
-    )
+    threads: int = Field(default_factory=usable_cores, ge=1, le=1024, description="a number of threads from 1 to 1024")
     providers: Providers = Field(
         ("CPUExecutionProvider",),
         min_length=1,
@@ -69,9 +65,7 @@ class Settings(BaseSettings):
     max_queue: int = Field(512, ge=1, le=100_000, description="a number of pictures from 1 to 100000")
     max_batch: int = Field(16, ge=1, le=1024, description="a number of pictures from 1 to 1024")
     max_wait_ms: float = Field(0.0, ge=0, le=1000, description="milliseconds from 0 to 1000")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="debug, info, warning or error"
-    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
     log_format: Literal["text", "json"] = Field("text", description="text or json")
 
     def shown(self) -> dict[str, str]:

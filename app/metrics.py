@@ -1,0 +1,67 @@
+"""What the service counts about itself, in a Prometheus registry of its own."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+class Metrics:
+    """One application's counters; nothing is global, so two applications do not mix."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "reid_requests", "Requests answered", ("route", "method", "status"), registry=self.registry
+        )
+        self._seconds = Histogram(
+            "reid_request_seconds",
+            "From first byte to answer",
+            ("route",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._stages = Histogram(
+            "reid_stage_seconds",
+            "Time of one stage of a request",
+            ("stage",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._batches = Histogram(
+            "reid_batch_pictures", "Pictures embedded at once", buckets=_SIZES, registry=self.registry
+        )
+        self._embedded = Counter("reid_embeddings", "Pictures embedded", registry=self.registry)
+        self._rejected = Counter(
+            "reid_rejected_items", "Pictures and entries refused, by code", ("code",), registry=self.registry
+        )
+        self._depth = Gauge("reid_queue_pictures", "Pictures that wait for the model", registry=self.registry)
+        self._gallery = Gauge("reid_gallery_samples", "Samples enrolled", registry=self.registry)
+        self._model = Info("reid_model", "The active model version", registry=self.registry)
+
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count one answered request."""
+        self._requests.labels(route, method, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def stage(self, name: str, seconds: float) -> None:
+        """Record the time of one stage of one request."""
+        self._stages.labels(name).observe(seconds)
+
+    def batch(self, size: int, seconds: float) -> None:
+        """Record one run of the model."""
+        self._batches.observe(size)
+        self._embedded.inc(size)
+        self._stages.labels("model").observe(seconds)
+
+    def rejected(self, code: str) -> None:
+        """Count one refused item."""
+        self._rejected.labels(code).inc()
+
+    def render(self, *, queue: int, samples: int, version: str, providers: str) -> bytes:
+        """Return everything in Prometheus' text format, with the present state."""
+        self._depth.set(queue)
+        self._gallery.set(samples)
+        self._model.info({"version": version, "providers": providers})
+        return generate_latest(self.registry)

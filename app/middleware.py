@@ -1,0 +1,69 @@
+"""What surrounds every request: its id, its measure, and the net under it."""
+
+import logging
+import re
+import time
+import uuid
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.logs import request_id
+from app.metrics import Metrics
+from app.problems import internal
+
+log = logging.getLogger("app.requests")
+_GOOD_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_CLIENT_GONE = 499  # nginx's status for it; nobody reads the answer, the metrics do
+
+
+class RequestContext:
+    """Gives every request an id, logs and counts it, and turns an error of our own into a 500."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        identifier = _request_id(scope)
+        request_id.set(identifier)
+        scope.setdefault("state", {})["request_id"] = identifier
+        header = (b"x-request-id", identifier.encode())
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], header]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            status = status or _CLIENT_GONE
+        except Exception:
+            log.exception("an error of the service")
+            if status:
+                raise  # the answer has begun: all that is left is to cut the connection
+            await internal().response(identifier)(scope, receive, send_with_id)
+        finally:
+            self._record(scope, status, time.perf_counter() - started)
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unmatched")
+        self._metrics.request(route, scope["method"], status, seconds)
+        # the route's pattern, not the path: a path may hold a person's name
+        log.info("%s %s %d %.1f ms", scope["method"], route, status, seconds * 1000)
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _GOOD_ID.fullmatch(value):
+            return str(value, "ascii")
+    return uuid.uuid4().hex

@@ -1,0 +1,178 @@
+"""What clients may ask for: each field with its range, shared by form, JSON and query string."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import orjson
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from index.records import SampleFilter
+
+MAX_ATTRIBUTES_BYTES = 16_384
+MAX_ATTRIBUTES_DEPTH = 32
+DEFAULT_FALSE_MATCH_RATE = 0.001
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
+
+
+def parse_time(value: object) -> datetime:
+    """Return an RFC 3339 time in UTC; a time without an offset is refused."""
+    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+        raise ValueError("expected an RFC 3339 time with an offset such as 2026-05-01T10:00:00Z")
+    try:
+        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError) as exc:
+        raise ValueError(f"expected a time that exists: {exc}") from exc
+
+
+def check_attributes(value: dict[str, Any]) -> dict[str, Any]:
+    """Return attributes that can be stored and sent back as JSON; refuse what is too large or too deep."""
+    try:
+        size = len(orjson.dumps(value))
+    except TypeError as exc:
+        raise ValueError(f"expected values that JSON can hold: {exc}") from exc
+    if size > MAX_ATTRIBUTES_BYTES:
+        raise ValueError(f"expected at most {MAX_ATTRIBUTES_BYTES} bytes of JSON, found {size}")
+    if (depth := _depth(value)) > MAX_ATTRIBUTES_DEPTH:
+        raise ValueError(f"expected at most {MAX_ATTRIBUTES_DEPTH} levels, found {depth}")
+    return value
+
+
+def _depth(value: object) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, inner), default=0)
+
+
+Time = Annotated[datetime, BeforeValidator(parse_time), WithJsonSchema({"type": "string", "format": "date-time"})]
+Attributes = Annotated[dict[str, Any], AfterValidator(check_attributes)]
+Camera = Annotated[str, Field(min_length=1, max_length=256)]
+GalleryName = Annotated[str, Field(min_length=1, max_length=256, description="which gallery")]
+
+
+class Parameters(BaseModel):
+    """Base of every set of fields: unknown ones are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+
+class InGallery(Parameters):
+    """The gallery alone, as a query parameter."""
+
+    gallery: GalleryName = "default"
+
+
+class PageParameters(InGallery):
+    """One page of a listing."""
+
+    limit: int = Field(100, ge=1, le=1000, description="most items of one page")
+    cursor: str | None = Field(None, min_length=1, max_length=2048, description="the `next_cursor` of the page before")
+
+
+class SamplePage(PageParameters):
+    """One page of the samples that pass the filters."""
+
+    identity: str | None = Field(None, min_length=1, max_length=1024, description="samples of this person")
+    camera: list[Camera] = Field([], max_length=256, description="samples of these cameras; repeatable")
+    captured_after: Time | None = Field(None, description="taken at this time or later")
+    captured_before: Time | None = Field(None, description="taken before this time")
+
+    def where(self) -> SampleFilter:
+        """Return the filter for the gallery."""
+        return SampleFilter(
+            cameras=frozenset(self.camera),
+            captured_after=self.captured_after,
+            captured_before=self.captured_before,
+            identity=self.identity,
+        )
+
+
+class Decision(Parameters):
+    """Where the line between a match and none is drawn."""
+
+    false_match_rate: float = Field(
+        DEFAULT_FALSE_MATCH_RATE, gt=0, lt=1, description="picks the model's calibrated threshold"
+    )
+    threshold: float | None = Field(None, ge=-1, le=1, description="overrides `false_match_rate`")
+
+
+class QueryParameters(Decision):
+    """The fields of a query that do not say who is sought."""
+
+    gallery: GalleryName = "default"
+    top_k: int = Field(10, ge=1, le=1000, description="identities returned")
+    samples_per_identity: int = Field(3, ge=0, le=100, description="best samples shown under each")
+    camera: list[Camera] = Field([], max_length=256, description="keep samples of these cameras; repeatable")
+    exclude_camera: list[Camera] = Field([], max_length=256, description="drop samples of these cameras; repeatable")
+    captured_after: Time | None = Field(None, description="keep samples taken at this time or later")
+    captured_before: Time | None = Field(None, description="keep samples taken before this time")
+    attributes: Attributes = Field(
+        default_factory=dict, description="a JSON object; keep samples whose attributes equal all of it"
+    )
+    rerank: bool = Field(False, description="k-reciprocal re-ranking of the shortlist; reorders, scores stay cosines")
+
+    def where(self, exclude_sample: str | None = None) -> SampleFilter:
+        """Return the filter for the gallery."""
+        return SampleFilter(
+            cameras=frozenset(self.camera),
+            exclude_cameras=frozenset(self.exclude_camera),
+            captured_after=self.captured_after,
+            captured_before=self.captured_before,
+            attributes=self.attributes,
+            exclude_sample=exclude_sample,
+        )
+
+
+SampleId = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class QueryForm(QueryParameters):
+    """The fields of a query by form; `image` files come beside them."""
+
+    sample_id: SampleId | None = Field(None, description="search with this enrolled sample, not with a file")
+
+
+class QueryBody(QueryForm):
+    """The fields of a query by JSON."""
+
+    embedding: list[float] | None = Field(
+        None, min_length=1, max_length=8192, description="search with this embedding; its length is normalised"
+    )
+    model_version: str | None = Field(
+        None, min_length=1, max_length=128, description="the version that made `embedding`"
+    )
+
+
+class NewSampleFields(Parameters):
+    """What is told of one picture when it is enrolled."""
+
+    identity: str = Field(min_length=1, max_length=1024, description="whose picture it is")
+    camera: Camera | None = Field(None, description="which camera took it")
+    captured_at: Time | None = Field(None, description="when it was taken")
+    attributes: Attributes = Field(default_factory=dict, description="anything else, as a JSON object")
+    external_id: str | None = Field(
+        None, min_length=1, max_length=256, description="your own name for this picture, unique in the gallery"
+    )
+
+
+class SampleChanges(Parameters):
+    """The fields of a sample that may be replaced; null clears (not `identity`)."""
+
+    identity: str = Field("", min_length=1, max_length=1024, description="whose picture it is")
+    camera: Camera | None = Field(None, description="which camera took it")
+    captured_at: Time | None = Field(None, description="when it was taken")
+    attributes: Attributes | None = Field(None, description="anything else, as a JSON object")
+
+
+class NewName(Parameters):
+    """The name that a person gets."""
+
+    identity: str = Field(min_length=1, max_length=1024, description="the new name")
+
+
+class GallerySettings(Parameters):
+    """What a gallery keeps, and for how long."""
+
+    retention_days: int | None = Field(
+        None, ge=1, le=36_500, description="samples older than this are deleted; null: never"
+    )
+    store_images: bool = Field(True, description="whether pictures are kept beside their embeddings")

@@ -1,0 +1,56 @@
+"""Where a score becomes a match: the active version's calibration, or the caller's own threshold."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from app.errors import InvalidParameter
+from app.parameters import Decision
+from model.card import Calibration, Threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The score from which on it is a match; without one nothing is decided."""
+
+    threshold: float | None
+    false_match_rate: float | None
+
+    def matches(self, score: float) -> bool | None:
+        """Tell whether a score is a match, or None where that is not known."""
+        return None if self.threshold is None else score >= self.threshold
+
+    def verdict(self, best: float | None) -> str:
+        """Return the word for a query whose best score this is; None: nothing was found."""
+        if best is None:
+            return "unknown"
+        if self.threshold is None:
+            return "uncalibrated"
+        return "match" if best >= self.threshold else "unknown"
+
+
+def draw_line(calibration: Calibration | None, decision: Decision) -> Line:
+    """Return the caller's threshold, or the calibrated one at the caller's false match rate."""
+    if decision.threshold is not None:
+        return Line(decision.threshold, None)
+    if calibration is None:
+        return Line(None, None)
+    return Line(interpolate(calibration.thresholds, decision.false_match_rate), decision.false_match_rate)
+
+
+def interpolate(thresholds: Sequence[Threshold], rate: float) -> float:
+    """Return the threshold at a rate that the card has, or between two of them, linear in log(rate)."""
+    known = sorted(thresholds, key=lambda each: each.false_match_rate)
+    least, most = known[0].false_match_rate, known[-1].false_match_rate
+    if not least <= rate <= most:
+        raise InvalidParameter(
+            "false_match_rate",
+            f"expected a rate from {least:g} to {most:g}, which the active model is calibrated for, found {rate:g}",
+        )
+    for low, high in pairwise(known):
+        if low.false_match_rate <= rate <= high.false_match_rate:
+            span = math.log(high.false_match_rate / low.false_match_rate)
+            part = math.log(rate / low.false_match_rate) / span if span else 0.0
+            return low.threshold + part * (high.threshold - low.threshold)
+    return known[0].threshold
