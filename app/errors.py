@@ -42,10 +42,11 @@ class TooManyImages(ServiceError):
 
 
 class ImageRefused(ServiceError):
-    """One of several pictures cannot be used; `error` says why."""
+    """A picture that the whole request needs cannot be used; `error` says why."""
 
-    def __init__(self, index: int, error: Exception) -> None:
-        super().__init__(f"image {index}: {error}")
+    def __init__(self, field: str, index: int | None, error: Exception) -> None:
+        super().__init__(str(error) if index is None else f"{field} {index}: {error}")
+        self.field = field
         self.error = error
 
 

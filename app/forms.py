@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
@@ -45,10 +44,17 @@ class Upload:
     data: bytes
     size: int
 
+    @property
+    def error(self) -> FileTooLarge | None:
+        """What is wrong with the file before anyone looks into it."""
+        if self.size <= MAX_FILE:
+            return None
+        return FileTooLarge(f"expected a file of at most {MAX_FILE} bytes, found {self.size}")
+
     def picture(self) -> bytes:
         """Return the bytes; raise `FileTooLarge` when they were over the limit."""
-        if self.size > MAX_FILE:
-            raise FileTooLarge(f"expected a file of at most {MAX_FILE} bytes, found {self.size}")
+        if (error := self.error) is not None:
+            raise error
         return self.data
 
 
@@ -200,7 +206,7 @@ def validate(kind: type[M], values: Mapping[str, Any] | bytes) -> M:
             return kind.model_validate_json(values, strict=True)
         return kind.model_validate(values)
     except ValidationError as exc:
-        raise invalid_parameter(exc.errors(include_url=False)[0], kind) from exc
+        raise invalid_parameter({**exc.errors(include_url=False)[0]}, kind) from exc
 
 
 def form_values(kind: type[BaseModel], fields: Sequence[tuple[str, str]]) -> dict[str, Any]:
@@ -222,7 +228,7 @@ def is_repeatable(kind: type[BaseModel], name: str) -> bool:
     return known is not None and getattr(known.annotation, "__origin__", None) is list
 
 
-def invalid_parameter(error: ErrorDetails, kind: type[BaseModel] | None = None) -> InvalidParameter:
+def invalid_parameter(error: Mapping[str, Any], kind: type[BaseModel] | None = None) -> InvalidParameter:
     """Translate the first thing that pydantic found wrong."""
     name = str(error["loc"][0]) if error["loc"] else "body"
     if error["type"] == "extra_forbidden":

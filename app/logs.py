@@ -1,6 +1,8 @@
 """Log lines as text or JSON, each with the id of the request it belongs to."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 import orjson
@@ -39,10 +41,17 @@ class TextFormatter(logging.Formatter):
         return super().format(record)
 
 
-def configure_logging(settings: Settings) -> None:
+@contextmanager
+def logging_to_stderr(settings: Settings) -> Iterator[None]:
     """Send every logger's lines to stderr in the format that the settings name."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    level = root.level
+    root.addHandler(handler)
     root.setLevel(settings.log_level.upper())
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)

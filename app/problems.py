@@ -79,13 +79,14 @@ KNOWN_ERRORS: tuple[type[Exception], ...] = (errors.ImageRefused, *(kind for kin
 # These tell of the machine (a path, an SQL text may be in them): the text goes to the log alone.
 _INWARD = (gallery.StoreUnavailable, model.VersionDamaged)
 _STATUS_CODES = {404: "not_found", 405: "method_not_allowed"}
+STATUS_OF = {code: status for _, status, code in _CODES} | {"internal_error": 500}
 
 
 def describe(error: Exception) -> Problem | None:
     """Return the problem that an error is told as, or None when it is not one that clients may cause."""
     if isinstance(error, errors.ImageRefused):
         inner = describe(error.error)
-        return inner and Problem(inner.status, inner.code, str(error), field="image")
+        return inner and Problem(inner.status, inner.code, str(error), error.field)
     for kind, status, code in _CODES:
         if isinstance(error, kind):
             return Problem(
@@ -94,9 +95,13 @@ def describe(error: Exception) -> Problem | None:
     return None
 
 
-def http_problem(status: int, detail: str) -> Problem:
+def http_problem(status: int, method: str, detail: str) -> Problem:
     """Return the problem for what the router refuses: no such path, no such method."""
-    return Problem(status, _STATUS_CODES.get(status, "malformed_request"), detail)
+    told = {
+        404: "expected a path that /docs lists, found another",
+        405: f"expected a method that this path takes (see the Allow header), found {method}",
+    }
+    return Problem(status, _STATUS_CODES.get(status, "malformed_request"), told.get(status, detail))
 
 
 def internal() -> Problem:

@@ -1,0 +1,119 @@
+"""The one place that wires the service."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.engine import Engine, open_engine
+from app.errors import AddressRefused
+from app.forms import invalid_parameter
+from app.logs import logging_to_stderr
+from app.metrics import Metrics
+from app.middleware import RequestContext
+from app.pipeline import Pipeline
+from app.problems import KNOWN_ERRORS, Problem, describe, http_problem, internal
+from app.routes import galleries, gallery, identities, models, operations, query
+from app.service import Service
+from app.settings import Settings, is_loopback, load_settings
+
+log = logging.getLogger(__name__)
+DESCRIPTION = """A picture of a person in, the ranked identities of a gallery out.
+
+Scores are cosine similarities of unit embeddings, in [-1, 1]; higher is more alike. Times are RFC 3339 with an offset.
+Every answer carries `X-Request-ID`. Errors are `application/problem+json` with a stable `code`.
+"""
+
+
+def create_app(settings: Settings | None = None, open_parts: Callable[[Settings], Engine] = open_engine) -> FastAPI:
+    """Build the application; its parts are opened when it starts. Raises `AddressRefused`, `SettingsInvalid`."""
+    settings = settings or load_settings()
+    require_loopback(settings)
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with logging_to_stderr(settings):
+            async with _running(settings, open_parts, metrics) as service:
+                app.state.service = service
+                yield
+
+    app = FastAPI(
+        title="hap2s-reid",
+        summary="Person re-identification",
+        description=DESCRIPTION,
+        version=version("hap2s-reid"),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for part in (query, gallery, identities, galleries, models, operations):
+        app.include_router(part.router)
+    app.add_middleware(RequestContext, metrics=metrics)
+    _handle_errors(app, metrics)
+    return app
+
+
+def require_loopback(settings: Settings) -> None:
+    """Raise `AddressRefused` for an address that other machines reach, as long as there are no keys."""
+    if not is_loopback(settings.host):
+        raise AddressRefused(
+            f"REID_HOST={settings.host}: expected a loopback address such as 127.0.0.1, because there are no keys "
+            "yet and anyone who reaches another address could read and erase the gallery"
+        )
+
+
+@asynccontextmanager
+async def _running(
+    settings: Settings, open_parts: Callable[[Settings], Engine], metrics: Metrics
+) -> AsyncIterator[Service]:
+    log.info("settings: %s", " ".join(f"{name}={value}" for name, value in settings.shown().items()))
+    engine = await asyncio.to_thread(open_parts, settings)
+    pipeline = Pipeline(engine, metrics)
+    pipeline.start()
+    try:
+        card = await pipeline.keep(engine.registry.card, engine.embedder.version)
+        log.info("ready with %s on %s", card.version, ", ".join(engine.embedder.providers))
+        yield Service(engine, card, pipeline, metrics)
+    finally:
+        await asyncio.to_thread(pipeline.close)
+        await asyncio.to_thread(engine.close)
+        log.info("stopped")
+
+
+def _handle_errors(app: FastAPI, metrics: Metrics) -> None:
+    async def known(request: Request, exc: Exception) -> Response:
+        return _told(request, exc, describe(exc) or internal(), metrics)
+
+    async def refused(request: Request, exc: Exception) -> Response:
+        assert isinstance(exc, HTTPException)
+        response = _told(request, exc, http_problem(exc.status_code, request.method, str(exc.detail)), metrics)
+        response.headers.update(exc.headers or {})  # the Allow of a 405
+        return response
+
+    async def invalid(request: Request, exc: Exception) -> Response:
+        assert isinstance(exc, RequestValidationError)
+        first = exc.errors()[0]
+        error = invalid_parameter({**first, "loc": first["loc"][1:]})
+        return _told(request, error, describe(error) or internal(), metrics)
+
+    for kind in KNOWN_ERRORS:
+        app.add_exception_handler(kind, known)
+    app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(RequestValidationError, invalid)
+
+
+def _told(request: Request, exc: Exception, problem: Problem, metrics: Metrics) -> Response:
+    if problem.status >= 500:
+        log.error("%s", problem.code, exc_info=exc)
+    else:
+        metrics.rejected(problem.code)
+    return problem.response(request.state.request_id)

@@ -1,0 +1,137 @@
+"""The way of a picture through the service: bytes -> RGB -> embedding -> candidates, each step on its threads."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+from model.runtime import Embedder
+from numpy.typing import NDArray
+
+from app.batcher import Batcher, Embedded
+from app.engine import Engine
+from app.errors import Overloaded
+from app.metrics import Metrics
+from model.card import InputContract
+from model.errors import ImageError
+from model.preprocess import prepare
+
+Pixels: TypeAlias = NDArray[np.uint8]  # (H, W, 3)
+T = TypeVar("T")
+_STAGES = ("decode", "queue", "embed", "search")
+
+
+@dataclass(slots=True)
+class Timing:
+    """Seconds that a request spent in each stage."""
+
+    started: float = field(default_factory=time.perf_counter)
+    stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_STAGES, 0.0))
+
+    def add(self, stage: str, seconds: float) -> None:
+        """Count seconds to a stage."""
+        self.stages[stage] += seconds
+
+    def milliseconds(self) -> dict[str, float]:
+        """Return each stage and the total so far, in milliseconds."""
+        total = time.perf_counter() - self.started
+        return {name: round(seconds * 1000, 3) for name, seconds in [*self.stages.items(), ("total", total)]}
+
+
+class Workers:
+    """A few threads for blocking calls, with a bound on how many calls may wait for them."""
+
+    def __init__(self, name: str, threads: int, max_waiting: int) -> None:
+        self._name = name
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._most = threads + max_waiting
+        self._running = 0
+
+    async def run(self, call: Callable[..., T], *values: object) -> T:
+        """Run the call on one of the threads; raise `Overloaded` at once when too many wait."""
+        if self._running >= self._most:
+            raise Overloaded(f"expected at most {self._most} calls of {self._name} at once; try again later")
+        self._running += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, call, *values)
+        finally:
+            self._running -= 1
+
+    def close(self) -> None:
+        """Finish what runs, then end the threads."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+class Pipeline:
+    """Decodes, embeds and calls the gallery; nothing here blocks the event loop."""
+
+    def __init__(self, engine: Engine, metrics: Metrics) -> None:
+        settings = engine.settings
+        self._metrics = metrics
+        self._batcher = Batcher(
+            max_batch=settings.max_batch,
+            max_queue=settings.max_queue,
+            max_wait=settings.max_wait_ms / 1000,
+            observe=metrics.batch,
+        )
+        self._decoding = Workers("decode", settings.threads, settings.max_queue + 256)
+        self._searching = Workers("search", settings.threads, settings.max_queue)
+        self._keeping = Workers("gallery", 4, 256)
+
+    def start(self) -> None:
+        """Start the embedding worker on the running event loop."""
+        self._batcher.start()
+
+    def close(self) -> None:
+        """Finish what waits and end every thread."""
+        for workers in (self._decoding, self._searching, self._keeping):
+            workers.close()
+        self._batcher.stop()
+
+    @property
+    def depth(self) -> int:
+        """Pictures that wait for the model."""
+        return self._batcher.depth
+
+    async def decode(
+        self, pictures: Sequence[bytes], contract: InputContract, timing: Timing
+    ) -> list[Pixels | ImageError]:
+        """Prepare each picture for the model; one that cannot be used gives its error."""
+        started = time.perf_counter()
+        decoded = await asyncio.gather(*(self._decoding.run(_prepare, each, contract) for each in pictures))
+        self._count("decode", time.perf_counter() - started, timing)
+        return decoded
+
+    async def embed(
+        self, embedder: Embedder, pixels: Sequence[Pixels], timing: Timing, *, bulk: bool = False
+    ) -> NDArray[np.float32]:
+        """Embed prepared pictures together with those of other requests, -> (N, D)."""
+        embedded: Embedded = await self._batcher.embed(embedder, np.stack(pixels), bulk=bulk)
+        self._count("queue", embedded.queue, timing)
+        self._count("embed", embedded.embed, timing)
+        return embedded.vectors
+
+    async def search(self, call: Callable[..., T], timing: Timing) -> T:
+        """Run a search on threads that no write can hold up."""
+        started = time.perf_counter()
+        found = await self._searching.run(call)
+        self._count("search", time.perf_counter() - started, timing)
+        return found
+
+    async def keep(self, call: Callable[..., T], *values: object) -> T:
+        """Run any other call of the gallery or the registry."""
+        return await self._keeping.run(call, *values)
+
+    def _count(self, stage: str, seconds: float, timing: Timing) -> None:
+        timing.add(stage, seconds)
+        self._metrics.stage(stage, seconds)
+
+
+def _prepare(data: bytes, contract: InputContract) -> Pixels | ImageError:
+    try:
+        return prepare(data, contract)
+    except ImageError as exc:
+        return exc

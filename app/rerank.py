@@ -1,0 +1,93 @@
+"""k-reciprocal re-ranking of a query's shortlist (Zhong et al., CVPR 2017, with its parameters)."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from index.gallery import GalleryStore
+from numpy.typing import NDArray
+
+from app.parameters import QueryParameters
+from index.errors import SampleNotFound
+from index.records import RankedIdentity, Ranking
+
+K1: Final = 20
+K2: Final = 6
+LAMBDA: Final = 0.3  # the share of the original distance
+IDENTITIES: Final = 50  # people on the shortlist
+SAMPLES: Final = 4  # best samples of each on it
+
+
+def rerank(
+    gallery: GalleryStore,
+    parameters: QueryParameters,
+    search: Callable[..., list[Ranking]],
+    embedding: NDArray[np.float32],
+) -> Ranking:
+    """Search, then reorder the shortlist's people; scores stay cosines, who is behind the shortlist stays there."""
+    wide = search(
+        embedding[None],
+        top_k=max(parameters.top_k, IDENTITIES),
+        samples_per_identity=max(parameters.samples_per_identity, SAMPLES),
+    )[0]
+    shortlist, rest = wide.identities[:IDENTITIES], wide.identities[IDENTITIES:]
+    order = _order(gallery, parameters.gallery, shortlist, embedding)
+    chosen = [*(shortlist[place] for place in order), *rest][: parameters.top_k]
+    shown = (replace(each, samples=each.samples[: parameters.samples_per_identity]) for each in chosen)
+    return replace(wide, identities=tuple(shown))
+
+
+def _order(
+    gallery: GalleryStore,
+    name: str,
+    shortlist: tuple[RankedIdentity, ...],
+    embedding: NDArray[np.float32],
+) -> list[int]:
+    owners: list[int] = []
+    rows = [embedding]
+    for place, identity in enumerate(shortlist):
+        for found in identity.samples[:SAMPLES]:
+            try:
+                rows.append(gallery.embedding(name, found.sample.sample_id))
+                owners.append(place)
+            except SampleNotFound:  # deleted since the search; the answer is of the search's moment
+                continue
+    distances = k_reciprocal_distances(np.stack(rows))
+    best = np.full(len(shortlist), np.inf)
+    np.minimum.at(best, np.asarray(owners, dtype=np.intp), distances)
+    return [int(place) for place in np.argsort(best, kind="stable")]
+
+
+def k_reciprocal_distances(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the re-ranked distance of row 0, the query, to each other row, (1 + N, D) -> (N,)."""
+    cosines = embeddings.astype(np.float64) @ embeddings.T.astype(np.float64)  # (1 + N, 1 + N)
+    original = 2.0 - 2.0 * cosines  # squared Euclidean
+    original /= np.maximum(original.max(axis=1, keepdims=True), 1e-12)
+    order = np.argsort(original, axis=1, kind="stable")
+    features = np.stack([_feature(row, original, order) for row in range(len(original))])
+    expanded = np.stack([features[near].mean(axis=0) for near in order[:, :K2]])  # local query expansion
+    shared = np.minimum(expanded[0], expanded[1:]).sum(axis=1)
+    jaccard = 1.0 - shared / (2.0 - shared)
+    distances: NDArray[np.float64] = (1 - LAMBDA) * jaccard + LAMBDA * original[0, 1:]
+    return distances
+
+
+def _feature(row: int, original: NDArray[np.float64], order: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the row's membership in its expanded k-reciprocal neighbours, weights adding up to 1, -> (1 + N,)."""
+    near = _reciprocal(row, order, K1)
+    members = set(near)
+    for neighbour in near:
+        theirs = _reciprocal(neighbour, order, round(K1 / 2))
+        if len(set(near).intersection(theirs)) > 2 / 3 * len(theirs):
+            members.update(theirs)
+    chosen = sorted(members)
+    weights = np.exp(-original[row, chosen])
+    feature = np.zeros(len(original))
+    feature[chosen] = weights / weights.sum()
+    return feature
+
+
+def _reciprocal(row: int, order: NDArray[np.intp], k: int) -> list[int]:
+    """Return which of the row's k nearest (and itself) have the row among theirs."""
+    return [int(each) for each in order[row, : k + 1] if row in order[each, : k + 1]]

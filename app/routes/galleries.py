@@ -1,0 +1,54 @@
+"""The galleries of the service: list, make or set, delete."""
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.answers import erased_answer, gallery_answer, json_response
+from app.documentation import answers, json_body
+from app.forms import read_json
+from app.parameters import GallerySettings
+from app.schemas import ErasedAnswer, GalleriesAnswer, GalleryAnswer
+from app.service import service_of
+
+router = APIRouter(prefix="/galleries", tags=["galleries"])
+
+
+@router.get("", summary="List galleries", response_model=None, responses=answers(GalleriesAnswer))
+async def list_galleries(request: Request) -> Response:
+    """List every gallery with its settings and counts; `default` is always there."""
+    service = service_of(request)
+    found = await service.pipeline.keep(service.engine.gallery.galleries)
+    return json_response({"items": [gallery_answer(info) for info in found]})
+
+
+@router.put(
+    "/{name:path}",
+    summary="Make or set a gallery",
+    response_model=None,
+    responses=answers(GalleryAnswer, "invalid_parameter", "malformed_request"),
+    openapi_extra=json_body(GallerySettings, {"retention_days": 30, "store_images": True}),
+)
+async def put_gallery(request: Request, name: str) -> Response:
+    """Make a gallery, or replace the settings of one that exists."""
+    service = service_of(request)
+    settings = await read_json(request, GallerySettings)
+    info = await service.pipeline.keep(
+        lambda: service.engine.gallery.put_gallery(
+            name, retention_days=settings.retention_days, store_images=settings.store_images
+        )
+    )
+    return json_response(gallery_answer(info))
+
+
+@router.delete(
+    "/{name:path}",
+    summary="Delete a gallery",
+    response_model=None,
+    responses=answers(ErasedAnswer, "invalid_parameter", "gallery_not_found"),
+)
+async def delete_gallery(request: Request, name: str) -> Response:
+    """Erase a gallery with everything in it."""
+    service = service_of(request)
+    erased = await service.pipeline.keep(service.engine.gallery.delete_gallery, name)
+    return json_response(erased_answer(erased))

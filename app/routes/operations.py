@@ -1,0 +1,72 @@
+"""Health, metrics and the start page."""
+
+from importlib.resources import files
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from app.answers import json_response
+from app.documentation import answers, file_answer, problems
+from app.health import check_ready
+from app.metrics import CONTENT_TYPE
+from app.schemas import HealthAnswer
+from app.service import service_of
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/health/live", summary="Is the process alive?", response_model=None, responses=answers(HealthAnswer))
+async def live() -> Response:
+    """Answer; more is not looked at."""
+    return json_response({"status": "ok"})
+
+
+@router.get(
+    "/health/ready",
+    summary="Does everything work?",
+    response_model=None,
+    responses=answers(HealthAnswer, "not_ready"),
+)
+async def ready(request: Request) -> Response:
+    """Decode, embed and search a built-in picture; 503 `not_ready` names the part that failed."""
+    await check_ready(service_of(request))
+    return json_response({"status": "ok"})
+
+
+@router.get(
+    "/metrics",
+    summary="Prometheus metrics",
+    response_model=None,
+    responses=file_answer("Prometheus' text format", "text/plain") | problems("not_ready"),
+)
+async def metrics(request: Request) -> Response:
+    """Return requests, stages, batches, queue, gallery size and the active version in Prometheus' text format."""
+    service = service_of(request)
+    samples = await service.pipeline.keep(service.engine.gallery.sample_count)
+    embedder = service.engine.embedder
+    text = service.metrics.render(
+        queue=service.pipeline.depth,
+        samples=samples,
+        version=embedder.version,
+        providers=",".join(embedder.providers),
+    )
+    return Response(text, headers={"Content-Type": CONTENT_TYPE})
+
+
+@router.get("/", include_in_schema=False)
+async def start_page() -> Response:
+    """Return the start page."""
+    return _page("index.html")
+
+
+@router.get("/docs", include_in_schema=False)
+async def docs_page() -> Response:
+    """Return the page that shows /openapi.json, without anything from another host."""
+    return _page("docs.html")
+
+
+def _page(name: str) -> HTMLResponse:
+    content = (files("app") / "console" / name).read_text(encoding="utf-8")
+    policy = "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'"
+    return HTMLResponse(content, headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"})

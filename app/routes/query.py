@@ -1,0 +1,204 @@
+"""Who is this? Queries, comparisons of two pictures, and bare embeddings."""
+
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter
+from numpy.typing import NDArray
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.answers import json_response
+from app.documentation import FORM_ERRORS, MODEL_ERRORS, PICTURE_ERRORS, answers, form_body
+from app.errors import InvalidParameter
+from app.forms import Form, content_type, form_values, read_form, read_json, validate
+from app.parameters import Decision, Parameters, QueryBody, QueryForm, QueryParameters
+from app.pipeline import Pixels, Timing
+from app.pooling import pool
+from app.problems import item_error
+from app.querying import Query, begin_query, embed_pictures, query_answer, rank
+from app.schemas import BatchAnswer, EmbedAnswer, QueryAnswer, VerifyAnswer
+from app.service import Service, service_of
+from app.verdict import draw_line
+from index.errors import DimensionMismatch, ModelMismatch
+from model.errors import ImageError
+
+MAX_TRACKLET = 32
+MAX_BATCH = 64
+router = APIRouter(tags=["query"])
+_ERRORS = (*FORM_ERRORS, *PICTURE_ERRORS, *MODEL_ERRORS)
+
+
+@router.post(
+    "/query",
+    summary="Who is this?",
+    response_model=None,
+    responses=answers(
+        QueryAnswer, *_ERRORS, "gallery_not_found", "sample_not_found", "model_mismatch", "dimension_mismatch"
+    ),
+    openapi_extra=form_body({"image": MAX_TRACKLET}, QueryForm, json=QueryBody),
+)
+async def query(request: Request) -> Response:
+    """Rank the people of a gallery by how alike they are to one person.
+
+    The person is given by `image` files (several are one person's tracklet, pooled into one query), by the
+    `sample_id` of an enrolled picture, which is then left out of the answer, or in JSON by an `embedding` with its
+    `model_version`.
+    """
+    service = service_of(request)
+    if content_type(request) == "application/json":
+        return json_response(await _query_by_json(service, await read_json(request, QueryBody)))
+    form = await read_form(request, file_fields=("image",), max_files=MAX_TRACKLET)
+    return json_response(await _query_by_form(service, form))
+
+
+@router.post(
+    "/query/batch",
+    summary="Who are these?",
+    response_model=None,
+    responses=answers(BatchAnswer, *FORM_ERRORS, *MODEL_ERRORS, "gallery_not_found"),
+    openapi_extra=form_body({"image": MAX_BATCH}, QueryParameters),
+)
+async def query_batch(request: Request) -> Response:
+    """Answer a query for each of up to 64 `image` files, in order; a picture that cannot be used fails alone."""
+    service = service_of(request)
+    form = await read_form(request, file_fields=("image",), max_files=MAX_BATCH)
+    started = begin_query(service, validate(QueryParameters, form_values(QueryParameters, form.fields)))
+    _require_files(form)
+    return json_response({"results": await _query_each(service, started, form)})
+
+
+@router.post(
+    "/verify",
+    summary="Are these the same person?",
+    response_model=None,
+    responses=answers(VerifyAnswer, *_ERRORS),
+    openapi_extra=form_body({"image_a": 1, "image_b": 1}, Decision),
+)
+async def verify(request: Request) -> Response:
+    """Compare two pictures, `image_a` and `image_b`."""
+    service = service_of(request)
+    names = ("image_a", "image_b")
+    form = await read_form(request, file_fields=names, max_files=2)
+    line = draw_line(service.card.calibration, validate(Decision, form_values(Decision, form.fields)))
+    pictures = [_one_file(form, name) for name in names]
+    embedder = service.engine.embedder
+    first, second = await embed_pictures(service, embedder, pictures, Timing(), names)
+    score = max(-1.0, min(1.0, float(np.dot(first, second))))
+    return json_response(
+        {
+            "score": score,
+            "match": line.matches(score),
+            "threshold": line.threshold,
+            "false_match_rate": line.false_match_rate,
+            "model_version": embedder.version,
+        }
+    )
+
+
+@router.post(
+    "/embed",
+    summary="The embeddings of pictures",
+    response_model=None,
+    responses=answers(EmbedAnswer, *_ERRORS),
+    openapi_extra=form_body({"image": MAX_BATCH}),
+)
+async def embed(request: Request) -> Response:
+    """Return the embedding of each of up to 64 `image` files, of unit length, in order."""
+    service = service_of(request)
+    form = await read_form(request, file_fields=("image",), max_files=MAX_BATCH)
+    validate(Parameters, form_values(Parameters, form.fields))
+    _require_files(form)
+    embedder = service.engine.embedder
+    vectors = await embed_pictures(service, embedder, [each.picture() for each in form.files], Timing())
+    return json_response({"model_version": embedder.version, "dim": embedder.dim, "embeddings": vectors.tolist()})
+
+
+async def _query_by_form(service: Service, form: Form) -> dict[str, Any]:
+    parameters = validate(QueryForm, form_values(QueryForm, form.fields))
+    if parameters.sample_id is not None:
+        if form.files:
+            raise InvalidParameter("sample_id", "expected either image files or a sample_id, found both")
+        return await _query_by_sample(service, parameters, parameters.sample_id)
+    _require_files(form, "or a sample_id")
+    started = begin_query(service, parameters)
+    vectors = await embed_pictures(service, started.embedder, [each.picture() for each in form.files], started.timing)
+    return await _answer(service, started, pool(vectors))
+
+
+async def _query_by_json(service: Service, body: QueryBody) -> dict[str, Any]:
+    active = service.engine.embedder.version
+    if body.model_version not in (None, active):
+        raise ModelMismatch(f"expected an embedding of the active version {active}, found one of {body.model_version}")
+    if (body.embedding is None) == (body.sample_id is None):
+        found = "neither" if body.embedding is None else "both"
+        raise InvalidParameter("embedding", f"expected either an embedding or a sample_id, found {found}")
+    if body.sample_id is not None:
+        return await _query_by_sample(service, body, body.sample_id)
+    if body.model_version is None:
+        raise InvalidParameter("model_version", "expected the version that made the embedding, found none")
+    started = begin_query(service, body)
+    return await _answer(service, started, _unit(body.embedding or [], started.embedder.dim))
+
+
+async def _query_by_sample(service: Service, parameters: QueryForm, sample_id: str) -> dict[str, Any]:
+    started = begin_query(service, parameters, exclude_sample=sample_id)
+    embedding = await service.pipeline.keep(service.engine.gallery.embedding, parameters.gallery, sample_id)
+    return await _answer(service, started, embedding)
+
+
+async def _answer(service: Service, started: Query, embedding: NDArray[np.float32]) -> dict[str, Any]:
+    [ranking] = await rank(service, started, embedding[None])
+    return query_answer(started, ranking)
+
+
+async def _query_each(service: Service, started: Query, form: Form) -> list[dict[str, Any]]:
+    errors: dict[int, Exception] = {
+        place: error for place, each in enumerate(form.files) if (error := each.error) is not None
+    }
+    places = [place for place in range(len(form.files)) if place not in errors]
+    decoded = await service.pipeline.decode(
+        [form.files[place].data for place in places], started.embedder.contract, started.timing
+    )
+    good: dict[int, Pixels] = {}
+    for place, each in zip(places, decoded, strict=True):
+        if isinstance(each, ImageError):
+            errors[place] = each
+        else:
+            good[place] = each
+    rankings = {}
+    if good:
+        vectors = await service.pipeline.embed(started.embedder, list(good.values()), started.timing)
+        rankings = dict(zip(good, await rank(service, started, vectors), strict=True))
+    return [
+        query_answer(started, rankings[place]) if place in rankings else {"error": _refused(service, errors[place])}
+        for place in range(len(form.files))
+    ]
+
+
+def _refused(service: Service, error: Exception) -> dict[str, Any]:
+    told = item_error(error)
+    service.metrics.rejected(told["code"])
+    return told
+
+
+def _unit(values: list[float], dim: int) -> NDArray[np.float32]:
+    if len(values) != dim:
+        raise DimensionMismatch(f"expected an embedding of {dim} numbers, found {len(values)}")
+    vector = np.asarray(values, dtype=np.float64)
+    length = float(np.linalg.norm(vector))
+    if not 1e-12 < length < np.inf:
+        raise InvalidParameter("embedding", f"expected an embedding with a direction, found one of length {length:g}")
+    return (vector / length).astype(np.float32)
+
+
+def _require_files(form: Form, alternative: str = "") -> None:
+    if not form.files:
+        raise InvalidParameter("image", " ".join(("expected at least one image file", alternative)).strip())
+
+
+def _one_file(form: Form, name: str) -> bytes:
+    files = [each for each in form.files if each.name == name]
+    if len(files) != 1:
+        raise InvalidParameter(name, f"expected one file, found {len(files)}")
+    return files[0].picture()
