@@ -1,0 +1,5 @@
+"""The command line: `reid` is the same system without HTTP."""
+
+from app.cli.program import main
+
+__all__ = ["main"]

@@ -1,0 +1,5 @@
+"""`python -m app.cli` is `reid`."""
+
+from app.cli.program import main
+
+main()

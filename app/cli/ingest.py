@@ -1,0 +1,77 @@
+"""`reid ingest`: a folder or a manifest into a gallery."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from app.cli.entries import Source
+from app.cli.failures import CommandError
+from app.cli.manifest import Manifest
+from app.cli.market import MarketFolder
+from app.cli.ingestion import Ingestion
+from app.cli.report import JsonReport, ProgressReport, Report
+from app.engine import open_engine
+from app.settings import load_settings
+from index.records import EnrolStatus
+
+INTERRUPTED = 130
+
+
+def ingest(
+    path: Annotated[Path, typer.Argument(help="A folder in Market-1501's layout, or a CSV manifest.")],
+    gallery: Annotated[str, typer.Option(help="The gallery to enrol into.")] = "default",
+    batch_size: Annotated[int, typer.Option(min=1, max=1024, help="Pictures per transaction.")] = 64,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per batch, then a summary.")] = False,
+) -> None:
+    """Enrol a folder in Market-1501's layout, or the pictures of a CSV manifest.
+
+    A manifest has the columns path and identity, and may have camera, captured_at, attributes (a JSON object),
+    attributes.NAME and external_id; paths are relative to it. Run it again after a stop and it goes on where it
+    was. A bad picture is reported and fails alone; the exit code is 1 when there was one, 130 after Ctrl-C.
+    """
+    source = open_source(path)
+    report: Report = JsonReport(source, gallery) if as_json else ProgressReport(source, gallery)
+    with open_engine(load_settings()) as engine:
+        work = Ingestion(engine, gallery, batch_size)
+        with _stopped_by_signals(work) as caught, report:
+            for outcomes in work.run(source.entries()):
+                report.add(outcomes)
+    report.finish(interrupted=bool(caught))
+    if caught:
+        raise typer.Exit(INTERRUPTED)
+    if report.counts[EnrolStatus.REJECTED]:
+        raise typer.Exit(1)
+
+
+def open_source(path: Path) -> Source:
+    """Return the reader for a path: a folder is in Market-1501's layout, a file is a manifest."""
+    if path.is_dir():
+        return MarketFolder(path)
+    if path.is_file():
+        return Manifest(path)
+    found = "something else" if path.exists() else "nothing"
+    raise CommandError(f"{path}: expected a folder or a CSV manifest, found {found}")
+
+
+@contextmanager
+def _stopped_by_signals(work: Ingestion) -> Iterator[list[int]]:
+    """Let the first Ctrl-C or SIGTERM finish the batch in hand; the second ends at once."""
+    caught: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature is fixed
+        if caught:
+            raise KeyboardInterrupt
+        caught.append(number)
+        work.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,190 @@
+"""The way of a picture into the gallery, in three overlapping stages: read and decode, embed, enrol."""
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from threading import Event
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.cli.entries import AnyEntry, BadEntry, Entry
+from app.cli.failures import CommandError, explain
+from app.engine import Engine
+from app.errors import FileTooLarge, InvalidMetadata
+from app.forms import MAX_FILE
+from app.problems import item_error
+from index.records import Embedding, EnrolStatus, NewSample
+from model.errors import ImageError
+from model.preprocess import prepare
+
+Pixels: TypeAlias = NDArray[np.uint8]  # (H, W, 3)
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one entry: on disk (`created`, `duplicate`), or `rejected` and why."""
+
+    where: str
+    status: EnrolStatus
+    sample_id: str | None = None
+    code: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    entry: Entry
+    data: bytes
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What is to be embedded and enrolled together, and what is settled before that."""
+
+    settled: list[Outcome]
+    pictures: list[_Picture]
+    pixels: list[Pixels]
+
+
+class Ingestion:
+    """Enrols entries in batches; memory does not grow with their number."""
+
+    def __init__(self, engine: Engine, gallery: str, batch_size: int) -> None:
+        self._engine = engine
+        self._gallery = gallery
+        self._batch_size = batch_size
+        self._stopped = Event()
+        self._readers = ThreadPoolExecutor(engine.settings.threads)
+
+    def stop(self) -> None:
+        """End soon: what is being enrolled is finished, nothing more is begun."""
+        self._stopped.set()
+
+    def run(self, entries: Iterable[AnyEntry]) -> Iterator[list[Outcome]]:
+        """Yield the outcomes batch by batch; what is yielded as created is on disk."""
+        stages = [ThreadPoolExecutor(1) for _ in range(3)]
+        try:
+            batches = _batched(entries, self._batch_size)
+            read = _staged(self._read, self._until_stopped(batches), stages[0])
+            embedded = _staged(self._embed, self._until_stopped(read), stages[1])
+            yield from _staged(self._enrol, self._until_stopped(embedded), stages[2])
+        finally:
+            for stage in [*stages, self._readers]:
+                stage.shutdown(cancel_futures=True)
+
+    def _until_stopped(self, items: Iterable[A]) -> Iterator[A]:
+        for item in items:
+            if self._stopped.is_set():
+                return
+            yield item
+
+    def _read(self, entries: list[AnyEntry]) -> _Batch:
+        read = list(self._readers.map(_read_entry, entries))
+        settled = [item for item in read if isinstance(item, Outcome)]
+        pictures = [item for item in read if isinstance(item, _Picture)]
+        keys = [(picture.digest, picture.entry.identity, picture.entry.camera) for picture in pictures]
+        known = self._engine.gallery.known(self._gallery, keys)
+        new = []
+        for picture, sample_id in zip(pictures, known, strict=True):
+            if sample_id is None:
+                new.append(picture)
+            else:
+                settled.append(Outcome(picture.entry.where, EnrolStatus.DUPLICATE, sample_id))
+        return self._decode(settled, new)
+
+    def _decode(self, settled: list[Outcome], pictures: list[_Picture]) -> _Batch:
+        decoded = list(self._readers.map(self._prepare, pictures))
+        batch = _Batch(settled, [], [])
+        for picture, result in zip(pictures, decoded, strict=True):
+            if isinstance(result, ImageError):
+                settled.append(_rejected(picture.entry.where, result))
+            else:
+                batch.pictures.append(picture)
+                batch.pixels.append(result)
+        return batch
+
+    def _prepare(self, picture: _Picture) -> Pixels | ImageError:
+        try:
+            return prepare(picture.data, self._engine.embedder.contract)
+        except ImageError as exc:
+            return exc
+
+    def _embed(self, batch: _Batch) -> tuple[_Batch, Embedding]:
+        if not batch.pixels:
+            return batch, np.empty((0, self._engine.embedder.dim), np.float32)
+        return batch, self._engine.embedder.embed(np.stack(batch.pixels))
+
+    def _enrol(self, embedded: tuple[_Batch, Embedding]) -> list[Outcome]:
+        batch, embeddings = embedded
+        samples = [_sample(picture, row) for picture, row in zip(batch.pictures, embeddings, strict=True)]
+        if not samples:
+            return batch.settled
+        version = self._engine.embedder.version
+        results = self._engine.gallery.enrol(self._gallery, samples, model_version=version)
+        outcomes = [
+            Outcome(picture.entry.where, result.status, result.sample_id)
+            if result.error is None
+            else _rejected(picture.entry.where, result.error)
+            for picture, result in zip(batch.pictures, results, strict=True)
+        ]
+        return [*batch.settled, *outcomes]
+
+
+def _batched(items: Iterable[A], size: int) -> Iterator[list[A]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _staged(work: Callable[[A], B], items: Iterable[A], stage: ThreadPoolExecutor) -> Iterator[B]:
+    """Yield `work(item)` in order, one item ahead of who asks."""
+    waiting: deque[Future[B]] = deque()
+    for item in items:
+        waiting.append(stage.submit(work, item))
+        if len(waiting) > 1:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _read_entry(entry: AnyEntry) -> _Picture | Outcome:
+    """Read a picture's bytes; what is not a plain file of a fair size is not opened."""
+    if isinstance(entry, BadEntry):
+        return _rejected(entry.where, InvalidMetadata(entry.detail))
+    try:
+        if not entry.path.is_file():
+            raise CommandError(f"{entry.path}: expected a picture file, found none")
+        if (size := entry.path.stat().st_size) > MAX_FILE:
+            raise FileTooLarge(f"expected a file of at most {MAX_FILE} bytes, found {size}")
+        data = entry.path.read_bytes()
+    except FileTooLarge as exc:
+        return _rejected(entry.where, exc)
+    except (CommandError, OSError, ValueError) as exc:  # ValueError: a NUL in the path
+        return Outcome(entry.where, EnrolStatus.REJECTED, code="file_unreadable", detail=explain(exc))
+    return _Picture(entry, data, hashlib.sha256(data).hexdigest())
+
+
+def _sample(picture: _Picture, embedding: Embedding) -> NewSample:
+    entry = picture.entry
+    return NewSample(
+        identity=entry.identity,
+        embedding=embedding,
+        picture=picture.data,
+        camera=entry.camera,
+        captured_at=entry.captured_at,
+        attributes=entry.attributes,
+        external_id=entry.external_id,
+    )
+
+
+def _rejected(where: str, error: Exception) -> Outcome:
+    told = item_error(error)
+    return Outcome(where, EnrolStatus.REJECTED, code=told["code"], detail=told["detail"])

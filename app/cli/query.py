@@ -1,0 +1,164 @@
+"""`reid query`: pictures of one person in, the ranked identities out."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from app.cli.failures import CommandError, explain
+from app.cli.report import printable
+from app.engine import Engine, open_engine
+from app.errors import InvalidParameter
+from app.forms import validate
+from app.parameters import QueryParameters
+from app.pipeline import Pixels, Timing
+from app.pooling import pool
+from app.querying import Query, query_answer
+from app.settings import load_settings
+from app.verdict import draw_line
+from model.errors import ImageError
+from model.preprocess import prepare
+
+MAX_IMAGES = 32
+BAR = 24  # columns for a score of 1
+
+Images = Annotated[list[Path], typer.Argument(help="Pictures of one person; several are pooled into one query.")]
+Cameras = Annotated[list[str] | None, typer.Option(help="Keep samples of this camera; repeatable.")]
+Excluded = Annotated[list[str] | None, typer.Option(help="Drop samples of this camera; repeatable.")]
+After = Annotated[str | None, typer.Option(help="Keep samples taken at this time or later, with its offset.")]
+Before = Annotated[str | None, typer.Option(help="Keep samples taken before this time.")]
+
+
+def query(
+    images: Images,
+    gallery: Annotated[str, typer.Option(help="The gallery to search.")] = "default",
+    top_k: Annotated[int, typer.Option(min=1, max=1000, help="Identities to return.")] = 10,
+    samples_per_identity: Annotated[int, typer.Option(min=0, max=100, help="Best samples under each.")] = 3,
+    camera: Cameras = None,
+    exclude_camera: Excluded = None,
+    captured_after: After = None,
+    captured_before: Before = None,
+    attributes: Annotated[str, typer.Option(help="A JSON object that a sample's attributes equal.")] = "{}",
+    false_match_rate: Annotated[float, typer.Option(help="Picks the model's calibrated threshold.")] = 0.001,
+    threshold: Annotated[float | None, typer.Option(help="Instead of the calibrated one.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what POST /query answers.")] = False,
+) -> None:
+    """Rank a gallery's identities by how alike they are to the person in the pictures."""
+    given = {
+        "gallery": gallery,
+        "top_k": top_k,
+        "samples_per_identity": samples_per_identity,
+        "camera": camera or [],
+        "exclude_camera": exclude_camera or [],
+        "captured_after": captured_after,
+        "captured_before": captured_before,
+        "attributes": _attributes(attributes),
+        "false_match_rate": false_match_rate,
+        "threshold": threshold,
+    }
+    if len(images) > MAX_IMAGES:
+        raise typer.BadParameter(f"expected at most {MAX_IMAGES} pictures, found {len(images)}")
+    try:
+        parameters = validate(QueryParameters, given)
+        with open_engine(load_settings()) as engine:
+            answer = ask(engine, images, parameters)
+    except InvalidParameter as exc:
+        raise typer.BadParameter(str(exc), param_hint="--" + exc.field.replace("_", "-")) from exc
+    if as_json:
+        typer.echo(orjson.dumps(answer))
+    else:
+        show(answer, Console())
+
+
+def ask(engine: Engine, images: Sequence[Path], parameters: QueryParameters) -> dict[str, Any]:
+    """Return what `POST /query` answers for the same pictures and fields."""
+    card = engine.registry.card(engine.embedder.version)
+    asked = Query(parameters, engine.embedder, draw_line(card.calibration, parameters), Timing())
+    with _timed(asked.timing, "decode"):
+        pixels = np.stack([_prepared(path, engine) for path in images])
+    with _timed(asked.timing, "embed"):
+        pooled = pool(engine.embedder.embed(pixels))
+    with _timed(asked.timing, "search"):
+        found = engine.gallery.search(
+            parameters.gallery,
+            pooled[None],
+            model_version=engine.embedder.version,
+            where=asked.where,
+            top_k=parameters.top_k,
+            samples_per_identity=parameters.samples_per_identity,
+        )
+    return query_answer(asked, found[0])
+
+
+@contextmanager
+def _timed(timing: Timing, stage: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    timing.add(stage, time.perf_counter() - started)
+
+
+def show(answer: dict[str, Any], console: Console) -> None:
+    """Print the verdict and the ranking, a bar for each score with the threshold on it."""
+    console.print(Text(_verdict(answer)), soft_wrap=True)
+    if not answer["identities"]:
+        return
+    table = Table("rank", "identity", "score", "", "best samples", box=None)
+    for identity in answer["identities"]:
+        best = ", ".join(_sample(sample) for sample in identity["samples"])
+        table.add_row(
+            str(identity["rank"]),
+            Text(printable(identity["identity"]), style="bold" if identity["match"] else ""),
+            f"{identity['score']:.3f}",
+            Text(bar(identity["score"], answer["threshold"]), style="green" if identity["match"] else "dim"),
+            Text(best),
+        )
+    console.print(table)
+
+
+def bar(score: float, threshold: float | None) -> str:
+    """Draw a score from 0 to 1; `┃` is the threshold."""
+    length = round(max(0.0, score) * BAR)
+    cells = ["█"] * length + [" "] * (BAR - length)
+    if threshold is not None and 0 <= threshold <= 1:
+        cells[min(round(threshold * BAR), BAR - 1)] = "┃"
+    return "".join(cells)
+
+
+def _verdict(answer: dict[str, Any]) -> str:
+    searched = f"{answer['searched']} samples searched with {answer['model_version']}"
+    best = max((identity["score"] for identity in answer["identities"]), default=None)
+    if best is None:
+        return f"unknown: no samples to compare with ({searched})"
+    if answer["threshold"] is None:
+        return f"uncalibrated: the model has no threshold, give one with --threshold ({searched})"
+    sign = "≥" if answer["verdict"] == "match" else "<"
+    rate = "" if answer["false_match_rate"] is None else f" at a false match rate of {answer['false_match_rate']:g}"
+    return f"{answer['verdict']}: best {best:.3f} {sign} threshold {answer['threshold']:.3f}{rate} ({searched})"
+
+
+def _sample(sample: dict[str, Any]) -> str:
+    where = [part for part in (sample["camera"], sample["captured_at"]) if part]
+    return printable(f"{sample['score']:.3f} {' '.join(where)}".strip())
+
+
+def _prepared(path: Path, engine: Engine) -> Pixels:
+    try:
+        return prepare(path.read_bytes(), engine.embedder.contract)
+    except ImageError as exc:
+        raise CommandError(f"{path}: {explain(exc)}") from exc
+
+
+def _attributes(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError as exc:
+        raise typer.BadParameter(f"expected a JSON object: {exc}", param_hint="--attributes") from exc

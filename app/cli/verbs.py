@@ -1,0 +1,62 @@
+"""The verbs by name. A verb's module is imported when it runs, so none pays for another's imports."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One verb: what it is called, where it is (`module:attribute`), and its line in `reid --help`."""
+
+    name: str
+    target: str
+    summary: str
+
+
+VERBS = (
+    Verb("serve", "app.cli.serve:serve", "Serve the HTTP API and the console."),
+    Verb("ingest", "app.cli.ingest:ingest", "Enrol a folder in Market-1501's layout, or a CSV manifest."),
+    Verb("query", "app.cli.query:query", "Rank a gallery's identities against pictures of one person."),
+    Verb("demo", "app.cli.demo:demo", "Render synthetic people to try the service with."),
+    Verb("models", "app.cli.models:models", "List, show, import and activate model versions."),
+    Verb("gallery", "app.cli.gallery:gallery", "Check, rebuild and count the galleries."),
+    Verb("train", "model.training.commands:train", "Train a network with the HAP2S loss. Needs the train extra."),
+    Verb(
+        "evaluate",
+        "model.training.commands:evaluate",
+        "Measure a model: CMC, mAP, mINP. Needs the train extra.",
+    ),
+    Verb(
+        "export",
+        "model.training.commands:export",
+        "Write a checkpoint as a model version in ONNX. Needs the train extra.",
+    ),
+)
+
+
+class LazyCommand(TyperCommand):
+    """A verb that has a name and a summary, and becomes the real command when it is called."""
+
+    def __init__(self, verb: Verb) -> None:
+        super().__init__(verb.name, help=verb.summary)
+        self.verb = verb
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - typer keeps its types to itself
+        """Parse the arguments by the real command, which the context then carries and invokes."""
+        return load(self.verb).make_context(*args, **kwargs)
+
+
+def load(verb: Verb) -> TyperCommand | TyperGroup:
+    """Import a verb's function, or its own group of verbs, and return the command."""
+    module, _, attribute = verb.target.partition(":")
+    target: Callable[..., object] | typer.Typer = getattr(importlib.import_module(module), attribute)
+    group = target if isinstance(target, typer.Typer) else typer.Typer(add_completion=False)
+    if not isinstance(target, typer.Typer):
+        group.command(verb.name)(target)
+    return cast(TyperCommand | TyperGroup, get_command(group))
