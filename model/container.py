@@ -52,9 +52,7 @@ def read_container(data: bytes) -> Container:
     try:
         return _READERS[kind](data)
     except (struct.error, IndexError) as exc:
-        raise ImageTruncated(
-            f"expected a whole {kind} header, found the file's end after {len(data)} bytes"
-        ) from exc
+        raise ImageTruncated(f"expected a whole {kind} header, found the file's end after {len(data)} bytes") from exc
 
 
 def sniff(data: bytes) -> Kind:
@@ -106,9 +104,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 def _jpeg_marker(data: bytes, position: int) -> int:
     if data[position] != 0xFF:
-        raise ImageUndecodable(
-            f"expected a JPEG marker (255) at byte {position}, found the value {data[position]}"
-        )
+        raise ImageUndecodable(f"expected a JPEG marker (255) at byte {position}, found the value {data[position]}")
     while data[position] == 0xFF:
         position += 1
     return data[position]
