@@ -38,15 +38,15 @@ def demo(
     The same people are drawn every time; a folder that has them is left as it is.
     """
     pair = choose_pair(draw(folder))
+    if ingest:
+        from app.cli.ingest import ingest as run  # the model is loaded only when it is asked for
+
+        run(folder, as_json=as_json)
     if as_json:
         paths = {"identity": pair.identity, "enrol": str(pair.enrol), "query": str(pair.query)}
         typer.echo(json.dumps({"folder": str(folder), **paths}))
     else:
         typer.echo(instructions(folder, pair, load_settings(), enrolled=ingest))
-    if ingest:
-        from app.cli.ingest import ingest as run  # the model is loaded only when it is asked for
-
-        run(folder, as_json=as_json)
 
 
 def draw(folder: Path) -> Path:

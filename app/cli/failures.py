@@ -52,7 +52,7 @@ def _told(error: BaseException) -> str:
 def _missing(error: ModuleNotFoundError) -> str:
     package = (error.name or "").partition(".")[0]
     if package not in EXTRAS:
-        return f"the Python package {package!r} is missing; install hap2s-reid again"
+        return f"the Python module {error.name!r} is missing; install hap2s-reid again"
     extra = EXTRAS[package]
     return f"this needs {package}, which is not installed: pip install 'hap2s-reid[{extra}]'"
 

@@ -1,0 +1,47 @@
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.app.cli.conftest import Reid
+
+
+def test_the_pictures_are_two_of_one_person_by_two_cameras(reid: Reid, tmp_path: Path) -> None:
+    told = json.loads(reid("demo", tmp_path / "demo", "--json").out)
+    enrol, query = Path(told["enrol"]), Path(told["query"])
+    assert enrol.is_file()
+    assert query.is_file()
+    assert enrol.name[:4] == query.name[:4] == told["identity"]
+    assert enrol.name[5:7] != query.name[5:7]
+
+
+def test_the_lines_can_be_typed_as_they_are(reid: Reid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REID_PORT", "8130")
+    lines = [shlex.split(line) for line in reid("demo", tmp_path / "a demo").out.splitlines() if "curl" in line]
+    assert [line[-1] for line in lines] == ["http://127.0.0.1:8130/gallery", "http://127.0.0.1:8130/query"]
+    for line in lines:
+        assert Path(next(word for word in line if word.startswith("image=@"))[7:]).is_file()
+
+
+def test_the_same_people_are_drawn_once(reid: Reid, tmp_path: Path) -> None:
+    first = reid("demo", tmp_path / "demo").out
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "demo").rglob("*.jpg")}
+    assert reid("demo", tmp_path / "demo").out == first
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "demo").rglob("*.jpg")} == stamps
+
+
+def test_a_folder_of_other_files_is_left_alone(reid: Reid, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    ran = reid("demo", tmp_path)
+    assert ran.code == 1
+    assert "letter.txt" not in ran.out
+    assert (tmp_path / "letter.txt").read_text() == "dear"
+
+
+def test_ingest_enrols_them(reid: Reid, data_dir: Path, tmp_path: Path) -> None:
+    ran = reid("demo", tmp_path / "demo", "--ingest")
+    assert ran.code == 0
+    assert "all of them are enrolled now" in ran.out
+    assert "0 rejected" in ran.out
+    assert json.loads(reid("gallery", "stats", "--json").out)["galleries"][0]["samples"] > 12

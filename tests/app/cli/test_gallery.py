@@ -1,0 +1,34 @@
+import json
+from pathlib import Path
+
+from tests.app.cli.conftest import Reid
+
+
+def test_check_counts_and_is_clean(reid: Reid, data_dir: Path, market: Path) -> None:
+    total = json.loads(reid("ingest", market, "--json").out.splitlines()[-1])["created"]
+    ran = reid("gallery", "check", "--json")
+    report = json.loads(ran.out)
+    assert ran.code == 0
+    assert (report["samples"], report["vectors"], report["clean"]) == (total, total, True)
+    assert reid("gallery", "check").out.endswith("clean\n")
+
+
+def test_check_fails_when_a_picture_is_gone(reid: Reid, data_dir: Path, market: Path) -> None:
+    reid("ingest", market, "--json")
+    picture = next(path for path in sorted((data_dir / "pictures").rglob("*")) if path.is_file())
+    picture.unlink()
+    ran = reid("gallery", "check")
+    assert ran.code == 1
+    assert "problem" in ran.out
+
+
+def test_rebuild_indexes_every_vector(reid: Reid, data_dir: Path, market: Path) -> None:
+    total = json.loads(reid("ingest", market, "--json").out.splitlines()[-1])["created"]
+    assert json.loads(reid("gallery", "rebuild", "--json").out) == {"vectors": total}
+
+
+def test_stats_counts_each_gallery(reid: Reid, data_dir: Path, market: Path) -> None:
+    total = json.loads(reid("ingest", market, "--json").out.splitlines()[-1])["created"]
+    [found] = json.loads(reid("gallery", "stats", "--json").out)["galleries"]
+    assert (found["name"], found["samples"], found["identities"]) == ("default", total, 8)
+    assert "default" in reid("gallery", "stats").out

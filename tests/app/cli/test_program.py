@@ -1,0 +1,85 @@
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from app.cli.failures import CommandError, explain
+from app.cli.verbs import VERBS
+from index.errors import GalleryNotFound
+from model.errors import VersionNotFound
+from tests.app.cli.conftest import Reid
+
+HEAVY = {"torch", "onnxruntime", "faiss", "numpy", "fastapi", "sqlalchemy", "PIL"}
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Return the heavy packages that a fresh interpreter has loaded after a statement."""
+    code = f"import sys\ntry:\n    {statement}\nexcept SystemExit: pass\nprint(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return HEAVY & set(done.stderr.split())
+
+
+def test_version_is_the_distribution_s(reid: Reid) -> None:
+    ran = reid("--version")
+    assert (ran.code, ran.out) == (0, f"reid {version('hap2s-reid')}\n")
+
+
+def test_help_names_every_verb_and_loads_none() -> None:
+    assert loaded_by("from app.cli import main; main(['--help'])") == set()
+
+
+def test_help_lists_the_verbs(reid: Reid) -> None:
+    ran = reid("--help")
+    assert ran.code == 0
+    assert all(verb.name in ran.out for verb in VERBS)
+
+
+def test_serve_never_loads_torch() -> None:
+    assert "torch" not in loaded_by("import app.cli.serve")
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["query"], ["ingest", "x", "--batch-size", "0"], []])
+def test_wrong_usage_is_2(reid: Reid, arguments: list[str]) -> None:
+    assert reid(*arguments).code == 2
+
+
+def test_a_wrong_setting_is_told_in_one_line(reid: Reid, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REID_PORT", "eighty")
+    ran = reid("models", "list")
+    assert ran.code == 1
+    assert ran.err == "reid: REID_PORT=eighty: expected a port from 0 (any free one) to 65535\n"
+
+
+def test_without_torch_the_extra_is_named(reid: Reid, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in [name for name in sys.modules if name.startswith("model.training")]:
+        monkeypatch.delitem(sys.modules, name)
+    ran = reid("train", "--help")
+    assert ran.code == 1
+    assert ran.err == "reid: this needs torch, which is not installed: pip install 'hap2s-reid[train]'\n"
+
+
+@pytest.mark.parametrize("error", [CommandError("a\n b"), GalleryNotFound("a b"), VersionNotFound("a  b")])
+def test_errors_of_the_packages_are_told_as_they_are(error: Exception) -> None:
+    assert explain(error) == "a b"
+
+
+def test_a_system_error_names_the_file() -> None:
+    assert explain(FileNotFoundError(2, "", "/nowhere")) == "/nowhere: No such file or directory"
+    assert explain(OSError(28, "", "/full")) == "/full: no space left on the disk"
+
+
+def test_an_unforeseen_error_is_one_line_and_says_how_to_see_more(reid: Reid, monkeypatch: pytest.MonkeyPatch) -> None:
+    import app.cli.models as verb
+
+    def break_down() -> None:
+        raise ZeroDivisionError("two\nlines")
+
+    monkeypatch.setattr(verb, "_open", break_down)
+    quiet = reid("models", "list")
+    assert quiet.code == 1
+    expected = "reid: unexpected ZeroDivisionError: two lines (REID_LOG_LEVEL=debug prints the trace)\n"
+    assert quiet.err == expected
+    monkeypatch.setenv("REID_LOG_LEVEL", "debug")
+    assert "Traceback" in reid("models", "list").err

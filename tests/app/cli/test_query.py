@@ -1,0 +1,101 @@
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.cli.query import bar
+from tests.app.cli.conftest import Reid
+
+
+@pytest.fixture
+def enrolled(reid: Reid, data_dir: Path, market: Path) -> Path:
+    assert reid("ingest", market, "--json").code == 0
+    return market
+
+
+def one_query(market: Path) -> Path:
+    return sorted((market / "query").iterdir())[0]
+
+
+def test_an_enrolled_picture_is_found_with_score_1(reid: Reid, enrolled: Path) -> None:
+    picture = sorted((enrolled / "bounding_box_test").glob("0001_*"))[0]
+    answer = json.loads(reid("query", picture, "--json").out)
+    assert answer["verdict"] == "match"
+    assert answer["identities"][0]["identity"] == "0001"
+    assert answer["identities"][0]["score"] == pytest.approx(1, abs=1e-5)
+
+
+def test_the_answer_has_what_http_answers(reid: Reid, enrolled: Path, data_dir: Path) -> None:
+    from fastapi.testclient import TestClient
+
+    from app.application import create_app
+    from app.settings import load_settings
+
+    arguments = ["--top-k", "3", "--exclude-camera", "c1", "--samples-per-identity", "2"]
+    answer = json.loads(reid("query", one_query(enrolled), *arguments, "--json").out)
+    fields = {"top_k": "3", "exclude_camera": "c1", "samples_per_identity": "2"}
+    with TestClient(create_app(load_settings(data_dir=data_dir))) as client:
+        response: httpx.Response = client.post("/query", data=fields, files={"image": one_query(enrolled).read_bytes()})
+    other = response.json()
+    for each in (answer, other):
+        del each["query_id"], each["timing_ms"]
+    assert answer == other
+
+
+def test_filters_are_passed_on(reid: Reid, enrolled: Path) -> None:
+    everything = json.loads(reid("query", one_query(enrolled), "--json").out)
+    kept = json.loads(reid("query", one_query(enrolled), "--camera", "c1", "--json").out)
+    dropped = json.loads(reid("query", one_query(enrolled), "--exclude-camera", "c1", "--json").out)
+    late = json.loads(reid("query", one_query(enrolled), "--captured-after", "2020-01-01T00:00:00Z", "--json").out)
+    red = json.loads(reid("query", one_query(enrolled), "--attributes", '{"coat": "red"}', "--json").out)
+    assert 0 < kept["searched"] < everything["searched"] == kept["searched"] + dropped["searched"]
+    assert (late["searched"], late["verdict"]) == (0, "unknown")
+    assert red["searched"] == 0
+
+
+def test_the_table_shows_verdict_rank_and_bar(reid: Reid, enrolled: Path) -> None:
+    picture = sorted((enrolled / "bounding_box_test").glob("0001_*"))[0]
+    lines = reid("query", picture, "--top-k", "2").out.splitlines()
+    assert lines[0].startswith("match: best 1.000 ≥ threshold 0.950 at a false match rate of 0.001")
+    assert "0001" in lines[2]
+    assert "█" in lines[2]
+    assert len(lines) == 4
+
+
+def test_an_empty_gallery_is_unknown(reid: Reid, data_dir: Path, market: Path) -> None:
+    ran = reid("query", one_query(market))
+    assert ran.code == 0
+    assert ran.out.startswith("unknown: no samples to compare with")
+
+
+def test_a_picture_that_cannot_be_used_is_named(reid: Reid, data_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("no picture")
+    ran = reid("query", tmp_path / "text.jpg")
+    assert ran.code == 1
+    assert ran.err.startswith(f"reid: {tmp_path}/text.jpg: expected a JPEG, PNG, WebP or BMP picture")
+    assert reid("query", tmp_path / "none.jpg").err == f"reid: {tmp_path}/none.jpg: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--captured-after", "yesterday"], "--captured-after"),
+        (["--attributes", "{"], "--attributes"),
+        (["--false-match-rate", "0.5"], "--false-match-rate"),
+        (["--threshold", "7"], "--threshold"),
+        (["--top-k", "0"], "--top-k"),
+    ],
+)
+def test_a_wrong_value_is_wrong_usage(
+    reid: Reid, data_dir: Path, market: Path, arguments: list[str], told: str
+) -> None:
+    ran = reid("query", one_query(market), *arguments)
+    assert ran.code == 2
+    assert told in ran.err
+
+
+def test_the_bar_shows_score_and_threshold() -> None:
+    assert bar(0.5, None) == "█" * 12 + " " * 12
+    assert bar(0.5, 0.75) == "█" * 12 + " " * 6 + "┃" + " " * 5
+    assert bar(-0.3, 1) == " " * 23 + "┃"
