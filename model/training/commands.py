@@ -2,6 +2,8 @@
 
 import json
 import logging
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,11 +11,24 @@ import torch
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.table import Table
 
+from model.card import CARD_NAME, Metrics, read_card
+from model.registry import FILES, Precision, Registry
+from model.runtime import Embedder
+from model.training.evaluate import as_metrics, evaluate_version
+from model.training.export import export as run_export
+from model.training.market1501 import TERMS
 from model.training.recipe import bundled_recipes, read_recipe
+from model.training.train import train as run_training
 
 DataOption = Annotated[Path, typer.Option(help="Market-1501: the folder with bounding_box_train, query, …")]
 DeviceOption = Annotated[str, typer.Option(help="cpu or cuda; the default is cuda where there is one")]
+
+
+def tell_progress() -> None:
+    """Show what is logged on stderr, beside the progress bars."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=Console(stderr=True))])
 
 
 def default_device() -> str:
@@ -32,13 +47,79 @@ def train(
     json_output: Annotated[bool, typer.Option("--json", help="print the held-out metrics as JSON")] = False,
 ) -> None:
     """Train a network with the HAP2S loss."""
-    from model.training.train import train as run
-
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=Console(stderr=True))])
-    result = run(read_recipe(recipe), data, out, weights=weights, device=device or default_device())
+    tell_progress()
+    result = run_training(read_recipe(recipe), data, out, weights=weights, device=device or default_device())
     metrics = {"rank1": result.rank(1), "mAP": result.mAP, "mINP": result.mINP}
     if json_output:
         typer.echo(json.dumps(metrics))
     else:
         figures = "  ".join(f"{name} {100 * value:.1f}" for name, value in metrics.items())
         typer.echo(f"held-out identities: {figures}\nnext: reid export --run {out}")
+
+
+def evaluate(
+    data: DataOption,
+    model: Annotated[
+        str, typer.Option(help="a version such as market1501-r50@1, or its folder; default: the active one")
+    ] = "",
+    registry: Annotated[Path, typer.Option(envvar="REID_REGISTRY_DIR", help="where versions are registered")] = Path(
+        "data/models"
+    ),
+    precision: Annotated[Precision | None, typer.Option(help="int8 or fp32; default: the one that is served")] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="print the figures as JSON")] = False,
+) -> None:
+    """Measure rank-1, mAP and mINP of a model version on Market-1501's test split."""
+    embedder, found = open_version(model, registry, precision)
+    result = as_metrics(evaluate_version(embedder, data), precision=found, command=this_command())
+    if json_output:
+        typer.echo(json.dumps({"version": embedder.version, **result.model_dump()}))
+    else:
+        print_metrics(embedder.version, [result])
+
+
+def export(
+    run: Annotated[Path, typer.Option(help="a training run's folder")],
+    data: DataOption,
+    out: Annotated[Path, typer.Option(help="the version's new folder; then `reid models import` it")],
+    version: Annotated[str, typer.Option(help="name@number", metavar="NAME@N")] = "market1501-r50@1",
+    terms: Annotated[
+        str, typer.Option(help="terms of use, beside those of the data")
+    ] = "Weights: as their source says.",
+    json_output: Annotated[bool, typer.Option("--json", help="print the card")] = False,
+) -> None:
+    """Export a run to ONNX, fp32 and int8, with parity, thresholds and figures in its card."""
+    tell_progress()
+    card = run_export(run, data, out, version=version, terms=f"{TERMS} {terms}", command=this_command())
+    if json_output:
+        typer.echo(card.model_dump_json())
+    else:
+        print_metrics(version, card.metrics)
+        typer.echo(f"next: reid models import {out}")
+
+
+def open_version(model: str, registry: Path, precision: Precision | None) -> tuple[Embedder, Precision]:
+    """Open a version by name, by folder or the active one; return it with the precision that it computes in."""
+    if Path(model, CARD_NAME).is_file() and model:
+        card, found = read_card(Path(model, CARD_NAME)), precision or "int8"
+        path = Path(model, FILES[found])
+        return Embedder(path, card.input, card.output, card.version), found
+    versions = Registry(registry)
+    version = model or versions.active()
+    path = versions.file(version, precision)
+    return versions.open(version, precision=precision), "int8" if path.name == FILES["int8"] else "fp32"
+
+
+def print_metrics(version: str, rows: Sequence[Metrics]) -> None:
+    """Print figures as a table."""
+    table = Table("precision", "rank-1", "rank-5", "rank-10", "mAP", "mINP", "queries", "gallery", "protocol")
+    for row in rows:
+        figures = (row.rank1, row.rank5, row.rank10, row.mAP, row.mINP)
+        table.add_row(
+            row.precision, *(f"{value:.1f}" for value in figures), str(row.queries), str(row.gallery), row.protocol
+        )
+    Console().print(f"{version} on Market-1501", table)
+
+
+def this_command() -> str:
+    """Return the command line that is running, without its paths' folders."""
+    return " ".join(["reid", *(Path(word).name if "/" in word else word for word in sys.argv[1:])])

@@ -37,6 +37,10 @@ class LabelledImages:
         paths = tuple(path for path, kept in zip(self.paths, keep, strict=True) if kept)
         return LabelledImages(self.name, paths, self.identities[keep], self.cameras[keep])
 
+    def first(self, count: int) -> "LabelledImages":
+        """Return the first `count` images."""
+        return self.subset(np.arange(len(self)) < count)
+
     def sha256(self) -> str:
         """Return a hash over the file names and sizes."""
         digest = hashlib.sha256()

@@ -1,0 +1,44 @@
+"""Embeddings of a data set's images, by the very path that serves: bytes, preprocessing, ONNX file."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from model.card import InputContract
+from model.errors import DatasetError, ImageError
+from model.preprocess import prepare
+from model.runtime import Embedder
+from model.training.evaluation import Embedded
+from model.training.market1501 import LabelledImages
+
+BATCH = 32
+
+
+def embed_images(embedder: Embedder, images: LabelledImages, *, batch: int = BATCH) -> Embedded:
+    """Return the images' unit embeddings; memory stays at one batch of pictures."""
+    blocks = prepared_batches(images.paths, embedder.contract, batch)
+    shown = track(
+        blocks, f"embedding {images.name}", total=-(-len(images) // batch), console=Console(stderr=True), transient=True
+    )
+    embeddings = np.concatenate([embedder.embed(block) for block in shown])
+    return Embedded(embeddings, images.identities, images.cameras)
+
+
+def prepared_batches(paths: tuple[Path, ...], contract: InputContract, batch: int) -> Iterator[NDArray[np.uint8]]:
+    """Yield pictures `(n, H, W, 3)` ready for the model; raise `DatasetError` naming one that is broken."""
+    with ThreadPoolExecutor(2) as pool:
+        for start in range(0, len(paths), batch):
+            yield np.stack(list(pool.map(lambda path: prepare_file(path, contract), paths[start : start + batch])))
+
+
+def prepare_file(path: Path, contract: InputContract) -> NDArray[np.uint8]:
+    """Read one picture and prepare it `(H, W, 3)` for the model."""
+    try:
+        return prepare(path.read_bytes(), contract)
+    except (ImageError, OSError) as exc:
+        raise DatasetError(f"{path}: {exc}; repair or remove the file") from exc

@@ -1,0 +1,182 @@
+"""From a training run to a version's folder: ONNX files, parity, thresholds, figures, card."""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from model.card import CARD_NAME, Card, DataSummary, InputContract, OutputContract, Parity, created_now, write_card
+from model.errors import DatasetError, ExportError
+from model.registry import FILES, Precision, sha256
+from model.runtime import Embedder
+from model.training.augment import normalise
+from model.training.calibration import calibrate
+from model.training.checkpoint import Checkpoint, load_checkpoint
+from model.training.embedding import embed_images
+from model.training.evaluate import as_metrics, evaluate_version
+from model.training.evaluation import Embedded, Retrieval, evaluate_retrieval
+from model.training.market1501 import TERMS, TRAIN, LabelledImages, hold_out, read_split
+from model.training.network import ReidNetwork
+from model.training.pictures import load_pictures
+from model.training.quantise import quantise
+from model.training.serving import write_onnx
+
+BATCH_SIZES = (1, 3, 8, 32)
+QUANTISATION_CROPS = 512
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a file may be from the network: least and mean cosine, and percentage points lost on held-out images."""
+
+    least_cosine: float
+    mean_cosine: float
+    rank1: float
+    mAP: float
+
+
+TOLERANCES: dict[Precision, Tolerance] = {
+    "fp32": Tolerance(0.9999, 0.99999, 0.1, 0.1),
+    "int8": Tolerance(0.90, 0.97, 1.5, 1.0),
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What every precision is measured against: the network's own embeddings of the held-out images."""
+
+    run: Checkpoint
+    train: LabelledImages
+    held_out: LabelledImages
+    reference: Embedded
+    contract: InputContract
+    output: OutputContract
+    folder: Path
+
+
+def export(run: Path, data: Path, out: Path, *, version: str, terms: str, command: str) -> Card:
+    """Write a run's network to `out` as fp32 and int8 with its card, ready for `reid models import`.
+
+    The files are measured against the network on real crops at several batch sizes, and on the test split.
+    Raises `ExportError` when one is further off than its tolerance; then no card is written.
+    """
+    exported = write_files(run, data, out)
+    embedded, parities, metrics = {}, [], []
+    for precision, name in FILES.items():
+        embedder = Embedder(out / name, exported.contract, exported.output, version)
+        embedded[precision] = embed_images(embedder, exported.held_out)
+        parities.append(check_parity(exported, embedder, embedded[precision], precision))
+        metrics.append(
+            as_metrics(rank_all(embedded[precision]), precision=precision, command=command, split="held-out")
+        )
+        metrics.append(as_metrics(evaluate_version(embedder, data), precision=precision, command=command))
+    card = Card(
+        version=version,
+        created=created_now(),
+        loss=exported.run.recipe.loss.model_dump(mode="json"),
+        recipe=exported.run.recipe.model_dump(mode="json"),
+        data=summarise(exported.train),
+        seed=exported.run.recipe.seed,
+        commit=current_commit(),
+        metrics=tuple(metrics),
+        calibration=calibrate(embedded["int8"]),  # the file that is served
+        input=exported.contract,
+        output=exported.output,
+        parity=tuple(parities),
+        files={name: sha256(out / name) for name in FILES.values()},
+        terms=terms,
+    )
+    write_card(card, out / CARD_NAME)
+    return card
+
+
+def write_files(run: Path, data: Path, out: Path) -> Exported:
+    """Write both ONNX files and embed the held-out images with the network itself."""
+    checkpoint = load_checkpoint(run)
+    train, held_out = hold_out(read_split(data, TRAIN), checkpoint.recipe.held_out_identities, checkpoint.recipe.seed)
+    if train.sha256() != checkpoint.data_sha256:
+        raise DatasetError(f"{run} was trained on other files than those of {data}; give the same --data")
+    network = ReidNetwork(checkpoint.recipe.network, checkpoint.identities)
+    network.load_state_dict(checkpoint.network)
+    stage = checkpoint.recipe.stages[-1]
+    contract = InputContract(height=stage.height, width=stage.width)
+    out.mkdir(parents=True, exist_ok=True)
+    output = write_onnx(network, contract, out / FILES["fp32"])
+    crops = np.random.default_rng(0).permutation(len(train))[:QUANTISATION_CROPS]
+    quantise(out / FILES["fp32"], out / FILES["int8"], contract, tuple(train.paths[i] for i in crops))
+    return Exported(checkpoint, train, held_out, embed_with(network, held_out, contract), contract, output, out)
+
+
+def embed_with(network: ReidNetwork, images: LabelledImages, contract: InputContract) -> Embedded:
+    """Return the network's own float32 embeddings."""
+    pictures = load_pictures(images.paths, contract.height, contract.width)
+    network.eval()
+    with torch.inference_mode():
+        parts = [network.embed(normalise(part)) for part in torch.split(pictures, BATCH_SIZES[-1])]
+    return Embedded(functional.normalize(torch.cat(parts), dim=1).numpy(), images.identities, images.cameras)
+
+
+def check_parity(exported: Exported, embedder: Embedder, embedded: Embedded, precision: Precision) -> Parity:
+    """Compare a file with the network; raise `ExportError` when it is further off than its tolerance."""
+    cosine = (embedded.embeddings * exported.reference.embeddings).sum(axis=1)
+    for size in BATCH_SIZES:
+        again = embed_images(embedder, exported.held_out.first(2 * size), batch=size).embeddings
+        if not np.allclose(again, embedded.embeddings[: len(again)], atol=1e-3):
+            raise ExportError(f"{precision}: an image's embedding depends on the batch, at size {size}")
+    network, file = rank_all(exported.reference), rank_all(embedded)
+    parity = Parity(
+        precision=precision,
+        images=len(embedded),
+        batch_sizes=BATCH_SIZES,
+        least_cosine=float(cosine.min()),
+        mean_cosine=float(cosine.mean()),
+        rank1_difference=100 * (file.rank(1) - network.rank(1)),
+        mAP_difference=100 * (file.mAP - network.mAP),
+    )
+    judge(parity, TOLERANCES[precision])
+    return parity
+
+
+def judge(parity: Parity, tolerance: Tolerance) -> None:
+    """Raise `ExportError` for the first figure out of tolerance."""
+    for what, found, least in (
+        ("least cosine", parity.least_cosine, tolerance.least_cosine),
+        ("mean cosine", parity.mean_cosine, tolerance.mean_cosine),
+        ("rank-1 difference", parity.rank1_difference, -tolerance.rank1),
+        ("mAP difference", parity.mAP_difference, -tolerance.mAP),
+    ):
+        if not found >= least:
+            raise ExportError(
+                f"{parity.precision}: expected a {what} to the network of at least {least}, found {found:.5f} "
+                f"over {parity.images} held-out images"
+            )
+
+
+def rank_all(images: Embedded) -> Retrieval:
+    """Rank the images against each other."""
+    return evaluate_retrieval(images, images)
+
+
+def summarise(images: LabelledImages) -> DataSummary:
+    """Return what the card says of the training data."""
+    return DataSummary(
+        name=images.name,
+        images=len(images),
+        identities=len(np.unique(images.identities)),
+        cameras=len(np.unique(images.cameras)),
+        file_list_sha256=images.sha256(),
+        terms=TERMS,
+    )
+
+
+def current_commit() -> str:
+    """Return the source's git commit, or `unknown` outside a checkout."""
+    git = ["git", "rev-parse", "HEAD"]
+    try:
+        asked = subprocess.run(git, cwd=Path(__file__).parent, capture_output=True, check=True, text=True)  # noqa: S603
+        return asked.stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

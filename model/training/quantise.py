@@ -1,0 +1,55 @@
+"""Static int8 quantisation of an exported file, calibrated on training crops."""
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from model.card import InputContract
+from model.training.embedding import prepared_batches
+
+QUANTISED = ["Conv", "Gemm", "MatMul", "Add", "MaxPool"]  # pooling and normalisation stay in float32
+_BATCH = 16
+
+
+class _Crops(CalibrationDataReader):  # type: ignore[misc]
+    """Feed training crops to the quantiser, batch by batch."""
+
+    def __init__(self, paths: tuple[Path, ...], contract: InputContract) -> None:
+        self.name = contract.name
+        self.batches: Iterator[NDArray[np.uint8]] = prepared_batches(paths, contract, _BATCH)
+
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        batch = next(self.batches, None)
+        return None if batch is None else {self.name: batch}
+
+
+def quantise(source: Path, target: Path, contract: InputContract, crops: tuple[Path, ...]) -> None:
+    """Write `source` as QDQ int8, weights per channel, ranges from the crops; its contract stays in the metadata.
+
+    Weights use 7 of their 8 bits, so that processors without VNNI do not saturate (reduced range).
+    """
+    logging.getLogger("root").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = Path(folder) / "prepared.onnx"
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)  # it fails on a dynamic batch
+        quantize_static(
+            prepared,
+            target,
+            _Crops(crops, contract),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=QUANTISED,
+            per_channel=True,
+            reduce_range=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+    proto = onnx.load(target)
+    onnx.helper.set_model_props(proto, {item.key: item.value for item in onnx.load(source).metadata_props})
+    onnx.save(proto, target)
