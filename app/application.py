@@ -23,6 +23,8 @@ from app.problems import KNOWN_ERRORS, Problem, describe, http_problem, internal
 from app.routes import galleries, gallery, identities, models, operations, query
 from app.service import Service
 from app.settings import Settings, is_loopback, load_settings
+from index.errors import GalleryError
+from model.errors import ModelError
 
 log = logging.getLogger(__name__)
 DESCRIPTION = """A picture of a person in, the ranked identities of a gallery out.
@@ -76,7 +78,7 @@ async def _running(
     settings: Settings, open_parts: Callable[[Settings], Engine], metrics: Metrics
 ) -> AsyncIterator[Service]:
     log.info("settings: %s", " ".join(f"{name}={value}" for name, value in settings.shown().items()))
-    engine = await asyncio.to_thread(open_parts, settings)
+    engine = await _opened(settings, open_parts)
     pipeline = Pipeline(engine, metrics)
     pipeline.start()
     try:
@@ -87,6 +89,17 @@ async def _running(
         await asyncio.to_thread(pipeline.close)
         await asyncio.to_thread(engine.close)
         log.info("stopped")
+
+
+async def _opened(settings: Settings, open_parts: Callable[[Settings], Engine]) -> Engine:
+    try:
+        return await asyncio.to_thread(open_parts, settings)
+    except (ModelError, GalleryError) as exc:
+        log.error("cannot start: %s", exc)
+        raise
+    except Exception:
+        log.exception("cannot start")
+        raise
 
 
 def _handle_errors(app: FastAPI, metrics: Metrics) -> None:

@@ -156,11 +156,19 @@ class Batcher:
             vectors = batch[0].job.embedder.embed(images)
         except Exception as exc:  # the worker outlives whatever one batch does to the runtime
             log.exception("a batch of %d pictures failed", len(images))
-            self._deliver(_fail, batch, exc)
+            if len(batch) > 1:
+                self._embed_apart(batch)
+            else:
+                self._deliver(_fail, batch[0].job, exc)
             return
         seconds = time.perf_counter() - started
         self._observe(len(images), seconds)
         self._deliver(_settle, batch, vectors, started, seconds)
+
+    def _embed_apart(self, batch: list[_Slice]) -> None:
+        """Embed each request by itself, so that one picture that the model fails on fails alone."""
+        for part in batch:
+            self._embed([part])
 
     def _deliver(self, callback: Callable[..., None], *values: object) -> None:
         assert self._loop is not None
@@ -192,10 +200,9 @@ def _settle(batch: list[_Slice], vectors: Vectors, started: float, seconds: floa
             job.done.set_result(Embedded(done, job.waited, job.worked))
 
 
-def _fail(batch: list[_Slice], error: Exception) -> None:
-    for part in batch:
-        part.job.dropped = True
-        if not part.job.done.done():
-            failure = EmbeddingFailed("embed: the model failed on the batch that held this picture")
-            failure.__cause__ = error
-            part.job.done.set_exception(failure)
+def _fail(job: _Job, error: Exception) -> None:
+    job.dropped = True
+    if not job.done.done():
+        failure = EmbeddingFailed("embed: the model failed on a picture of this request")
+        failure.__cause__ = error
+        job.done.set_exception(failure)

@@ -3,11 +3,10 @@
 from types import TracebackType
 from typing import Self
 
+from app.settings import Settings
 from index.gallery import GalleryStore
 from model.registry import Registry
 from model.runtime import Embedder
-
-from app.settings import Settings
 
 
 class Engine:

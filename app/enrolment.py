@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from model.runtime import Embedder
 
 from app.errors import InvalidMetadata, InvalidParameter, Overloaded
 from app.forms import Form, Upload, form_values, validate
@@ -18,6 +17,7 @@ from app.service import Service
 from index.errors import ModelMismatch
 from index.records import Embedding, Enrolled, EnrolStatus, NewSample
 from model.errors import ImageError
+from model.runtime import Embedder
 
 MAX_IMAGES = 256
 MAX_ENROLLING = 8  # requests at once; each holds up to 64 MB

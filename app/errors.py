@@ -59,7 +59,7 @@ class Overloaded(ServiceError):
 
 
 class EmbeddingFailed(ServiceError):
-    """The embedding worker failed on the batch that held this picture."""
+    """The model failed on a picture of this request."""
 
 
 class NotReady(ServiceError):

@@ -27,7 +27,7 @@ class RequestContext:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _without_trace(send))
             return
         started = time.perf_counter()
         identifier = _request_id(scope)
@@ -60,6 +60,17 @@ class RequestContext:
         self._metrics.request(route, scope["method"], status, seconds)
         # the route's pattern, not the path: a path may hold a person's name
         log.info("%s %s %d %.1f ms", scope["method"], route, status, seconds * 1000)
+
+
+def _without_trace(send: Send) -> Send:
+    """Leave the stack trace out of what the server logs about a failed start: the application logged the reason."""
+
+    async def send_plain(message: Message) -> None:
+        if message["type"] == "lifespan.startup.failed":
+            message = {**message, "message": ""}
+        await send(message)
+
+    return send_plain
 
 
 def _request_id(scope: Scope) -> str:

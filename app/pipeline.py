@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 import numpy as np
-from model.runtime import Embedder
 from numpy.typing import NDArray
 
 from app.batcher import Batcher, Embedded
@@ -18,6 +17,7 @@ from app.metrics import Metrics
 from model.card import InputContract
 from model.errors import ImageError
 from model.preprocess import prepare
+from model.runtime import Embedder
 
 Pixels: TypeAlias = NDArray[np.uint8]  # (H, W, 3)
 T = TypeVar("T")

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from model.runtime import Embedder
 from numpy.typing import NDArray
 
 from app.answers import ranked_identity
@@ -19,6 +18,7 @@ from app.service import Service
 from app.verdict import Line, draw_line
 from index.records import Ranking, SampleFilter
 from model.errors import ImageError
+from model.runtime import Embedder
 
 
 @dataclass(frozen=True, slots=True)

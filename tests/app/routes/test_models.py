@@ -1,0 +1,109 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.application import create_app
+from tests.app.parts import CALIBRATION, VERSION, person, tiny_settings, write_version
+from tests.app.routes.calls import enrol, files, query, refused
+from tests.app.server import serving
+
+OTHER = "tiny@2"
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[httpx.Client]:
+    """A client of a service with two versions, of which the first is active and none is pinned."""
+    for version, shift in ((VERSION, 117.3), (OTHER, 90.7)):
+        write_version(
+            tmp_path / "models", version, shift=shift, calibration=CALIBRATION if version == VERSION else None
+        )
+    (tmp_path / "models" / "active").write_text(VERSION)
+    with serving(create_app(tiny_settings(tmp_path, model=None))) as client:
+        yield client
+
+
+def test_versions_are_listed_with_their_cards(client: httpx.Client) -> None:
+    told = client.get("/models").json()
+    assert told["active"] == VERSION
+    mine = {each["version"]: each for each in told["items"] if each["version"].startswith("tiny")}
+    assert {version: each["active"] for version, each in mine.items()} == {VERSION: True, OTHER: False}
+    assert mine[VERSION]["card"]["calibration"]["thresholds"][0]["threshold"] == 0.90
+    assert client.get(f"/models/{OTHER}").json() == mine[OTHER]
+
+
+@pytest.mark.parametrize("version", ["tiny@3", "nothing", "..%2F..%2Fetc", "tiny@1%00"])
+def test_unknown_version(client: httpx.Client, version: str) -> None:
+    for answer in (client.get(f"/models/{version}"), client.post(f"/models/{version}/activate")):
+        assert answer.status_code == 404
+        assert answer.json()["code"] in ("model_not_found", "not_found")
+
+
+def test_empty_gallery_changes_at_once(client: httpx.Client, tmp_path: Path) -> None:
+    answer = client.post(f"/models/{OTHER}/activate")
+    assert answer.status_code == 202
+    migration = client.get(f"/migrations/{answer.json()['migration_id']}").json()
+    assert (migration["state"], migration["source"], migration["target"]) == ("finalized", VERSION, OTHER)
+    assert client.get("/migrations").json() == {"items": [migration]}
+    assert client.get("/models").json()["active"] == OTHER
+    enrol(client, person(0), "anna")
+    found = query(client, person(0))
+    assert (found["model_version"], found["verdict"], found["threshold"]) == (OTHER, "uncalibrated", None)
+    assert found["identities"][0]["match"] is None
+    assert (tmp_path / "models" / "active").read_text().strip() == OTHER
+
+
+def test_change_outlives_a_restart(tmp_path: Path) -> None:
+    for version in (VERSION, OTHER):
+        write_version(tmp_path / "models", version)
+    (tmp_path / "models" / "active").write_text(VERSION)
+    settings = tiny_settings(tmp_path, model=None)
+    with serving(create_app(settings)) as client:
+        client.post(f"/models/{OTHER}/activate")
+        enrol(client, person(0), "anna")
+    with serving(create_app(settings)) as client:
+        assert query(client, person(0))["model_version"] == OTHER
+
+
+def test_filled_gallery_does_not_move_yet(client: httpx.Client) -> None:
+    enrol(client, person(0), "anna")
+    problem = refused(client.post(f"/models/{OTHER}/activate"), 409, "migration_state")
+    assert "not available yet" in problem["detail"]
+    assert client.get("/models").json()["active"] == VERSION
+    assert client.get("/migrations").json() == {"items": []}
+    assert query(client, person(0))["verdict"] == "match"
+
+
+def test_active_version_is_not_activated_again(client: httpx.Client) -> None:
+    refused(client.post(f"/models/{VERSION}/activate"), 409, "migration_state")
+
+
+def test_pinned_version_is_not_changed(tmp_path: Path) -> None:
+    for version in (VERSION, OTHER):
+        write_version(tmp_path / "models", version)
+    with serving(create_app(tiny_settings(tmp_path, model=VERSION))) as client:
+        problem = refused(client.post(f"/models/{OTHER}/activate"), 409, "migration_state")
+        assert "REID_MODEL" in problem["detail"]
+
+
+def test_damaged_version_is_not_activated(client: httpx.Client, tmp_path: Path) -> None:
+    (tmp_path / "models" / "tiny" / "2" / "model.onnx").write_bytes(b"damaged")
+    refused(client.post(f"/models/{OTHER}/activate"), 503, "not_ready")
+    assert client.get("/models").json()["active"] == VERSION
+    assert client.get("/health/ready").status_code == 200
+
+
+def test_final_change_stays(client: httpx.Client) -> None:
+    identifier = client.post(f"/models/{OTHER}/activate").json()["migration_id"]
+    for action in ("cancel", "rollback", "finalize"):
+        refused(client.post(f"/migrations/{identifier}/{action}"), 409, "migration_state")
+        refused(client.post(f"/migrations/none/{action}"), 404, "migration_not_found")
+    refused(client.get("/migrations/none"), 404, "migration_not_found")
+
+
+def test_embedding_of_the_version_before_is_refused(client: httpx.Client) -> None:
+    [embedding] = client.post("/embed", files=files([person(0)])).json()["embeddings"]
+    client.post(f"/models/{OTHER}/activate")
+    answer = client.post("/query", json={"embedding": embedding, "model_version": VERSION})
+    refused(answer, 409, "model_mismatch")

@@ -1,0 +1,82 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.application import create_app
+from app.engine import Engine, open_engine
+from index.errors import StoreUnavailable
+from index.records import Ranking
+from tests.app.parts import person, tiny_settings
+from tests.app.routes.calls import enrol_people, files, query, refused
+from tests.app.server import serving
+
+
+def test_live_and_ready(client: httpx.Client) -> None:
+    assert client.get("/health/live").json() == {"status": "ok"}
+    assert client.get("/health/ready").json() == {"status": "ok"}
+
+
+def failing_embed(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    raise RuntimeError("planted")
+
+
+def failing_search(*values: object, **more: object) -> list[Ranking]:
+    raise StoreUnavailable("SELECT planted FROM /tmp")
+
+
+@pytest.mark.parametrize(("part", "plant"), [("embed", failing_embed), ("search", failing_search)])
+def test_not_ready_names_the_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, plant: Any) -> None:  # noqa: ANN401
+    engine = open_engine(tiny_settings(tmp_path))
+    monkeypatch.setattr(engine.embedder if part == "embed" else engine.gallery, part, plant)
+
+    def opened(_: object) -> Engine:
+        return engine
+
+    with serving(create_app(engine.settings, opened)) as client:
+        assert refused(client.get("/health/ready"), 503, "not_ready")["detail"].startswith(f"{part}: ")
+        assert client.get("/health/live").status_code == 200
+        refused(client.post("/query", files=files([person(0)])), 503, "not_ready")
+        monkeypatch.undo()
+        assert client.get("/health/ready").status_code == 200
+
+
+def test_metrics_count_what_happened(client: httpx.Client) -> None:
+    enrol_people(client, 2)
+    query(client, person(0))
+    client.post("/query", files=files([b"text"]))
+    client.get("/nothing")
+    answer = client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    for line in (
+        'reid_requests_total{method="POST",route="/gallery",status="201"} 2.0',
+        'reid_requests_total{method="POST",route="/query",status="200"} 1.0',
+        'reid_requests_total{method="POST",route="/query",status="415"} 1.0',
+        'reid_rejected_items_total{code="unsupported_media"} 1.0',
+        "reid_embeddings_total 3.0",
+        "reid_gallery_samples 2.0",
+        "reid_queue_pictures 0.0",
+    ):
+        assert line in answer.text.splitlines()
+    assert 'reid_model_info{providers="CPUExecutionProvider",version="tiny@1"} 1.0' in answer.text
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_pages_need_no_other_host(client: httpx.Client, path: str) -> None:
+    page = client.get(path)
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert not re.search(r"https?://|src=\"//|@import", page.text)
+    for link in re.findall(r'href="(/[^"]*)"', page.text):
+        assert client.get(link).status_code == 200, link
+
+
+def test_unknown_path_and_wrong_method(client: httpx.Client) -> None:
+    refused(client.get("/nothing"), 404, "not_found")
+    refused(client.get("/gallery/"), 404, "sample_not_found")
+    answer = client.put("/query")
+    refused(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "POST"

@@ -1,0 +1,231 @@
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.batcher import Batcher, Embedded
+from app.errors import EmbeddingFailed, Overloaded
+
+Images = NDArray[np.uint8]
+
+
+class SlowEmbedder:
+    """Embeds a picture as its first value; waits for `go` and fails on the value 255."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.begun = threading.Event()
+        self.batches: list[list[int]] = []
+
+    def embed(self, images: Images) -> NDArray[np.float32]:
+        self.begun.set()
+        assert self.go.wait(10)
+        values = images[:, 0, 0, 0]
+        self.batches.append(values.tolist())
+        if 255 in values:
+            raise RuntimeError("planted")
+        return values[:, None].astype(np.float32)
+
+
+def pictures(*values: int) -> Images:
+    return np.asarray(values, dtype=np.uint8)[:, None, None, None]
+
+
+class World:
+    def __init__(self, max_queue: int = 8, max_wait: float = 0.0) -> None:
+        self.observed: list[int] = []
+        self.batcher = Batcher(
+            max_batch=4,
+            max_queue=max_queue,
+            max_wait=max_wait,
+            observe=lambda size, _: self.observed.append(size),
+        )
+        self.batcher.start()
+        self.embedder = SlowEmbedder()
+
+    def ask(self, *values: int, bulk: bool = False) -> asyncio.Task[Embedded]:
+        work: Coroutine[Any, Any, Embedded] = self.batcher.embed(self.embedder, pictures(*values), bulk=bulk)
+        return asyncio.create_task(work)
+
+    async def block(self) -> asyncio.Task[Embedded]:
+        """Occupy the worker with a picture of value 0 until `go`."""
+        task = self.ask(0)
+        await asyncio.to_thread(self.embedder.begun.wait, 10)
+        return task
+
+    async def stop(self) -> None:
+        self.embedder.go.set()
+        await asyncio.to_thread(self.batcher.stop)
+
+
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(scenario)
+
+
+def values(embedded: Embedded) -> list[int]:
+    return [int(value) for value in embedded.vectors[:, 0]]
+
+
+def test_what_waits_is_embedded_together_and_answered_apart() -> None:
+    async def scenario() -> None:
+        world = World()
+        tasks = [await world.block(), world.ask(1), world.ask(2, 3), world.ask(4)]
+        await asyncio.sleep(0)
+        world.embedder.go.set()
+        assert [values(each) for each in await asyncio.gather(*tasks)] == [[0], [1], [2, 3], [4]]
+        assert world.embedder.batches == [[0], [1, 2, 3, 4]]
+        assert world.observed == [1, 4]
+        await world.stop()
+
+    run(scenario())
+
+
+def test_a_large_request_is_split_and_joined_in_order() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.embedder.go.set()
+        assert values(await world.ask(*range(8))) == list(range(8))
+        assert all(len(batch) <= 4 for batch in world.embedder.batches)
+        await world.stop()
+
+    run(scenario())
+
+
+def test_a_request_over_the_whole_bound_is_taken_when_nothing_waits() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.embedder.go.set()
+        assert values(await world.ask(*range(40))) == list(range(40))
+        await world.stop()
+
+    run(scenario())
+
+
+def test_over_the_bound_the_answer_is_immediate() -> None:
+    async def scenario() -> None:
+        world = World()
+        first = await world.block()
+        waiting = [world.ask(each) for each in range(1, 9)]
+        await asyncio.sleep(0)
+        assert world.batcher.depth == 8
+        with pytest.raises(Overloaded, match="at most 8"):
+            await world.ask(9)
+        world.embedder.go.set()
+        await asyncio.gather(first, *waiting)
+        assert world.batcher.depth == 0
+        await world.stop()
+
+    run(scenario())
+
+
+def test_a_request_that_the_model_fails_on_fails_alone() -> None:
+    async def scenario() -> None:
+        world = World()
+        tasks = [await world.block(), world.ask(1), world.ask(255), world.ask(2, 3)]
+        await asyncio.sleep(0)
+        world.embedder.go.set()
+        first, second, planted, third = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(planted, EmbeddingFailed)
+        assert isinstance(planted.__cause__, RuntimeError)
+        for answer, expected in ((first, [0]), (second, [1]), (third, [2, 3])):
+            assert isinstance(answer, Embedded)
+            assert values(answer) == expected
+        assert values(await world.ask(7)) == [7]
+        await world.stop()
+
+    run(scenario())
+
+
+def test_a_large_request_fails_once_and_leaves_nothing_behind() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.embedder.go.set()
+        with pytest.raises(EmbeddingFailed):
+            await world.ask(255, 1, 2, 3, 4, 5, 6, 7)
+        assert world.batcher.depth == 0
+        assert values(await world.ask(8)) == [8]
+        await world.stop()
+
+    run(scenario())
+
+
+def test_a_cancelled_request_frees_its_places() -> None:
+    async def scenario() -> None:
+        world = World()
+        first = await world.block()
+        gone = world.ask(1, 2, 3)
+        kept = world.ask(4)
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+        assert world.batcher.depth == 1
+        world.embedder.go.set()
+        assert values(await kept) == [4]
+        await first
+        assert world.embedder.batches == [[0], [4]]
+        await world.stop()
+
+    run(scenario())
+
+
+def test_queries_go_before_bulk_work_and_bulk_work_goes_on() -> None:
+    async def scenario() -> None:
+        world = World(max_queue=100)
+        first = await world.block()
+        bulk = world.ask(101, 102, 103, 104, bulk=True)
+        queries = world.ask(1, 2, 3, 4, 5, 6)
+        await asyncio.sleep(0)
+        world.embedder.go.set()
+        assert values(await queries) == [1, 2, 3, 4, 5, 6]
+        assert values(await bulk) == [101, 102, 103, 104]
+        assert world.embedder.batches == [[0], [1, 2, 3, 101], [4, 5, 6, 102], [103, 104]]
+        await first
+        await world.stop()
+
+    run(scenario())
+
+
+def test_two_models_never_share_a_batch() -> None:
+    async def scenario() -> None:
+        world = World()
+        other = SlowEmbedder()
+        other.go.set()
+        first = await world.block()
+        tasks = [world.ask(1), asyncio.create_task(world.batcher.embed(other, pictures(2))), world.ask(3)]
+        await asyncio.sleep(0)
+        world.embedder.go.set()
+        assert [values(each) for each in await asyncio.gather(*tasks)] == [[1], [2], [3]]
+        assert other.batches == [[2]]
+        await first
+        await world.stop()
+
+    run(scenario())
+
+
+def test_waiting_for_company_fills_a_batch() -> None:
+    async def scenario() -> None:
+        world = World(max_wait=5.0)
+        world.embedder.go.set()
+        tasks = [world.ask(each) for each in (1, 2, 3, 4)]
+        await asyncio.gather(*tasks)  # far sooner than five seconds, for the batch is full
+        assert world.embedder.batches == [[1, 2, 3, 4]]
+        await world.stop()
+
+    run(scenario())
+
+
+def test_stop_answers_what_waits_and_takes_nothing_more() -> None:
+    async def scenario() -> None:
+        world = World()
+        tasks = [await world.block(), world.ask(1)]
+        await asyncio.sleep(0)
+        await world.stop()
+        assert [values(each) for each in await asyncio.gather(*tasks)] == [[0], [1]]
+        with pytest.raises(Overloaded, match="stopping"):
+            await world.ask(2)
+
+    run(scenario())

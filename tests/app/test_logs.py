@@ -1,0 +1,49 @@
+import json
+import logging
+
+import pytest
+
+from app.logs import logging_to_stderr, request_id
+from app.settings import load_settings
+
+
+def log_one(capsys: pytest.CaptureFixture[str], **settings: str) -> str:
+    with logging_to_stderr(load_settings(**settings)):
+        token = request_id.set("the-id")
+        try:
+            raise ValueError("planted")
+        except ValueError:
+            logging.getLogger("part").warning("%d things", 3, exc_info=True)
+            logging.getLogger("part").debug("not this")
+        finally:
+            request_id.reset(token)
+    return capsys.readouterr().err
+
+
+def test_json_line(capsys: pytest.CaptureFixture[str]) -> None:
+    [line] = log_one(capsys, log_format="json").splitlines()
+    told = json.loads(line)
+    assert (told["level"], told["logger"], told["message"], told["request_id"]) == (
+        "warning",
+        "part",
+        "3 things",
+        "the-id",
+    )
+    assert "ValueError: planted" in told["exception"]
+
+
+def test_text_line(capsys: pytest.CaptureFixture[str]) -> None:
+    first, *trace = log_one(capsys, log_format="text").splitlines()
+    assert "WARNING" in first
+    assert "part [the-id] 3 things" in first
+    assert trace[-1] == "ValueError: planted"
+
+
+def test_level_is_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert log_one(capsys, log_level="error") == ""
+
+
+def test_logging_is_left_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    before = (list(logging.getLogger().handlers), logging.getLogger().level)
+    log_one(capsys, log_level="debug")
+    assert (list(logging.getLogger().handlers), logging.getLogger().level) == before

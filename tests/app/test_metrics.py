@@ -1,0 +1,30 @@
+from app.metrics import Metrics
+
+
+def test_everything_is_rendered() -> None:
+    metrics = Metrics()
+    metrics.request("/query", "POST", 200, 0.02)
+    metrics.stage("decode", 0.003)
+    metrics.batch(3, 0.01)
+    metrics.rejected("image_truncated")
+    text = metrics.render(queue=5, samples=7, version="tiny@1", providers="CPU").decode()
+    for line in (
+        'reid_requests_total{method="POST",route="/query",status="200"} 1.0',
+        'reid_request_seconds_count{route="/query"} 1.0',
+        'reid_stage_seconds_sum{stage="decode"} 0.003',
+        'reid_stage_seconds_sum{stage="model"} 0.01',
+        'reid_batch_pictures_bucket{le="4.0"} 1.0',
+        'reid_batch_pictures_bucket{le="2.0"} 0.0',
+        "reid_embeddings_total 3.0",
+        'reid_rejected_items_total{code="image_truncated"} 1.0',
+        "reid_queue_pictures 5.0",
+        "reid_gallery_samples 7.0",
+        'reid_model_info{providers="CPU",version="tiny@1"} 1.0',
+    ):
+        assert line in text.splitlines()
+
+
+def test_two_applications_count_apart() -> None:
+    first, second = Metrics(), Metrics()
+    first.batch(1, 0.1)
+    assert b"reid_embeddings_total 0.0" in second.render(queue=0, samples=0, version="v", providers="p")

@@ -1,0 +1,88 @@
+import asyncio
+import logging
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Message
+
+from app.metrics import Metrics
+from app.middleware import RequestContext
+from tests.app.server import serving
+
+
+async def good(request: Request) -> Response:
+    return PlainTextResponse(request.state.request_id)
+
+
+async def broken(request: Request) -> Response:
+    raise RuntimeError("a secret path")
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def client(metrics: Metrics) -> Iterator[httpx.Client]:
+    app = Starlette(routes=[Route("/good", good), Route("/broken", broken)])
+    app.add_middleware(RequestContext, metrics=metrics)
+    with serving(app, lifespan=False) as client:
+        yield client
+
+
+def test_clients_own_id_comes_back(client: httpx.Client) -> None:
+    answer = client.get("/good", headers={"X-Request-ID": "mine-1"})
+    assert answer.headers["X-Request-ID"] == answer.text == "mine-1"
+
+
+@pytest.mark.parametrize("identifier", ["", "two words", "x" * 129, "\u00e9"])
+def test_an_id_that_cannot_be_logged_is_replaced(client: httpx.Client, identifier: str) -> None:
+    answer = client.get("/good", headers=[(b"X-Request-ID", identifier.encode("latin-1"))])
+    assert answer.headers["X-Request-ID"] == answer.text
+    assert answer.text != identifier
+    assert len(answer.text) == 32
+
+
+def test_requests_have_ids_of_their_own(client: httpx.Client) -> None:
+    assert client.get("/good").text != client.get("/good").text
+
+
+def test_an_error_of_our_own_is_a_500_that_tells_nothing(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = client.get("/broken")
+    assert answer.status_code == 500
+    assert answer.json()["code"] == "internal_error"
+    assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
+    assert "secret" not in answer.text
+    assert "a secret path" in caplog.text
+
+
+def test_a_client_that_left_is_no_error(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
+    async def gone(scope: object, receive: object, send: object) -> None:
+        raise ClientDisconnect
+
+    async def unused(message: Message | None = None) -> Message:
+        raise NotImplementedError
+
+    scope = {"type": "http", "method": "POST", "headers": []}
+    asyncio.run(RequestContext(gone, metrics)(scope, unused, unused))  # type: ignore[arg-type]
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert b'status="499"' in metrics.render(queue=0, samples=0, version="v", providers="p")
+
+
+def test_requests_are_counted_by_route_and_status(metrics: Metrics) -> None:
+    app = Starlette(routes=[Route("/good/{name}", good), Route("/broken", broken)])
+    app.add_middleware(RequestContext, metrics=metrics)
+    with serving(app, lifespan=False) as client:
+        for path in ("/good/anna", "/broken", "/nothing"):
+            client.get(path)
+    text = metrics.render(queue=0, samples=0, version="v", providers="p").decode()
+    for route, status in (("/good/{name}", 200), ("/broken", 500), ("unmatched", 404)):
+        assert f'reid_requests_total{{method="GET",route="{route}",status="{status}"}} 1.0' in text

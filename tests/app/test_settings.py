@@ -1,0 +1,116 @@
+from pathlib import Path
+
+import pytest
+
+from app.errors import SettingsInvalid
+from app.settings import is_loopback, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOST", "PORT", "DATA_DIR", "DATABASE_URL", "BLOB_URL", "REGISTRY_DIR", "MODEL", "THREADS"):
+        monkeypatch.delenv(f"REID_{name}", raising=False)
+
+
+def test_everything_follows_the_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("REID_DATA_DIR", str(tmp_path))
+    settings = load_settings()
+    assert settings.database_url == f"sqlite:///{tmp_path}/reid.db"
+    assert settings.blob_url == str(tmp_path / "pictures")
+    assert settings.registry_dir == tmp_path / "models"
+
+
+def test_data_folder_is_absolute_wherever_the_process_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REID_DATA_DIR", "somewhere")
+    assert load_settings().data_dir == Path.cwd() / "somewhere"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("REID_PORT", "http", "a port from 0"),
+        ("REID_PORT", "65536", "a port from 0"),
+        ("REID_THREADS", "0", "a number of threads"),
+        ("REID_DATABASE_URL", "reid.db", "an SQLAlchemy URL"),
+        ("REID_INDEX_URL", "milvus://host", "faiss"),
+        ("REID_MODEL", "latest", "a version such as"),
+        ("REID_PROVIDERS", " , ", "separated by commas"),
+        ("REID_MAX_QUEUE", "-1", "a number of pictures"),
+        ("REID_MAX_WAIT_MS", "nan", "milliseconds"),
+        ("REID_LOG_LEVEL", "loud", "debug, info"),
+        ("REID_LOG_FORMAT", "xml", "text or json"),
+    ],
+)
+def test_wrong_value_names_variable_value_and_expectation(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, expected: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsInvalid) as caught:
+        load_settings()
+    text = str(caught.value)
+    assert text.startswith(f"{variable}={value}: expected ")
+    assert expected in text
+    assert "\n" not in text
+    assert text.count("expected") == 1
+
+
+def test_wrong_override_is_told_like_a_variable() -> None:
+    with pytest.raises(SettingsInvalid, match="REID_PORT=70000: expected a port"):
+        load_settings(port=70000)
+
+
+def test_override_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REID_PORT", "1")
+    assert load_settings(port=2).port == 2
+
+
+def test_providers_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REID_PROVIDERS", "CUDAExecutionProvider, CPUExecutionProvider")
+    assert load_settings().providers == ("CUDAExecutionProvider", "CPUExecutionProvider")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql+psycopg://me:secret@host/reid", "postgresql+psycopg://me:***@host/reid"),
+        ("postgresql://host/reid?user=me&password=secret", "postgresql://host/reid?user=me&password=***"),
+        ("sqlite:////data/reid.db", "sqlite:////data/reid.db"),
+    ],
+)
+def test_secrets_are_masked_where_settings_are_shown(url: str, shown: str) -> None:
+    assert load_settings(database_url=url).shown()["REID_DATABASE_URL"] == shown
+
+
+def test_secret_is_masked_in_an_error_too() -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        load_settings(model="x://me:secret@host")
+    assert "secret" not in str(caught.value)
+
+
+def test_every_field_is_shown_under_its_variable() -> None:
+    shown = load_settings(port=8123, log_format="json").shown()
+    assert shown["REID_PORT"] == "8123"
+    assert shown["REID_LOG_FORMAT"] == "json"
+    assert shown["REID_MODEL"] == ""
+    assert shown["REID_PROVIDERS"] == "CPUExecutionProvider"
+    assert len(shown) == 15
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.0.1", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("", False),
+        ("192.168.1.2", False),
+        ("localhost.example.org", False),
+        ("::ffff:10.0.0.1", False),
+    ],
+)
+def test_loopback_addresses(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected

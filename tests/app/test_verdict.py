@@ -1,0 +1,52 @@
+import pytest
+
+from app.errors import InvalidParameter
+from app.parameters import Decision
+from app.verdict import Line, draw_line
+from tests.app.parts import CALIBRATION
+
+
+@pytest.mark.parametrize(
+    ("rate", "threshold"),
+    [(0.01, 0.90), (0.001, 0.95), (0.0001, 0.99), (10**-2.5, 0.925), (10**-3.25, 0.96)],
+)
+def test_threshold_is_linear_in_the_logarithm_of_the_rate(rate: float, threshold: float) -> None:
+    line = draw_line(CALIBRATION, Decision(false_match_rate=rate))
+    assert line.threshold == pytest.approx(threshold, abs=1e-12)
+    assert line.false_match_rate == rate
+
+
+@pytest.mark.parametrize("rate", [0.0101, 0.00009, 0.5])
+def test_rate_outside_the_card_is_refused(rate: float) -> None:
+    with pytest.raises(InvalidParameter, match=r"from 0\.0001 to 0\.01") as caught:
+        draw_line(CALIBRATION, Decision(false_match_rate=rate))
+    assert caught.value.field == "false_match_rate"
+
+
+def test_own_threshold_overrides_the_rate() -> None:
+    assert draw_line(CALIBRATION, Decision(threshold=0.3, false_match_rate=0.5)) == Line(0.3, None)
+
+
+def test_without_calibration_only_an_own_threshold_decides() -> None:
+    assert draw_line(None, Decision()) == Line(None, None)
+    assert draw_line(None, Decision(threshold=0.3)) == Line(0.3, None)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "best", "verdict"),
+    [
+        (0.5, 0.5, "match"),
+        (0.5, 0.49, "unknown"),
+        (0.5, None, "unknown"),
+        (None, 0.9, "uncalibrated"),
+        (None, None, "unknown"),
+    ],
+)
+def test_verdict(threshold: float | None, best: float | None, verdict: str) -> None:
+    assert Line(threshold, None).verdict(best) == verdict
+
+
+def test_match_is_unknown_without_a_threshold() -> None:
+    assert Line(None, None).matches(1.0) is None
+    assert Line(0.5, None).matches(0.5) is True
+    assert Line(0.5, None).matches(0.4) is False
