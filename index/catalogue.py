@@ -1,0 +1,475 @@
+"""The catalogue: what is enrolled. Functions over one connection; those that write need the door's."""
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
+
+from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, func, insert, select, update
+
+from index import ulid, values
+from index.errors import GalleryNotFound, ModelMismatch, SampleNotFound
+from index.records import Sample
+from index.schema import (
+    attribute_pairs,
+    cameras,
+    change_log,
+    embeddings,
+    galleries,
+    identities,
+    ledger,
+    picture_removals,
+    samples,
+    versions,
+)
+
+DEFAULT_GALLERY = "default"
+_CHUNK = 500  # values in one IN list
+T = TypeVar("T")
+
+
+class Numbers(NamedTuple):
+    """The ledger's row: the version that serves, and the last numbers given out."""
+
+    version_id: int | None
+    seq: int
+    sample: int
+    sample_id: str
+
+
+class Gallery(NamedTuple):
+    """A gallery's row."""
+
+    id: int
+    name: str
+    store_images: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One sample in the catalogue's own form."""
+
+    identity: str
+    camera: str | None
+    captured_at: int | None
+    attributes: str
+    external_id: str | None
+    digest: bytes
+    vector: bytes
+
+    @property
+    def content(self) -> tuple[bytes, str, str | None]:
+        """What makes two samples of one gallery duplicates."""
+        return self.digest, self.identity, self.camera
+
+
+def now() -> int:
+    """Return the time in UTC microseconds."""
+    return time.time_ns() // 1000
+
+
+def chunks(items: Iterable[T], size: int = _CHUNK) -> Iterator[list[T]]:
+    """Cut a sequence into lists."""
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk
+
+
+# --- the ledger -----------------------------------------------------------------------------------------------
+
+_NUMBERS = select(ledger.c.serving_version_id, ledger.c.last_seq, ledger.c.last_sample, ledger.c.last_sample_id)
+_POSITION = (
+    select(galleries.c.id, ledger.c.last_seq)
+    .select_from(galleries.join(ledger, ledger.c.id == 1))
+    .where(galleries.c.name == bindparam("gallery"))
+)
+
+
+def numbers(connection: Connection) -> Numbers:
+    """Read the ledger; in a write transaction this is also the lock that writers queue on."""
+    return Numbers(*connection.execute(_NUMBERS.with_for_update()).one())
+
+
+def last_seq(connection: Connection) -> int:
+    """Return the number of the last change."""
+    return connection.scalar(select(ledger.c.last_seq)) or 0
+
+
+def position(connection: Connection, gallery: str) -> tuple[int, int]:
+    """Return a gallery's number and the number of the last change of the catalogue."""
+    row = connection.execute(_POSITION, {"gallery": gallery}).one_or_none()
+    if row is None:
+        raise GalleryNotFound(_no_gallery(gallery))
+    return row.id, row.last_seq
+
+
+def log(connection: Connection, gallery: int, touched: Sequence[int | None]) -> None:
+    """Append samples to the change log (None: the whole gallery) and advance the ledger."""
+    if not touched:
+        return
+    last = last_seq(connection)
+    rows = [{"seq": last + step, "gallery_id": gallery, "sample": it} for step, it in enumerate(touched, 1)]
+    connection.execute(insert(change_log), rows)
+    connection.execute(update(ledger).values(last_seq=last + len(touched)))
+
+
+def version(connection: Connection, name: str, dim: int) -> int:
+    """Return the number of a model version; a new one is written down."""
+    found = connection.execute(select(versions).where(versions.c.version == name)).one_or_none()
+    if found is None:
+        done = connection.execute(insert(versions).values(version=name, dim=dim)).inserted_primary_key
+        assert done is not None
+        return int(done[0])
+    if found.dim != dim:
+        raise ModelMismatch(f"version {name} has embeddings of {found.dim} numbers here, expected {dim}")
+    return int(found.id)
+
+
+def serve(connection: Connection, version_id: int) -> None:
+    """Make a version the one that serves."""
+    connection.execute(update(ledger).values(serving_version_id=version_id))
+
+
+def serving(connection: Connection) -> str | None:
+    """Return the version that serves."""
+    joined = ledger.join(versions, versions.c.id == ledger.c.serving_version_id)
+    return connection.scalar(select(versions.c.version).select_from(joined))
+
+
+# --- galleries ------------------------------------------------------------------------------------------------
+
+
+def gallery(connection: Connection, name: str) -> Gallery:
+    """Return a gallery's row or raise `GalleryNotFound`."""
+    row = connection.execute(
+        select(galleries.c.id, galleries.c.name, galleries.c.store_images).where(galleries.c.name == name)
+    ).one_or_none()
+    if row is None:
+        raise GalleryNotFound(_no_gallery(name))
+    return Gallery(*row)
+
+
+def put_gallery(connection: Connection, name: str, retention_days: int | None, store_images: bool) -> None:
+    """Make a gallery or change its settings."""
+    settings = {"retention_days": retention_days, "store_images": store_images}
+    done = connection.execute(update(galleries).where(galleries.c.name == name).values(settings))
+    if done.rowcount == 0:
+        connection.execute(insert(galleries).values(name=name, created_at=now(), **settings))
+
+
+def ensure_default(connection: Connection) -> None:
+    """Make the gallery that is always there."""
+    if connection.scalar(select(galleries.c.id).where(galleries.c.name == DEFAULT_GALLERY)) is None:
+        put_gallery(connection, DEFAULT_GALLERY, None, True)
+
+
+def drop_gallery(connection: Connection, number: int) -> None:
+    """Remove a gallery without samples, and its names."""
+    for names in (identities, cameras):
+        connection.execute(delete(names).where(names.c.gallery_id == number))
+    connection.execute(delete(galleries).where(galleries.c.id == number))
+    log(connection, number, [None])
+
+
+# --- names ----------------------------------------------------------------------------------------------------
+
+
+def identity_numbers(connection: Connection, gallery: int, wanted: Iterable[str]) -> dict[str, int]:
+    """Return the numbers of those identities that are there."""
+    return _numbered(connection, identities, gallery, wanted)
+
+
+def camera_numbers(connection: Connection, gallery: int, wanted: Iterable[str]) -> dict[str, int]:
+    """Return the numbers of those cameras that are there."""
+    return _numbered(connection, cameras, gallery, wanted)
+
+
+def ensure_identities(connection: Connection, gallery: int, wanted: Iterable[str]) -> dict[str, int]:
+    """Return the numbers of identities; new ones are written down."""
+    return _ensured(connection, identities, gallery, set(wanted))
+
+
+def ensure_cameras(connection: Connection, gallery: int, wanted: Iterable[str | None]) -> dict[str, int]:
+    """Return the numbers of cameras; new ones are written down."""
+    return _ensured(connection, cameras, gallery, {name for name in wanted if name is not None})
+
+
+def drop_empty_identities(connection: Connection, among: Iterable[int]) -> None:
+    """Forget the names of identities that have no sample left."""
+    used = exists().where(samples.c.identity_id == identities.c.id)
+    for chunk in chunks(among):
+        connection.execute(delete(identities).where(identities.c.id.in_(chunk), ~used))
+
+
+def _numbered(connection: Connection, names: Any, gallery: int, wanted: Iterable[str]) -> dict[str, int]:  # noqa: ANN401
+    found: dict[str, int] = {}
+    for chunk in chunks(wanted):
+        query = select(names.c.name, names.c.id).where(names.c.gallery_id == gallery, names.c.name.in_(chunk))
+        found.update((row.name, row.id) for row in connection.execute(query))
+    return found
+
+
+def _ensured(connection: Connection, names: Any, gallery: int, wanted: set[str]) -> dict[str, int]:  # noqa: ANN401
+    found = _numbered(connection, names, gallery, wanted)
+    if new := sorted(wanted - found.keys()):
+        connection.execute(insert(names), [{"gallery_id": gallery, "name": name} for name in new])
+        found |= _numbered(connection, names, gallery, new)
+    return found
+
+
+# --- samples --------------------------------------------------------------------------------------------------
+
+_NAMED = samples.join(identities, identities.c.id == samples.c.identity_id).outerjoin(
+    cameras, cameras.c.id == samples.c.camera_id
+)
+_SAMPLE = select(
+    samples, identities.c.name.label("identity"), cameras.c.name.label("camera")
+).select_from(_NAMED)  # fmt: skip
+_SAMPLES_BY_NUMBER = _SAMPLE.where(samples.c.id.in_(bindparam("numbers", expanding=True)))
+
+
+def sample_query() -> Select[Any]:
+    """Return the query that `to_sample` reads, to be narrowed."""
+    return _SAMPLE
+
+
+def to_sample(row: Row[Any], gallery: str) -> Sample:
+    """Turn a row of `sample_query` to a sample."""
+    return Sample(
+        sample_id=row.sample_id,
+        gallery=gallery,
+        identity=row.identity,
+        camera=row.camera,
+        captured_at=None if row.captured_at is None else values.moment(row.captured_at),
+        attributes={} if row.attributes == "{}" else json.loads(row.attributes),
+        external_id=row.external_id,
+        digest=row.digest.hex(),
+        picture_stored=row.picture_stored,
+        enrolled_at=values.moment(row.enrolled_at),
+    )
+
+
+def by_number(connection: Connection, gallery: str, wanted: Iterable[int]) -> dict[int, Sample]:
+    """Read samples by their numbers."""
+    found: dict[int, Sample] = {}
+    for chunk in chunks(wanted):
+        for row in connection.execute(_SAMPLES_BY_NUMBER, {"numbers": chunk}):
+            found[row.id] = to_sample(row, gallery)
+    return found
+
+
+def sample(connection: Connection, gallery: Gallery, sample_id: str) -> Row[Any]:
+    """Read one sample's row or raise `SampleNotFound`."""
+    query = _SAMPLE.where(samples.c.sample_id == sample_id, samples.c.gallery_id == gallery.id)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise SampleNotFound(f"no sample {sample_id[:64]!r} is enrolled in gallery {gallery.name!r}")
+    return row
+
+
+def by_content(
+    connection: Connection, gallery: int, digests: Iterable[bytes]
+) -> dict[tuple[bytes, str, str | None], str]:
+    """Return (digest, identity, camera) -> sample id for all samples of those pictures."""
+    found: dict[tuple[bytes, str, str | None], str] = {}
+    for chunk in chunks(digests):
+        query = _SAMPLE.where(samples.c.digest.in_(chunk), samples.c.gallery_id == gallery)
+        for row in connection.execute(query.order_by(samples.c.id.desc())):
+            found[row.digest, row.identity, row.camera] = row.sample_id
+    return found
+
+
+def by_external_id(
+    connection: Connection, gallery: int, wanted: Iterable[str]
+) -> dict[str, tuple[str, tuple[bytes, str, str | None]]]:
+    """Return external id -> (sample id, (digest, identity, camera))."""
+    found = {}
+    for chunk in chunks(wanted):
+        query = _SAMPLE.where(samples.c.gallery_id == gallery, samples.c.external_id.in_(chunk))
+        for row in connection.execute(query):
+            found[row.external_id] = (row.sample_id, (row.digest, row.identity, row.camera))
+    return found
+
+
+def add(connection: Connection, gallery: Gallery, version_id: int, entries: Sequence[Entry]) -> list[str]:
+    """Write samples, their embeddings and their log rows; return the new sample ids."""
+    if not entries:
+        return []
+    last = numbers(connection)
+    ids = ulid.following(last.sample_id, time.time_ns() // 1_000_000, len(entries))
+    keys = range(last.sample + 1, last.sample + 1 + len(entries))
+    connection.execute(insert(samples), _sample_rows(connection, gallery, entries, keys, ids))
+    connection.execute(
+        insert(embeddings),
+        [
+            {"sample_id": key, "version_id": version_id, "vector": entry.vector}
+            for key, entry in zip(keys, entries, strict=True)
+        ],
+    )
+    for key, entry in zip(keys, entries, strict=True):
+        put_pairs(connection, gallery.id, key, entry.attributes)
+    connection.execute(update(ledger).values(last_sample=keys[-1], last_sample_id=ids[-1]))
+    log(connection, gallery.id, keys)
+    return ids
+
+
+def _sample_rows(
+    connection: Connection, gallery: Gallery, entries: Sequence[Entry], keys: Sequence[int], ids: Sequence[str]
+) -> list[dict[str, object]]:
+    people = ensure_identities(connection, gallery.id, (entry.identity for entry in entries))
+    places = ensure_cameras(connection, gallery.id, (entry.camera for entry in entries))
+    at = now()
+    return [
+        {
+            "id": key,
+            "sample_id": sample_id,
+            "gallery_id": gallery.id,
+            "identity_id": people[entry.identity],
+            "camera_id": None if entry.camera is None else places[entry.camera],
+            "captured_at": entry.captured_at,
+            "attributes": entry.attributes,
+            "external_id": entry.external_id,
+            "digest": entry.digest,
+            "picture_stored": gallery.store_images,
+            "enrolled_at": at,
+            "copy": 0,
+        }
+        for key, sample_id, entry in zip(keys, ids, entries, strict=True)
+    ]
+
+
+def put_pairs(connection: Connection, gallery: int, key: int, attributes: str) -> None:
+    """Write the attribute rows of a sample that has none."""
+    if attributes == "{}":
+        return
+    pairs = values.pairs(gallery, json.loads(attributes))
+    connection.execute(insert(attribute_pairs), [{"pair": pair, "sample_id": key} for pair in pairs])
+
+
+def change(connection: Connection, gallery: Gallery, row: Row[Any], changes: Mapping[str, Any]) -> None:
+    """Replace fields of a sample, given in the catalogue's form."""
+    columns = {key: changes[key] for key in ("captured_at", "attributes") if key in changes}
+    if "identity" in changes:
+        name = changes["identity"]
+        columns["identity_id"] = ensure_identities(connection, gallery.id, [name])[name]
+    if "camera" in changes:
+        camera = changes["camera"]
+        columns["camera_id"] = ensure_cameras(connection, gallery.id, [camera]).get(camera)
+    if (
+        columns.get("identity_id", row.identity_id) != row.identity_id
+        or columns.get("camera_id", row.camera_id) != row.camera_id
+    ):
+        columns["copy"] = row.id
+    connection.execute(update(samples).where(samples.c.id == row.id).values(columns))
+    if "attributes" in columns:
+        connection.execute(delete(attribute_pairs).where(attribute_pairs.c.sample_id == row.id))
+        put_pairs(connection, gallery.id, row.id, columns["attributes"])
+    drop_empty_identities(connection, [row.identity_id])
+    log(connection, gallery.id, [row.id])
+
+
+def rename(connection: Connection, gallery: int, old: int, new: str) -> None:
+    """Give an identity another name; onto a name that is taken it merges, and every sample stays."""
+    target = identity_numbers(connection, gallery, [new]).get(new)
+    if target is None:
+        connection.execute(update(identities).where(identities.c.id == old).values(name=new))
+        return
+    moved = numbers_of(connection, samples.c.identity_id == old)
+    merged = update(samples).where(samples.c.identity_id == old)
+    connection.execute(merged.values(identity_id=target, copy=samples.c.id))
+    drop_empty_identities(connection, [old])
+    log(connection, gallery, moved)
+
+
+def numbers_of(connection: Connection, where: Any) -> list[int]:  # noqa: ANN401
+    """Return the numbers of the samples that a condition holds for."""
+    return list(connection.scalars(select(samples.c.id).where(where).order_by(samples.c.id)))
+
+
+# --- deletion -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What a deletion took out of the catalogue, for reading back that it is gone."""
+
+    keys: tuple[int, ...]
+    sample_ids: tuple[str, ...]
+    digests: frozenset[bytes]
+    vectors: tuple[bytes, ...]
+
+    def __add__(self, other: "Removed") -> "Removed":
+        return replace(
+            self,
+            keys=self.keys + other.keys,
+            sample_ids=self.sample_ids + other.sample_ids,
+            digests=self.digests | other.digests,
+            vectors=self.vectors + other.vectors,
+        )
+
+
+NOTHING = Removed((), (), frozenset(), ())
+
+
+def remove(connection: Connection, gallery: int, keys: Sequence[int]) -> Removed:
+    """Delete samples with their embeddings of every version; note their pictures for removal."""
+    removed = NOTHING
+    for chunk in chunks(keys):
+        removed += _remove_chunk(connection, chunk)
+    log(connection, gallery, keys)
+    return removed
+
+
+def _remove_chunk(connection: Connection, keys: list[int]) -> Removed:
+    rows = connection.execute(
+        select(samples.c.sample_id, samples.c.digest, samples.c.identity_id, samples.c.picture_stored)
+        .where(samples.c.id.in_(keys))
+    ).all()  # fmt: skip
+    vectors = connection.scalars(select(embeddings.c.vector).where(embeddings.c.sample_id.in_(keys))).all()
+    connection.execute(delete(embeddings).where(embeddings.c.sample_id.in_(keys)))
+    connection.execute(delete(attribute_pairs).where(attribute_pairs.c.sample_id.in_(keys)))
+    connection.execute(delete(samples).where(samples.c.id.in_(keys)))
+    drop_empty_identities(connection, {row.identity_id for row in rows})
+    pictures = frozenset(row.digest for row in rows if row.picture_stored)
+    note_removals(connection, pictures)
+    return Removed(tuple(keys), tuple(row.sample_id for row in rows), pictures, tuple(vectors))
+
+
+def note_removals(connection: Connection, digests: Iterable[bytes]) -> None:
+    """Write down pictures that are to be removed unless a sample uses them."""
+    for chunk in chunks(digests):
+        known = set(connection.scalars(select(picture_removals.c.digest).where(picture_removals.c.digest.in_(chunk))))
+        if new := [{"digest": digest} for digest in chunk if digest not in known]:
+            connection.execute(insert(picture_removals), new)
+
+
+def pending_removals(connection: Connection) -> list[bytes]:
+    """Return the pictures that are to be removed."""
+    return list(connection.scalars(select(picture_removals.c.digest)))
+
+
+def settle_removals(connection: Connection, digests: Sequence[bytes]) -> None:
+    """Forget removals that are done."""
+    for chunk in chunks(digests):
+        connection.execute(delete(picture_removals).where(picture_removals.c.digest.in_(chunk)))
+
+
+def unused(connection: Connection, digests: Iterable[bytes]) -> list[bytes]:
+    """Return the pictures that no sample uses."""
+    free: list[bytes] = []
+    for chunk in chunks(digests):
+        used = select(samples.c.digest).where(samples.c.digest.in_(chunk), samples.c.picture_stored)
+        taken = set(connection.scalars(used))
+        free += [digest for digest in chunk if digest not in taken]
+    return free
+
+
+def count(connection: Connection) -> int:
+    """Count all samples of all galleries."""
+    return connection.scalar(select(func.count()).select_from(samples)) or 0
+
+
+def _no_gallery(name: str) -> str:
+    return f"no gallery {name[:64]!r} was made: make it with PUT /galleries/{{name}}"

@@ -1,0 +1,162 @@
+"""The catalogue's database: connections, transactions, schema."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, select, table
+from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.schema import Column
+
+from index.errors import InvalidValue, StoreUnavailable
+from index.faults import database_faults, disk_faults
+from index.schema import HEAD
+
+_BUSY_SECONDS = 30
+_MIGRATIONS = Path(__file__).parent / "migrations"
+# FULL: a commit is on the disk before it is answered. secure_delete: what is deleted is overwritten with zeros.
+# A page of 8 KiB holds three vectors of 512; one of 4 KiB wastes half of itself.
+_PRAGMAS = (
+    "page_size = 8192",
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "secure_delete = ON",
+    "foreign_keys = ON",
+    "cache_size = -16384",
+)
+
+
+class Database:
+    """One door for writes, any number of readers; a reader never waits for a writer."""
+
+    def __init__(self, url: str) -> None:
+        parsed = _parse(url)
+        self.file = (
+            Path(parsed.database).resolve() if parsed.get_backend_name() == "sqlite" and parsed.database else None
+        )
+        if self.file is not None:
+            make_folder(self.file.parent)
+        self._engine = _engine(parsed)
+        self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
+        self._door = threading.Lock()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give a connection whose reads all see the store at one moment."""
+        with database_faults(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Give the one connection that may write; commit at the end, roll back on any error."""
+        with self._door, database_faults(), self._writer.begin() as connection:
+            yield connection
+
+    def migrate(self) -> None:
+        """Bring the schema to this release's revision; raise `StoreUnavailable` for one that is newer."""
+        with self.read() as connection:
+            if _revision(connection) == HEAD:
+                return
+        with self.write() as connection:
+            if _revision(connection) != HEAD:  # another process may have been first
+                _upgrade(connection)
+
+    def checkpoint(self) -> bool:
+        """Move the write-ahead log into the database and empty it; False when a reader was in the way."""
+        if self.file is None:
+            return True
+        with self._door, database_faults(), self._engine.connect() as connection:
+            raw = connection.connection.dbapi_connection
+            assert raw is not None
+            return bool(raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
+
+    def vacuum(self) -> None:
+        """Rewrite the database file, so that nothing is left of what was once in it."""
+        if self.file is None:
+            return
+        with self._door, database_faults(), self._engine.connect() as connection:
+            raw = connection.connection.dbapi_connection
+            assert raw is not None
+            raw.execute("VACUUM")
+
+    def close(self) -> None:
+        """Close every connection; SQLite then moves its write-ahead log into the database."""
+        self._engine.dispose()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, so that they are still there after a power cut."""
+    missing = [part for part in (folder, *folder.parents) if not part.exists()]
+    with disk_faults("the data folder"):
+        for part in reversed(missing):
+            part.mkdir(exist_ok=True)
+            sync_folder(part.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put a folder's list of names on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as exc:
+        raise InvalidValue("database_url", "expected a database URL such as sqlite:////data/reid.db") from exc
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise InvalidValue("database_url", "expected a SQLite file, found a database in memory: it would not last")
+    return parsed
+
+
+def _engine(url: URL) -> Engine:
+    sqlite = url.get_backend_name() == "sqlite"
+    connect = {"timeout": _BUSY_SECONDS, "check_same_thread": False} if sqlite else {}
+    engine = create_engine(url, pool_size=16, max_overflow=48, connect_args=connect)
+    if sqlite:
+        event.listen(engine, "connect", _prepare)
+        event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # the driver begins nothing by itself; `_begin` does
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.scalar(select(Column("version_num")).select_from(table("alembic_version")))
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command  # a store that is up to date opens without it
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as exc:
+        raise StoreUnavailable(
+            f"the catalogue's schema is at revision {_revision(connection)}, this release knows up to {HEAD}: "
+            "install the release that wrote it, or a newer one"
+        ) from exc

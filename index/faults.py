@@ -1,0 +1,63 @@
+"""Where errors of the database and of the disk become the gallery's own."""
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from index.errors import GalleryError, StoreDamaged, StoreUnavailable
+
+_FULL = "the disk is full: nothing of this request was taken; free some space and send it again"
+_READ_ONLY = "the store is read-only: nothing was written; give the service the right to write its data folder"
+_BUSY = "another process holds the store for too long: nothing was written; try again"
+
+_SQLITE: dict[int, type[GalleryError]] = {
+    sqlite3.SQLITE_NOTADB: StoreDamaged,
+    sqlite3.SQLITE_CORRUPT: StoreDamaged,
+}
+_SQLITE_TEXT = {
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_READONLY: _READ_ONLY,
+    sqlite3.SQLITE_PERM: _READ_ONLY,
+    sqlite3.SQLITE_BUSY: _BUSY,
+    sqlite3.SQLITE_LOCKED: _BUSY,
+    sqlite3.SQLITE_CANTOPEN: "the catalogue cannot be opened: its folder must exist and be writable",
+    sqlite3.SQLITE_IOERR: "the disk of the catalogue failed to read or write: look at the disk, then try again",
+    sqlite3.SQLITE_NOTADB: "the catalogue's file is not a database: restore it from a backup",
+    sqlite3.SQLITE_CORRUPT: "the catalogue's file is damaged: restore it from a backup",
+}
+_OS_TEXT = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: _FULL,
+    errno.EROFS: _READ_ONLY,
+    errno.EACCES: _READ_ONLY,
+    errno.EPERM: _READ_ONLY,
+}
+
+
+@contextmanager
+def database_faults() -> Iterator[None]:
+    """Raise `StoreUnavailable` or `StoreDamaged` for what the database reports about its disk or its file."""
+    try:
+        yield
+    except PoolTimeout as exc:
+        raise StoreUnavailable("all connections to the catalogue are in use: try again") from exc
+    except DBAPIError as exc:
+        code = getattr(exc.orig, "sqlite_errorcode", 0) & 0xFF
+        if code not in _SQLITE_TEXT:
+            raise
+        raise _SQLITE.get(code, StoreUnavailable)(_SQLITE_TEXT[code]) from exc
+
+
+@contextmanager
+def disk_faults(what: str) -> Iterator[None]:
+    """Raise `StoreUnavailable` for an `OSError`; `what` names the thing that was read or written."""
+    try:
+        yield
+    except OSError as exc:
+        reason = _OS_TEXT.get(exc.errno or 0, exc.strerror or type(exc).__name__)
+        raise StoreUnavailable(f"{what} cannot be read or written: {reason}") from exc

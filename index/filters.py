@@ -1,0 +1,90 @@
+"""Filters: which samples of a gallery a query or a listing may return."""
+
+import numpy as np
+from sqlalchemy import ColumnElement, Connection, false, or_, select
+
+from index import catalogue, values
+from index.records import SampleFilter
+from index.roster import NO_TIME, Ints, Mask, Roster
+from index.schema import attribute_pairs, samples
+
+
+def mask(connection: Connection, gallery: int, roster: Roster, where: SampleFilter) -> Mask:
+    """Return which rows of the roster a filter lets through, (rows,)."""
+    allowed = roster.live.copy()
+    facts = roster.facts
+    if where.cameras:
+        allowed &= np.isin(facts.cameras, _cameras(connection, gallery, where.cameras))
+    if where.exclude_cameras:
+        allowed &= ~np.isin(facts.cameras, _cameras(connection, gallery, where.exclude_cameras))
+    after, before = _window(where)
+    if after is not None:
+        allowed &= facts.times >= after
+    if before is not None:
+        allowed &= (facts.times < before) & (facts.times != NO_TIME)
+    if where.identity is not None:
+        allowed &= facts.identities == _identity(connection, gallery, where.identity)
+    for pair in values.pairs(gallery, where.attributes):
+        allowed &= _rows(roster, _having(connection, pair))
+    if where.exclude_sample is not None:
+        allowed &= ~_rows(roster, _number(connection, gallery, where.exclude_sample))
+    return allowed
+
+
+def conditions(connection: Connection, gallery: int, where: SampleFilter) -> list[ColumnElement[bool]]:
+    """Return the same filter for the catalogue."""
+    found: list[ColumnElement[bool]] = [samples.c.gallery_id == gallery]
+    if where.cameras:
+        found.append(samples.c.camera_id.in_(_cameras(connection, gallery, where.cameras)))
+    if where.exclude_cameras:
+        dropped = _cameras(connection, gallery, where.exclude_cameras)
+        found.append(or_(samples.c.camera_id.is_(None), samples.c.camera_id.not_in(dropped)))
+    after, before = _window(where)
+    if after is not None:
+        found.append(samples.c.captured_at >= after)
+    if before is not None:
+        found.append(samples.c.captured_at < before)
+    if where.identity is not None:
+        number = _identity(connection, gallery, where.identity)
+        found.append(false() if number < 0 else samples.c.identity_id == number)
+    if where.exclude_sample is not None:
+        found.append(samples.c.sample_id != where.exclude_sample)
+    found += [
+        samples.c.id.in_(select(attribute_pairs.c.sample_id).where(attribute_pairs.c.pair == pair))
+        for pair in values.pairs(gallery, where.attributes)
+    ]
+    return found
+
+
+def _cameras(connection: Connection, gallery: int, names: frozenset[str]) -> list[int]:
+    wanted = (values.name("camera", name) for name in names)
+    return list(catalogue.camera_numbers(connection, gallery, wanted).values())
+
+
+def _identity(connection: Connection, gallery: int, name: str) -> int:
+    normal = values.name("identity", name)
+    return catalogue.identity_numbers(connection, gallery, [normal]).get(normal, -1)
+
+
+def _window(where: SampleFilter) -> tuple[int | None, int | None]:
+    return (
+        values.microseconds("captured_after", where.captured_after),
+        values.microseconds("captured_before", where.captured_before),
+    )
+
+
+def _having(connection: Connection, pair: bytes) -> Ints:
+    query = select(attribute_pairs.c.sample_id).where(attribute_pairs.c.pair == pair)
+    return np.fromiter(connection.scalars(query), dtype=np.int64)
+
+
+def _number(connection: Connection, gallery: int, sample_id: str) -> Ints:
+    query = select(samples.c.id).where(samples.c.sample_id == sample_id, samples.c.gallery_id == gallery)
+    return np.fromiter(connection.scalars(query), dtype=np.int64)
+
+
+def _rows(roster: Roster, ids: Ints) -> Mask:
+    found: Mask = np.zeros(roster.rows, dtype=np.bool_)
+    rows = roster.find(ids)
+    found[rows[rows >= 0]] = True
+    return found

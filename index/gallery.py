@@ -1,0 +1,345 @@
+"""The gallery: everything that is enrolled, and the answers to who is this."""
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from index import catalogue, filters, listing, search, values
+from index.catalogue import DEFAULT_GALLERY, Removed
+from index.database import Database
+from index.enrolment import Enrolment
+from index.errors import DimensionMismatch, GalleryError, GalleryFilled, InvalidValue, ModelMismatch, PictureNotStored
+from index.follower import Follower, read_vectors
+from index.pictures import PictureStore
+from index.records import (
+    Embedding,
+    Enrolled,
+    Erased,
+    GalleryInfo,
+    IdentitySummary,
+    NewSample,
+    Page,
+    RankedIdentity,
+    RankedSample,
+    Ranking,
+    Sample,
+    SampleFilter,
+)
+from index.schema import samples
+from index.vectors import FlatIndex
+
+_EVERYTHING = SampleFilter()
+_CHANGEABLE = ("identity", "camera", "captured_at", "attributes")
+_MOST_IDENTITIES = 1000
+_MOST_SAMPLES = 100
+
+
+class GalleryStore:
+    """All galleries of one data folder. Thread-safe; other processes may write to the same folder meanwhile."""
+
+    def __init__(self, database: Database, pictures: PictureStore, follower: Follower, version: str, dim: int) -> None:
+        self._database = database
+        self._pictures = pictures
+        self._follower = follower
+        self._version = version
+        self._dim = dim
+
+    @classmethod
+    def open(cls, database_url: str, blob_url: str, *, model_version: str, dim: int) -> Self:
+        """Open the data folder, or make a new one.
+
+        Raises `ModelMismatch` when samples of another version are enrolled, `StoreDamaged` for a catalogue that
+        cannot be read, `StoreUnavailable` when the disk does not do what it should.
+        """
+        database = Database(database_url)
+        database.migrate()
+        pictures = PictureStore(blob_url)
+        version_id = _bind(database, model_version, dim, ModelMismatch)
+        store = cls(database, pictures, Follower(version_id, dim, FlatIndex), model_version, dim)
+        store._sweep_pictures()
+        store._follow()
+        return store
+
+    @property
+    def model_version(self) -> str:
+        """The version whose embeddings are compared."""
+        return self._version
+
+    @property
+    def dim(self) -> int:
+        """The length of an embedding."""
+        return self._dim
+
+    def rebind(self, model_version: str, dim: int) -> None:
+        """Serve another version; raise `GalleryFilled` while any sample is enrolled."""
+        version_id = _bind(self._database, model_version, dim, GalleryFilled)
+        self._follower = Follower(version_id, dim, FlatIndex)
+        self._version, self._dim = model_version, dim
+        self._follow()
+
+    def close(self) -> None:
+        """Close all files; what was answered is on the disk already."""
+        self._pictures.close()
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- samples ----------------------------------------------------------------------------------------------
+
+    def enrol(self, gallery: str, items: Sequence[NewSample], *, model_version: str) -> list[Enrolled]:
+        """Enrol pictures with their embeddings; return each item's outcome, in order.
+
+        When this returns, what was created is on the disk and in every query. A bad item is rejected alone.
+        Raises `GalleryNotFound`, `ModelMismatch`, `StoreUnavailable` (nothing was taken).
+        """
+        outcome = Enrolment(items, self._dim).run(self._database, self._pictures, gallery, model_version)
+        self._follow()
+        return outcome
+
+    def known(self, gallery: str, keys: Sequence[tuple[str, str, str | None]]) -> list[str | None]:
+        """Return the sample that each (digest, identity, camera) would be a duplicate of."""
+        wanted = [_content(*key) for key in keys]
+        with self._database.read() as connection:
+            into = catalogue.gallery(connection, gallery)
+            there = catalogue.by_content(connection, into.id, {content[0] for content in wanted})
+        return [there.get(content) for content in wanted]
+
+    def get(self, gallery: str, sample_id: str) -> Sample:
+        """Return one sample or raise `SampleNotFound`."""
+        with self._database.read() as connection:
+            into = catalogue.gallery(connection, gallery)
+            return catalogue.to_sample(catalogue.sample(connection, into, sample_id), gallery)
+
+    def picture(self, gallery: str, sample_id: str) -> bytes:
+        """Return a sample's picture as it was sent; raise `PictureNotStored` when it was not kept."""
+        with self._database.read() as connection:
+            row = catalogue.sample(connection, catalogue.gallery(connection, gallery), sample_id)
+        if not row.picture_stored:
+            raise PictureNotStored(f"gallery {gallery!r} kept no picture of sample {sample_id}")
+        return self._pictures.get(row.digest)
+
+    def embedding(self, gallery: str, sample_id: str) -> Embedding:
+        """Return a sample's embedding, (D,)."""
+        with self._database.read() as connection:
+            row = catalogue.sample(connection, catalogue.gallery(connection, gallery), sample_id)
+            return read_vectors(connection, self._follower.version_id, self._dim, [row.id])[row.id]
+
+    def page(self, gallery: str, where: SampleFilter, *, limit: int, cursor: str | None = None) -> Page[Sample]:
+        """List samples in the order of enrolment."""
+        with self._database.read() as connection:
+            return listing.samples_page(connection, catalogue.gallery(connection, gallery), where, limit, cursor)
+
+    def update(self, gallery: str, sample_id: str, changes: Mapping[str, object]) -> Sample:
+        """Replace any of identity, camera, captured_at and attributes; None clears, but for the identity."""
+        columns = _changes(changes)
+        with self._database.write() as connection:
+            into = catalogue.gallery(connection, gallery)
+            row = catalogue.sample(connection, into, sample_id)
+            if columns:
+                catalogue.change(connection, into, row, columns)
+            changed = catalogue.to_sample(catalogue.sample(connection, into, sample_id), gallery)
+        self._follow()
+        return changed
+
+    def delete(self, gallery: str, sample_id: str) -> None:
+        """Delete a sample: row, embeddings, and the picture when no other sample uses it."""
+        with self._database.write() as connection:
+            into = catalogue.gallery(connection, gallery)
+            row = catalogue.sample(connection, into, sample_id)
+            removed = catalogue.remove(connection, into.id, [row.id])
+        self._clear(removed)
+
+    # --- identities -------------------------------------------------------------------------------------------
+
+    def identities(self, gallery: str, *, limit: int, cursor: str | None = None) -> Page[IdentitySummary]:
+        """List identities by name."""
+        with self._database.read() as connection:
+            return listing.identities_page(connection, catalogue.gallery(connection, gallery), limit, cursor)
+
+    def identity(self, gallery: str, identity: str) -> IdentitySummary:
+        """Return one identity or raise `IdentityNotFound`."""
+        with self._database.read() as connection:
+            return listing.identity(connection, catalogue.gallery(connection, gallery), identity)
+
+    def rename(self, gallery: str, identity: str, new: str) -> IdentitySummary:
+        """Rename an identity; onto a name that is taken it merges, and every sample stays."""
+        name = values.name("identity", new)
+        with self._database.write() as connection:
+            into = catalogue.gallery(connection, gallery)
+            number = listing.identity_number(connection, into, identity)
+            if values.name("identity", identity) != name:
+                catalogue.rename(connection, into.id, number, name)
+            summary = listing.identity(connection, into, name)
+        self._follow()
+        return summary
+
+    def erase(self, gallery: str, identity: str) -> Erased:
+        """Erase an identity from catalogue, pictures, index, snapshots and the files' free space; read it back."""
+        with self._database.write() as connection:
+            into = catalogue.gallery(connection, gallery)
+            number = listing.identity_number(connection, into, identity)
+            keys = catalogue.numbers_of(connection, samples.c.identity_id == number)
+            removed = catalogue.remove(connection, into.id, keys)
+        return self._clear(removed)
+
+    # --- galleries --------------------------------------------------------------------------------------------
+
+    def galleries(self) -> list[GalleryInfo]:
+        """List all galleries by name."""
+        with self._database.read() as connection:
+            return listing.galleries_list(connection)
+
+    def put_gallery(self, name: str, *, retention_days: int | None = None, store_images: bool = True) -> GalleryInfo:
+        """Make a gallery or change its settings; pictures that are stored already stay."""
+        if retention_days is not None and retention_days < 1:
+            raise InvalidValue("retention_days", f"expected retention_days of at least 1, found {retention_days}")
+        with self._database.write() as connection:
+            catalogue.put_gallery(connection, values.gallery_name(name), retention_days, store_images)
+            return next(info for info in listing.galleries_list(connection) if info.name == name)
+
+    def delete_gallery(self, name: str) -> Erased:
+        """Erase a gallery with all that is in it; `default` is there again at once, empty."""
+        with self._database.write() as connection:
+            into = catalogue.gallery(connection, name)
+            keys = catalogue.numbers_of(connection, samples.c.gallery_id == into.id)
+            removed = catalogue.remove(connection, into.id, keys)
+            catalogue.drop_gallery(connection, into.id)
+            if name == DEFAULT_GALLERY:
+                catalogue.put_gallery(connection, name, None, True)
+        return self._clear(removed)
+
+    # --- search -----------------------------------------------------------------------------------------------
+
+    def search(
+        self,
+        gallery: str,
+        queries: Embedding,
+        *,
+        model_version: str,
+        where: SampleFilter = _EVERYTHING,
+        top_k: int = 10,
+        samples_per_identity: int = 3,
+    ) -> list[Ranking]:
+        """Rank the identities of a gallery for each query, (Q, D), by the cosine of their best sample.
+
+        Exact under any filter; ties rank by sample id. Raises `GalleryNotFound`, `ModelMismatch`,
+        `DimensionMismatch`, `InvalidValue`.
+        """
+        self._check_query(queries, model_version, top_k, samples_per_identity)
+        while True:
+            answer = self._search_once(gallery, queries, where, top_k, samples_per_identity)
+            if answer is not None:
+                return answer
+
+    def sample_count(self) -> int:
+        """Count the samples of all galleries."""
+        with self._database.read() as connection:
+            return catalogue.count(connection)
+
+    def _search_once(
+        self, gallery: str, queries: Embedding, where: SampleFilter, top_k: int, best: int
+    ) -> list[Ranking] | None:
+        """Answer at one moment of the catalogue; None when another thread has taken the index past it."""
+        with self._database.read() as connection:
+            number, last = catalogue.position(connection, gallery)
+            self._follower.catch_up(connection, last)
+            with self._follower.lock.reading():
+                if self._follower.applied != last:
+                    return None
+                shard = self._follower.shard(number)
+                allowed = filters.mask(connection, number, shard.roster, where)
+                ranked = search.rank(shard, queries, allowed, top_k, best)
+                ids = shard.roster.facts.ids
+                keys = [[(person, ids[person.rows].tolist()) for person in people] for people in ranked]
+            shown = {key for people in keys for _, rows in people for key in rows}
+            found = catalogue.by_number(connection, gallery, shown)
+        searched = int(np.count_nonzero(allowed))
+        return [
+            Ranking(tuple(_ranked(person, rows, found, best) for person, rows in people), searched) for people in keys
+        ]
+
+    def _check_query(self, queries: Embedding, version: str, top_k: int, best: int) -> None:
+        if version != self._version:
+            raise ModelMismatch(f"expected an embedding of {self._version}, found one of {version}: embed it again")
+        if not 1 <= top_k <= _MOST_IDENTITIES:
+            raise InvalidValue("top_k", f"expected top_k from 1 to {_MOST_IDENTITIES}, found {top_k}")
+        if not 0 <= best <= _MOST_SAMPLES:
+            raise InvalidValue(
+                "samples_per_identity", f"expected samples_per_identity from 0 to {_MOST_SAMPLES}, found {best}"
+            )
+        if queries.ndim != 2:
+            raise DimensionMismatch(f"expected queries of the shape (Q, {self._dim}), found {queries.shape}")
+        for query in queries:
+            values.embedding("embedding", query, self._dim)
+
+    # --- after a write ----------------------------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        with self._database.read() as connection:
+            self._follower.catch_up(connection, catalogue.last_seq(connection))
+
+    def _clear(self, removed: Removed) -> Erased:
+        self._follow()
+        pictures = self._sweep_pictures() & removed.digests
+        return Erased(len(removed.keys), len(pictures), len(removed.vectors), verified=False)
+
+    def _sweep_pictures(self) -> set[bytes]:
+        """Remove the pictures that deletions left unused; what a crash cut short is done at the next opening."""
+        with self._database.write() as connection:
+            pending = catalogue.pending_removals(connection)
+            removed = self._pictures.remove(catalogue.unused(connection, pending))
+            catalogue.settle_removals(connection, pending)
+        return removed
+
+
+def _bind(database: Database, version: str, dim: int, refusal: type[GalleryError]) -> int:
+    """Make a version the one that serves, unless samples of another are enrolled; return its number."""
+    with database.write() as connection:
+        catalogue.ensure_default(connection)
+        number = catalogue.version(connection, version, dim)
+        current = catalogue.serving(connection)
+        if current != version:
+            if count := catalogue.count(connection):
+                raise refusal(f"{count} samples are enrolled with {current}, found {version}: open it with {current}")
+            catalogue.serve(connection, number)
+    return number
+
+
+def _content(digest: str, identity: str, camera: str | None) -> tuple[bytes, str, str | None]:
+    try:
+        raw = bytes.fromhex(digest)
+    except ValueError as exc:
+        raise InvalidValue("digest", "expected a sha256 in hexadecimal") from exc
+    return raw, values.name("identity", identity), values.optional_name("camera", camera)
+
+
+def _changes(changes: Mapping[str, object]) -> dict[str, object]:
+    """Bring the changes of a sample to the catalogue's form."""
+    columns: dict[str, object] = {}
+    for field, value in changes.items():
+        if field == "identity":
+            columns[field] = values.name(field, value)
+        elif field == "camera":
+            columns[field] = values.optional_name(field, value)
+        elif field == "captured_at":
+            columns[field] = values.microseconds(field, value)
+        elif field == "attributes":
+            columns[field] = values.attributes({} if value is None else value)
+        else:
+            raise InvalidValue(field, f"expected one of {', '.join(_CHANGEABLE)}, found {field!r}")
+    return columns
+
+
+def _ranked(person: search.Person, keys: Sequence[int], found: Mapping[int, Sample], best: int) -> RankedIdentity:
+    shown = tuple(
+        RankedSample(found[key], float(score)) for key, score in zip(keys, person.scores, strict=True)
+    )  # fmt: skip
+    return RankedIdentity(shown[0].sample.identity, shown[0].score, shown[:best])

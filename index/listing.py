@@ -1,0 +1,134 @@
+"""Listings of the catalogue, paged by key, so that a page stays right while others write."""
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from typing import TypeVar
+
+from sqlalchemy import Connection, func, select
+
+from index import catalogue, filters, values
+from index.catalogue import Gallery
+from index.errors import IdentityNotFound, InvalidValue
+from index.records import GalleryInfo, IdentitySummary, Page, Sample, SampleFilter
+from index.schema import cameras, galleries, identities, samples
+
+Key = TypeVar("Key", int, str)
+
+MOST = 1000  # items on one page
+
+
+def samples_page(
+    connection: Connection, gallery: Gallery, where: SampleFilter, limit: int, cursor: str | None
+) -> Page[Sample]:
+    """List samples in the order of enrolment."""
+    after = _read_cursor(cursor, 0)
+    query = (
+        catalogue.sample_query()
+        .where(*filters.conditions(connection, gallery.id, where), samples.c.id > after)
+        .order_by(samples.c.id)
+        .limit(_checked(limit) + 1)
+    )
+    rows = connection.execute(query).all()
+    items = tuple(catalogue.to_sample(row, gallery.name) for row in rows[:limit])
+    return Page(items, _write_cursor(rows[limit - 1].id) if len(rows) > limit else None)
+
+
+def identities_page(connection: Connection, gallery: Gallery, limit: int, cursor: str | None) -> Page[IdentitySummary]:
+    """List identities by name."""
+    after = _read_cursor(cursor, "")
+    query = (
+        select(identities.c.id, identities.c.name)
+        .where(identities.c.gallery_id == gallery.id, identities.c.name > after)
+        .order_by(identities.c.name)
+        .limit(_checked(limit) + 1)
+    )
+    rows = [(number, name) for number, name in connection.execute(query)]
+    items = _summaries(connection, rows[:limit])
+    return Page(tuple(items), _write_cursor(rows[limit - 1][1]) if len(rows) > limit else None)
+
+
+def identity(connection: Connection, gallery: Gallery, name: str) -> IdentitySummary:
+    """Return one identity or raise `IdentityNotFound`."""
+    number = identity_number(connection, gallery, name)
+    return _summaries(connection, [(number, values.name("identity", name))])[0]
+
+
+def identity_number(connection: Connection, gallery: Gallery, name: str) -> int:
+    """Return an identity's number or raise `IdentityNotFound`."""
+    normal = values.name("identity", name)
+    number = catalogue.identity_numbers(connection, gallery.id, [normal]).get(normal)
+    if number is None:
+        raise IdentityNotFound(f"no sample of identity {normal!r} is enrolled in gallery {gallery.name!r}")
+    return number
+
+
+def galleries_list(connection: Connection) -> list[GalleryInfo]:
+    """List all galleries by name."""
+    samples_in = select(func.count()).where(samples.c.gallery_id == galleries.c.id).scalar_subquery()
+    people_in = select(func.count()).where(identities.c.gallery_id == galleries.c.id).scalar_subquery()
+    query = select(
+        galleries.c.name, galleries.c.retention_days, galleries.c.store_images, samples_in, people_in
+    ).order_by(galleries.c.name)
+    return [GalleryInfo(*row) for row in connection.execute(query)]
+
+
+def _summaries(connection: Connection, rows: Sequence[tuple[int, str]]) -> list[IdentitySummary]:
+    numbers = [number for number, _ in rows]
+    seen = {}
+    for chunk in catalogue.chunks(numbers):
+        query = select(
+            samples.c.identity_id,
+            func.count().label("samples"),
+            func.min(samples.c.captured_at).label("first"),
+            func.max(samples.c.captured_at).label("last"),
+        ).where(samples.c.identity_id.in_(chunk))
+        seen.update({row.identity_id: row for row in connection.execute(query.group_by(samples.c.identity_id))})
+    places = _cameras_of(connection, numbers)
+    return [
+        IdentitySummary(
+            identity=name,
+            samples=seen[number].samples,
+            cameras=tuple(sorted(places.get(number, ()))),
+            first_seen=None if seen[number].first is None else values.moment(seen[number].first),
+            last_seen=None if seen[number].last is None else values.moment(seen[number].last),
+        )
+        for number, name in rows
+    ]
+
+
+def _cameras_of(connection: Connection, numbers: Sequence[int]) -> dict[int, list[str]]:
+    places: dict[int, list[str]] = {}
+    for chunk in catalogue.chunks(numbers):
+        query = (
+            select(samples.c.identity_id, cameras.c.name)
+            .distinct()
+            .join(cameras, cameras.c.id == samples.c.camera_id)
+            .where(samples.c.identity_id.in_(chunk))
+        )
+        for number, name in connection.execute(query):
+            places.setdefault(number, []).append(name)
+    return places
+
+
+def _checked(limit: int) -> int:
+    if not 1 <= limit <= MOST:
+        raise InvalidValue("limit", f"expected limit from 1 to {MOST}, found {limit}")
+    return limit
+
+
+def _write_cursor(key: int | str) -> str:
+    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str | None, start: Key) -> Key:
+    if cursor is None:
+        return start
+    try:
+        key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (binascii.Error, ValueError) as exc:
+        raise InvalidValue("cursor", "expected the next_cursor of an earlier page, found something else") from exc
+    if type(key) is not type(start):
+        raise InvalidValue("cursor", "expected the next_cursor of an earlier page of the same listing")
+    return key

@@ -1,0 +1,111 @@
+"""What filtering, grouping and ranking need of each sample, in arrays beside the vectors."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+NO_CAMERA = 0
+NO_TIME = np.iinfo(np.int64).min
+
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+class Facts(NamedTuple):
+    """Samples as the catalogue numbers them, by ascending id; each array is (N,)."""
+
+    ids: Ints
+    identities: Ints
+    cameras: Ints  # NO_CAMERA: none
+    times: Ints  # UTC microseconds; NO_TIME: none
+
+    def take(self, rows: NDArray[Any]) -> "Facts":
+        """Return some of them."""
+        return Facts(*(column[rows] for column in self))
+
+
+EMPTY = Facts(*(np.empty(0, dtype=np.int64) for _ in range(4)))
+
+
+class Roster:
+    """The samples of one gallery; a row's number is also its vector's in the index.
+
+    Ids ascend with rows, because ids are given in the order of enrolment: so a row is found by bisection,
+    and ties between scores are decided by row.
+    """
+
+    def __init__(self) -> None:
+        self._columns = EMPTY
+        self._live: Mask = np.empty(0, dtype=np.bool_)
+        self.rows = 0  # including dead ones
+        self.dead = 0
+
+    @property
+    def facts(self) -> Facts:
+        """All rows, dead ones included; views that the next change may alter."""
+        return Facts(*(column[: self.rows] for column in self._columns))
+
+    @property
+    def live(self) -> Mask:
+        """Which rows still count, (rows,); a view."""
+        return self._live[: self.rows]
+
+    def __len__(self) -> int:
+        return self.rows - self.dead
+
+    def find(self, ids: Ints) -> Ints:
+        """Return the live row of each id, or -1."""
+        known = self._columns.ids[: self.rows]
+        places = np.searchsorted(known, ids)
+        rows = np.full(len(ids), -1, dtype=np.int64)
+        inside = places < self.rows
+        hit = inside.copy()
+        hit[inside] = (known[places[inside]] == ids[inside]) & self._live[places[inside]]
+        rows[hit] = places[hit]
+        return rows
+
+    def append(self, facts: Facts) -> None:
+        """Add samples; their ids are above all that were ever added."""
+        count = len(facts.ids)
+        if count == 0:
+            return
+        last = self._columns.ids[self.rows - 1] if self.rows else -1
+        if facts.ids[0] <= last or bool((np.diff(facts.ids) <= 0).any()):
+            raise ValueError(f"sample numbers must ascend: got {facts.ids[0]} after {last}")
+        self._reserve(self.rows + count)
+        for column, values in zip(self._columns, facts, strict=True):
+            column[self.rows : self.rows + count] = values
+        self._live[self.rows : self.rows + count] = True
+        self.rows += count
+
+    def update(self, rows: Ints, facts: Facts) -> None:
+        """Replace what is known of live rows."""
+        for column, values in zip(self._columns, facts, strict=True):
+            column[rows] = values
+
+    def kill(self, rows: Ints) -> None:
+        """Let rows count no more."""
+        self._live[rows] = False
+        self.dead += len(rows)
+
+    def compact(self) -> Ints:
+        """Drop the dead rows and return the old numbers of those that stay."""
+        keep = np.flatnonzero(self.live)
+        self._columns = self._columns.take(keep)
+        self._live = np.ones(len(keep), dtype=np.bool_)
+        self.rows, self.dead = len(keep), 0
+        return keep
+
+    def _reserve(self, rows: int) -> None:
+        if rows <= len(self._live):
+            return
+        capacity = max(rows, 2 * len(self._live), 1024)
+        self._columns = Facts(*(_grown(column, capacity) for column in self._columns))
+        self._live = _grown(self._live, capacity)
+
+
+def _grown(column: NDArray[Any], capacity: int) -> NDArray[Any]:
+    larger = np.empty(capacity, dtype=column.dtype)
+    larger[: len(column)] = column
+    return larger

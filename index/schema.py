@@ -1,0 +1,153 @@
+"""The catalogue's tables. Times are UTC microseconds, digests are raw sha256, vectors are float32 bytes."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+)
+
+HEAD = "0001"  # the revision that these tables are at; the newest file in `migrations/versions`
+
+# SQLite makes only a column of the type INTEGER its row id.
+Key = BigInteger().with_variant(Integer(), "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("version", String(128), nullable=False, unique=True),
+    Column("dim", Integer, nullable=False),
+)
+
+# One row. Every write transaction reads it first and takes its numbers from it, so numbers are never used
+# twice, commit in order, and sample ids sort in the order of enrolment even when the clock steps back.
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1", name="one_row"), primary_key=True),
+    Column("serving_version_id", ForeignKey("versions.id")),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("last_sample", BigInteger, nullable=False),
+    Column("last_sample_id", String(26), nullable=False),
+)
+
+galleries = Table(
+    "galleries",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("retention_days", Integer),
+    Column("store_images", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+identities = Table(
+    "identities",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("gallery_id", ForeignKey("galleries.id"), nullable=False),
+    Column("name", String(256), nullable=False),
+    UniqueConstraint("gallery_id", "name"),
+    sqlite_autoincrement=True,
+)
+
+cameras = Table(
+    "cameras",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("gallery_id", ForeignKey("galleries.id"), nullable=False),
+    Column("name", String(256), nullable=False),
+    UniqueConstraint("gallery_id", "name"),
+    sqlite_autoincrement=True,
+)
+
+samples = Table(
+    "samples",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=False),  # taken from the ledger, never used again
+    Column("sample_id", String(26), nullable=False, unique=True),
+    Column("gallery_id", ForeignKey("galleries.id"), nullable=False),
+    Column("identity_id", ForeignKey("identities.id"), nullable=False),
+    Column("camera_id", ForeignKey("cameras.id")),
+    Column("captured_at", BigInteger),
+    Column("attributes", Text, nullable=False),
+    Column("external_id", String(256)),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("picture_stored", Boolean, nullable=False),
+    Column("enrolled_at", BigInteger, nullable=False),
+    # 0 as enrolled. A sample that a merge or a change brings beside an equal one keeps its own id here:
+    # both stay, and the same content still cannot be enrolled twice.
+    Column("copy", BigInteger, nullable=False, default=0),
+    UniqueConstraint("gallery_id", "external_id"),
+    Index("ix_samples_gallery_id_id", "gallery_id", "id"),
+    Index("ix_samples_gallery_id_captured_at", "gallery_id", "captured_at"),
+    Index("ix_samples_identity_id_captured_at_camera_id", "identity_id", "captured_at", "camera_id"),
+    Index("ix_samples_camera_id", "camera_id"),
+)
+Index(
+    "uq_samples_content",
+    samples.c.digest,
+    samples.c.gallery_id,
+    samples.c.identity_id,
+    func.coalesce(samples.c.camera_id, 0),  # two samples without a camera count as the same camera
+    samples.c.copy,
+    unique=True,
+)
+
+embeddings = Table(
+    "embeddings",
+    metadata,
+    Column("sample_id", ForeignKey("samples.id"), primary_key=True, autoincrement=False),
+    Column("version_id", ForeignKey("versions.id"), primary_key=True, autoincrement=False),
+    Column("vector", LargeBinary, nullable=False),
+)
+
+# One row for each top-level attribute of a sample: a hash of gallery, key and canonical JSON value.
+attribute_pairs = Table(
+    "attribute_pairs",
+    metadata,
+    Column("pair", LargeBinary(16), primary_key=True),
+    Column("sample_id", ForeignKey("samples.id"), primary_key=True, autoincrement=False),
+    Index("ix_attribute_pairs_sample_id", "sample_id"),
+    sqlite_with_rowid=False,
+)
+
+# What the vector index follows: sample `sample` of that gallery is to be looked at again.
+# No sample: the whole gallery is. The log holds numbers only, so it outlives an erasure.
+change_log = Table(
+    "change_log",
+    metadata,
+    Column("seq", Key, primary_key=True, autoincrement=False),
+    Column("gallery_id", BigInteger, nullable=False),
+    Column("sample", BigInteger),
+)
+
+# Pictures to be removed once no sample uses them, so that a removal that was cut short is taken up again.
+picture_removals = Table(
+    "picture_removals",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    sqlite_with_rowid=False,
+)

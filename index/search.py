@@ -1,0 +1,121 @@
+"""Ranking: from queries and candidates to identities, exactly."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.follower import Shard
+from index.records import Embedding
+from index.roster import Ints, Mask
+
+_FIRST_LOOK = 256  # candidates of the first search; more are fetched while they do not decide the answer
+_WIDER = 4
+_GATHER = 2048  # up to that many samples of the identities found, all are compared
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One identity of an answer: its number, and its best rows with their scores, best first."""
+
+    identity: int
+    rows: Ints
+    scores: NDArray[np.float64]
+
+
+def rank(shard: Shard, queries: Embedding, allowed: Mask, top_k: int, best: int) -> list[list[Person]]:
+    """Rank identities by their best sample's cosine for each query, (Q, D), ties by row.
+
+    `best` rows are kept of each identity. All of this is exact: the engine's scores only choose candidates, with
+    its tolerance as margin, and the cosines of the answer are computed anew in float64.
+    """
+    left = int(np.count_nonzero(allowed))
+    if left == 0:
+        return [[] for _ in queries]
+    k = min(left, max(_FIRST_LOOK, 4 * top_k))
+    mask = None if left == len(allowed) else allowed
+    scores, rows = shard.vectors.search(queries, k, mask)
+    return [
+        _Query(shard, query, allowed, left, top_k).answer(first_scores, first_rows, max(best, 1))
+        for query, first_scores, first_rows in zip(queries, scores, rows, strict=True)
+    ]
+
+
+class _Query:
+    """One query against one shard."""
+
+    def __init__(self, shard: Shard, query: Embedding, allowed: Mask, left: int, top_k: int) -> None:
+        self._shard = shard
+        self._identities = shard.roster.facts.identities
+        self._query = query
+        self._allowed = allowed
+        self._left = left
+        self._top_k = top_k
+        self._margin = 2 * shard.vectors.tolerance
+
+    def answer(self, scores: NDArray[np.float32], rows: Ints, best: int) -> list[Person]:
+        found = self._contenders(scores, rows)
+        people = self._best_rows(found, best)
+        people.sort(key=lambda person: (-person.scores[0], person.rows[0]))
+        return people[: self._top_k]
+
+    def _contenders(self, scores: NDArray[np.float32], rows: Ints) -> Ints:
+        """Return every identity that may be among the first `top_k`.
+
+        Each round searches wider among the identities not seen yet, until what was not returned cannot matter.
+        """
+        seen, tops = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+        left, k = self._left, len(rows)
+        while True:
+            people, first = np.unique(self._identities[rows], return_index=True)
+            seen, tops = np.append(seen, people), np.append(tops, scores[first])
+            cut = np.partition(tops, -self._top_k)[-self._top_k] if len(tops) >= self._top_k else -np.inf
+            if k >= left or scores[-1] < cut - self._margin:
+                return seen[tops >= cut - self._margin]
+            unseen = self._allowed & ~np.isin(self._identities, seen)
+            left, k = int(np.count_nonzero(unseen)), k * _WIDER
+            if left == 0:
+                return seen[tops >= cut - self._margin]
+            k = min(k, left)
+            wider = self._shard.vectors.search(self._query[None], k, unseen)
+            scores, rows = wider[0][0], wider[1][0]
+
+    def _best_rows(self, identities: Ints, best: int) -> list[Person]:
+        rows = np.flatnonzero(np.isin(self._identities, identities) & self._allowed)
+        if len(rows) <= _GATHER:
+            return self._select(rows, best)
+        return [person for one in identities for person in self._select(self._leading(one, best), best)]
+
+    def _leading(self, identity: np.int64, best: int) -> Ints:
+        """Return the rows of one identity that may be among its `best`."""
+        mask = (self._identities == identity) & self._allowed
+        left = int(np.count_nonzero(mask))
+        k = min(left, 4 * best)
+        while True:
+            scores, rows = (part[0] for part in self._shard.vectors.search(self._query[None], k, mask))
+            if k >= left or scores[-1] < scores[min(best, k) - 1] - self._margin:
+                return np.sort(rows)
+            k = min(left, k * _WIDER)
+
+    def _select(self, rows: Ints, best: int) -> list[Person]:
+        """Keep the `best` rows of each identity among ascending rows, and score them exactly."""
+        vectors = self._shard.vectors.read(rows)
+        rough = vectors @ self._query
+        people: list[Person] = []
+        identities = self._identities[rows]
+        order = np.lexsort((-rough, identities))
+        starts = np.flatnonzero(np.diff(identities[order], prepend=-1))
+        for members in np.split(order, starts[1:]):
+            last = rough[members[min(best, len(members)) - 1]]
+            near = np.sort(members[rough[members] >= last - self._margin])
+            exact = cosines(vectors[near], self._query)
+            chosen = np.argsort(-exact, kind="stable")[:best]
+            people.append(Person(int(identities[members[0]]), rows[near][chosen], exact[chosen]))
+        return people
+
+
+def cosines(vectors: Embedding, query: Embedding) -> NDArray[np.float64]:
+    """Score unit vectors, (N, D) against (D,), so that equal vectors score equally wherever they lie."""
+    products = vectors.astype(np.float64) * query.astype(np.float64)
+    scores: NDArray[np.float64] = np.clip(np.add.reduce(products, axis=1), -1.0, 1.0)
+    return scores
