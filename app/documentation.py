@@ -34,7 +34,8 @@ def problems(*codes: str) -> Responses:
     by_status: dict[int, list[str]] = {}
     for code in dict.fromkeys((*codes, "internal_error")):
         by_status.setdefault(STATUS_OF[code], []).append(code)
-    return {status: _problem(status, named) for status, named in sorted(by_status.items())}
+    described: Responses = {status: _problem(status, named) for status, named in sorted(by_status.items())}
+    return {**described, "default": {"description": "Any other error", "content": {MEDIA_TYPE: {}}}}
 
 
 def _problem(status: int, codes: list[str]) -> dict[str, Any]:

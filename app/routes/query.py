@@ -186,10 +186,12 @@ def _unit(values: list[float], dim: int) -> NDArray[np.float32]:
     if len(values) != dim:
         raise DimensionMismatch(f"expected an embedding of {dim} numbers, found {len(values)}")
     vector = np.asarray(values, dtype=np.float64)
-    length = float(np.linalg.norm(vector))
-    if not 1e-12 < length < np.inf:
-        raise InvalidParameter("embedding", f"expected an embedding with a direction, found one of length {length:g}")
-    return (vector / length).astype(np.float32)
+    largest = float(np.abs(vector).max())
+    if not largest:
+        raise InvalidParameter("embedding", "expected an embedding with a direction, found zeros")
+    vector /= largest  # else the squares of its length could leave float64's range
+    unit: NDArray[np.float32] = (vector / np.linalg.norm(vector)).astype(np.float32)
+    return unit
 
 
 def _require_files(form: Form, alternative: str = "") -> None:

@@ -108,7 +108,7 @@ def person(identity: int, view: int = 0, camera: int = 0) -> bytes:
     return encode_jpeg(render(identity, camera, view))
 
 
-def encode(rgb: NDArray[np.uint8], kind: str, **options: Any) -> bytes:  # noqa: ANN401 - Pillow's options
+def encode(rgb: NDArray[np.uint8] | NDArray[np.uint16], kind: str, **options: Any) -> bytes:  # noqa: ANN401 - Pillow's options
     """Return a picture in any of Pillow's formats."""
     buffer = io.BytesIO()
     Image.fromarray(rgb).save(buffer, kind, **options)

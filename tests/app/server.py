@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import httpx
 import uvicorn
@@ -26,7 +26,7 @@ def serving(
         access_log=False,
     )
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
+    thread = threading.Thread(target=_run, args=(server,))
     thread.start()
     try:
         while not server.started:
@@ -39,3 +39,8 @@ def serving(
     finally:
         server.should_exit = True
         thread.join(30)
+
+
+def _run(server: uvicorn.Server) -> None:
+    with suppress(SystemExit):  # how uvicorn tells that the start failed
+        server.run()

@@ -11,7 +11,7 @@ def plain_distances(embeddings: NDArray[np.float32]) -> list[float]:
     count = len(rows)
     squared = [[float(((a - b) ** 2).sum()) for b in rows] for a in rows]
     distance = [[each / max(row) for each in row] for row in squared]
-    order = [sorted(range(count), key=lambda other, row=row: (distance[row][other], other)) for row in range(count)]
+    order = [[other for _, other in sorted(zip(row, range(count), strict=True))] for row in distance]
 
     def reciprocal(row: int, k: int) -> set[int]:
         return {each for each in order[row][: k + 1] if row in order[each][: k + 1]}

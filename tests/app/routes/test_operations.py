@@ -76,7 +76,7 @@ def test_pages_need_no_other_host(client: httpx.Client, path: str) -> None:
 
 def test_unknown_path_and_wrong_method(client: httpx.Client) -> None:
     refused(client.get("/nothing"), 404, "not_found")
-    refused(client.get("/gallery/"), 404, "sample_not_found")
+    refused(client.get("/gallery/"), 404, "not_found")
     answer = client.put("/query")
     refused(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "POST"

@@ -122,10 +122,11 @@ def test_query_by_sample_leaves_it_out(client: httpx.Client) -> None:
     assert by_form["searched"] == 2
 
 
-def test_query_by_embedding_equals_query_by_picture(client: httpx.Client) -> None:
+@pytest.mark.parametrize("factor", [3.0, 1e300, 1e-300])
+def test_query_by_embedding_equals_query_by_picture(client: httpx.Client, factor: float) -> None:
     enrol_people(client, 3)
     [embedding] = client.post("/embed", files=files([person(1, view=1)])).json()["embeddings"]
-    body = {"embedding": [3 * value for value in embedding], "model_version": VERSION, "top_k": 2}
+    body = {"embedding": [factor * value for value in embedding], "model_version": VERSION, "top_k": 2}
     found = client.post("/query", json=body).json()["identities"]
     expected = query(client, person(1, view=1), top_k="2")["identities"]
     assert names({"identities": found}) == names({"identities": expected})
@@ -181,7 +182,6 @@ def test_wrong_form_field(client: httpx.Client, fields: dict[str, Any], field: s
         ({"embedding": [1.0] * OUTPUT.dim, "model_version": "tiny@2"}, 409, "model_mismatch", None),
         ({"embedding": [1.0] * 5, "model_version": VERSION}, 422, "dimension_mismatch", None),
         ({"embedding": [0.0] * OUTPUT.dim, "model_version": VERSION}, 400, "invalid_parameter", "embedding"),
-        ({"embedding": [1e308] * OUTPUT.dim, "model_version": VERSION}, 400, "invalid_parameter", "embedding"),
         ({"embedding": ["a"], "model_version": VERSION}, 400, "invalid_parameter", "embedding"),
         ({"embedding": [1.0], "sample_id": "x", "model_version": VERSION}, 400, "invalid_parameter", "embedding"),
         ({"sample_id": "nobody"}, 404, "sample_not_found", None),
