@@ -1,6 +1,7 @@
 """Checkpoints: everything a run needs to go on exactly where it was."""
 
 import os
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,5 +43,5 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         return Checkpoint(**{**content, "recipe": Recipe.model_validate(content["recipe"])})
     except FileNotFoundError as exc:
         raise RecipeError(f"expected a training run with a {NAME} in {folder}, found none") from exc
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as exc:
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as exc:
         raise RecipeError(f"{folder / NAME} is not a checkpoint of this program: {exc}") from exc

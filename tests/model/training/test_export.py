@@ -1,0 +1,126 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from model.card import Card, Parity, read_card
+from model.errors import DatasetError, ExportError
+from model.registry import Registry
+from model.training import export as module
+from model.training.augment import normalise
+from model.training.evaluate import evaluate_version
+from model.training.export import TOLERANCES, Tolerance, export, judge
+from model.training.recipe import read_recipe
+from model.training.train import train
+
+LOOSE = Tolerance(0.5, 0.5, 100, 100)  # ten images of an untrained network rank by chance
+
+
+@pytest.fixture(scope="module")
+def run(recipe_file: Path, market: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run")
+    train(read_recipe(str(recipe_file)), market, out, weights=weights, device="cpu")
+    return out
+
+
+@pytest.fixture(scope="module")
+def folder(run: Path, market: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("version")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(module.TOLERANCES, "int8", LOOSE)
+        export(run, market, out, version="tiny@1", terms="none", command="reid export")
+    return out
+
+
+def test_card_tells_what_was_exported(folder: Path, market: Path) -> None:
+    card = read_card(folder / "card.json")
+    assert (card.input.height, card.input.width, card.output.dim) == (64, 32, 32)
+    assert {row.precision for row in card.parity} == {"fp32", "int8"}
+    assert card.parity[0].least_cosine > 0.9999
+    assert card.calibration is not None
+    assert card.calibration.identities == 3
+    assert card.data.identities == 7
+    assert "Market-1501" in card.terms
+    assert len(card.metrics) == 4
+
+
+def test_figures_in_the_card_are_those_of_the_files(folder: Path, market: Path, tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    assert registry.import_version(folder) == "tiny@1"
+    for precision in ("fp32", "int8"):
+        result = evaluate_version(registry.open("tiny@1", precision=precision), market)
+        (row,) = [
+            r for r in registry.card("tiny@1").metrics if r.precision == precision and r.protocol.endswith("test")
+        ]
+        assert row.mAP == pytest.approx(100 * result.mAP, abs=0.01)
+
+
+def test_file_takes_any_batch_and_gives_unit_embeddings(folder: Path, tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    registry.import_version(folder)
+    images = np.random.default_rng(0).integers(256, size=(7, 64, 32, 3), dtype=np.uint8)
+    for precision in ("fp32", "int8"):
+        embedder = registry.open("tiny@1", precision=precision)
+        whole = embedder.embed(images)
+        single = np.concatenate([embedder.embed(images[i : i + 1]) for i in range(7)])
+        assert np.allclose(whole, single, atol=1e-4)
+        assert np.allclose(np.linalg.norm(whole, axis=1), 1, atol=1e-4)
+
+
+def test_int8_file_is_quantised_and_keeps_its_contract(folder: Path) -> None:
+    proto = onnx.load(folder / "model.int8.onnx")
+    assert sum(node.op_type == "QuantizeLinear" for node in proto.graph.node) > 20
+    (contract,) = [json.loads(item.value) for item in proto.metadata_props if item.key == "reid.contract"]
+    assert contract["input"]["color"] == "RGB"
+    sizes = {name: (folder / name).stat().st_size for name in ("model.onnx", "model.int8.onnx")}
+    assert sizes["model.int8.onnx"] < 0.3 * sizes["model.onnx"]
+
+
+def test_a_network_that_computes_something_else_fails_the_export(
+    run: Path, market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "normalise", lambda images: normalise(images.flip(1)))  # BGR in the reference
+    with pytest.raises(ExportError, match="fp32: expected a least cosine"):
+        export(run, market, tmp_path, version="tiny@1", terms="none", command="reid export")
+    assert not (tmp_path / "card.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"least_cosine": 0.1}, "least cosine"),
+        ({"mean_cosine": float("nan")}, "mean cosine"),
+        ({"rank1_difference": -9.0}, "rank-1"),
+        ({"mAP_difference": -9.0}, "mAP"),
+    ],
+)
+def test_each_figure_out_of_tolerance_is_a_miss(change: dict[str, float], message: str) -> None:
+    good = Parity(
+        precision="int8",
+        images=9,
+        batch_sizes=(1,),
+        least_cosine=0.99,
+        mean_cosine=0.99,
+        rank1_difference=0.2,
+        mAP_difference=-0.1,
+    )
+    judge(good, TOLERANCES["int8"])
+    with pytest.raises(ExportError, match=message):
+        judge(good.model_copy(update=change), TOLERANCES["int8"])
+
+
+def test_other_data_than_the_run_saw_is_refused(run: Path, market: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    for split in ("bounding_box_train", "query", "bounding_box_test"):
+        (other / split).mkdir(parents=True)
+        for path in sorted((market / split).iterdir())[1:]:
+            (other / split / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(DatasetError, match="trained on other files"):
+        export(run, other, tmp_path / "out", version="tiny@1", terms="none", command="reid export")
+
+
+def test_card_survives_its_own_json(folder: Path) -> None:
+    card = read_card(folder / "card.json")
+    assert Card.model_validate_json(card.model_dump_json()) == card

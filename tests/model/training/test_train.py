@@ -1,0 +1,85 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.errors import RecipeError
+from model.training import train as module
+from model.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from model.training.recipe import Recipe, read_recipe
+from model.training.train import HISTORY, check_finite, fit, rate_factor, train
+
+
+class Stopped(Exception):
+    """The process ends here."""
+
+
+@pytest.fixture(scope="module")
+def recipe(recipe_file: Path) -> Recipe:
+    return read_recipe(str(recipe_file)).model_copy(update={"precision": "float32"})
+
+
+def run(recipe: Recipe, market: Path, out: Path, weights: Path) -> Checkpoint:
+    train(recipe, market, out, weights=weights, device="cpu")
+    return load_checkpoint(out)
+
+
+def test_resumed_training_equals_uninterrupted_training(
+    recipe: Recipe, market: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = run(recipe, market, tmp_path / "straight", weights)
+
+    monkeypatch.setattr(module, "CHECKPOINT_STEPS", 2)
+
+    def save_and_stop(checkpoint: Checkpoint, folder: Path) -> None:
+        save_checkpoint(checkpoint, folder)
+        if checkpoint.step == 6:  # in the middle of an epoch
+            raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "save_checkpoint", save_and_stop)
+        with pytest.raises(Stopped):
+            run(recipe, market, tmp_path / "resumed", weights)
+    resumed = run(recipe, market, tmp_path / "resumed", weights)
+
+    assert resumed.step == straight.step > 6
+    for name, value in straight.network.items():
+        assert torch.equal(resumed.network[name], value), name
+    rows = [json.loads(line) for line in (tmp_path / "resumed" / HISTORY).read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2]
+
+
+def test_another_recipe_is_not_mixed_into_a_run(recipe: Recipe, market: Path, weights: Path, tmp_path: Path) -> None:
+    short = recipe.model_copy(update={"stages": recipe.stages[:1]})
+    run(short, market, tmp_path, weights)
+    with pytest.raises(RecipeError, match="another recipe"):
+        run(recipe, market, tmp_path, weights)
+
+
+def test_damaged_checkpoint_is_refused(recipe: Recipe, market: Path, weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(b"torn")
+    with pytest.raises(RecipeError, match="not a checkpoint"):
+        run(recipe, market, tmp_path, weights)
+
+
+def test_rate_warms_up_and_falls(recipe: Recipe) -> None:
+    optimiser = recipe.optimiser
+    assert rate_factor(optimiser, 0, 10) == pytest.approx(optimiser.warmup_start)
+    assert rate_factor(optimiser, 0.5, 10) == pytest.approx(1)
+    assert rate_factor(optimiser, 10, 10) == pytest.approx(0)
+    steps = optimiser.model_copy(update={"schedule": "steps", "steps": (4.0, 7.0), "warmup_epochs": 0})
+    assert [rate_factor(steps, epoch, 10) for epoch in (0, 4, 7)] == pytest.approx([1, 0.1, 0.01])
+
+
+def test_a_loss_that_is_not_a_number_stops_with_advice() -> None:
+    check_finite(torch.tensor(1.0), 7)
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(RecipeError, match=r"after step 7: lower optimiser\.rate"):
+            check_finite(torch.tensor(value), 7)
+
+
+def test_fit_resizes_to_the_stage() -> None:
+    images = torch.full((2, 3, 64, 32), 200, dtype=torch.uint8)
+    assert fit(images, 64, 32) is images
+    assert torch.equal(fit(images, 48, 24), images[:, :, :48, :24])
