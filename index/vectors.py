@@ -14,6 +14,7 @@ Scores = NDArray[np.float32]
 
 _BLOCK_ROWS = 4096
 _FEW = 0.1  # under that part of all rows, gathering them is cheaper than asking a bitmap about each
+_NEVER = 2**31 - 1
 _BLAS_QUERIES = 5  # from that many queries on, one matrix product is cheaper than a scan for each
 
 
@@ -62,7 +63,6 @@ class FlatIndex:
         self.applied_seq = 0
         self._flat = faiss.IndexFlatIP(dim)
         self._removed = np.empty(0, dtype=np.int64)
-        faiss.cvar.distance_compute_blas_threshold = _BLAS_QUERIES
 
     def __len__(self) -> int:
         return int(self._flat.ntotal)
@@ -72,7 +72,7 @@ class FlatIndex:
         self._flat.add(np.ascontiguousarray(vectors, dtype=np.float32))
 
     def remove(self, rows: Ints) -> None:
-        """Overwrite rows with zeros; no search returns them again."""
+        """Overwrite rows with zeros, which score 0: a scan that meets one among its best is done again without."""
         self._vectors()[rows] = 0.0
         self._removed = np.union1d(self._removed, rows)
 
@@ -81,10 +81,11 @@ class FlatIndex:
         if len(self) == 0:
             shape = (len(queries), k)
             return np.full(shape, -np.inf, dtype=np.float32), np.full(shape, -1, dtype=np.int64)
-        selector = self._selector(allowed)
-        parameters = None if selector is None else faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-        scores, rows = self._flat.search(np.ascontiguousarray(queries), k, params=parameters)
-        return scores, rows
+        if allowed is None:
+            scores, rows = self._scan(queries, k, None)
+            if not np.isin(rows, self._removed).any():
+                return scores, rows
+        return self._scan(queries, k, self._selector(allowed))
 
     def read(self, rows: Ints) -> Embedding:
         """Return the stored vectors of rows, (N, D)."""
@@ -115,9 +116,18 @@ class FlatIndex:
         memory: Embedding = faiss.rev_swig_ptr(self._flat.get_xb(), len(self) * self.dim)
         return memory.reshape(len(self), self.dim)
 
-    def _selector(self, allowed: Mask | None) -> "faiss.IDSelector | None":
-        if allowed is None and len(self._removed) == 0:
-            return None
+    def _scan(self, queries: Embedding, k: int, selector: "faiss.IDSelector | None") -> tuple[Scores, Ints]:
+        # One thread for each search: a service has many at once, and OpenMP's threads, which spin while they
+        # wait for each other, cost ten times the scan itself on a busy machine.
+        faiss.omp_set_num_threads(1)
+        # FAISS would choose by the number of rows: a scan for each query reads them once a query, a matrix
+        # product (BLAS) once for all, but is slower for a few. The choice is global; a race only costs time.
+        faiss.cvar.distance_compute_blas_threshold = 0 if len(queries) >= _BLAS_QUERIES else _NEVER
+        parameters = None if selector is None else faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
+        scores, rows = self._flat.search(np.ascontiguousarray(queries), k, params=parameters)
+        return scores, rows
+
+    def _selector(self, allowed: Mask | None) -> faiss.IDSelector:
         mask = np.ones(len(self), dtype=np.bool_) if allowed is None else allowed.copy()
         mask[self._removed] = False
         if np.count_nonzero(mask) < _FEW * len(mask):
