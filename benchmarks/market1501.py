@@ -5,13 +5,9 @@ samples of the query's identity on the query's camera from each answer, and comp
 each returned score with the cosine of offline embeddings. About a quarter of an hour on two cores.
 """
 
-import argparse
 import asyncio
 import json
-import os
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -11,9 +11,9 @@ import typer
 
 from app.cli.entries import Source
 from app.cli.failures import CommandError
+from app.cli.ingestion import Ingestion
 from app.cli.manifest import Manifest
 from app.cli.market import MarketFolder
-from app.cli.ingestion import Ingestion
 from app.cli.report import JsonReport, ProgressReport, Report
 from app.engine import open_engine
 from app.settings import load_settings
