@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -20,7 +20,6 @@ from index.schema import (
     galleries,
     identities,
     ledger,
-    picture_removals,
     samples,
     versions,
 )
@@ -90,6 +89,11 @@ _POSITION = (
 def numbers(connection: Connection) -> Numbers:
     """Read the ledger; in a write transaction this is also the lock that writers queue on."""
     return Numbers(*connection.execute(_NUMBERS.with_for_update()).one())
+
+
+def store_id(connection: Connection) -> str:
+    """Return what tells this store from every other."""
+    return str(connection.execute(select(ledger.c.store_id)).scalar_one())
 
 
 def last_seq(connection: Connection) -> int:
@@ -386,84 +390,6 @@ def rename(connection: Connection, gallery: int, old: int, new: str) -> None:
 def numbers_of(connection: Connection, where: Any) -> list[int]:  # noqa: ANN401
     """Return the numbers of the samples that a condition holds for."""
     return list(connection.scalars(select(samples.c.id).where(where).order_by(samples.c.id)))
-
-
-# --- deletion -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Removed:
-    """What a deletion took out of the catalogue, for reading back that it is gone."""
-
-    keys: tuple[int, ...]
-    sample_ids: tuple[str, ...]
-    digests: frozenset[bytes]
-    vectors: tuple[bytes, ...]
-
-    def __add__(self, other: "Removed") -> "Removed":
-        return replace(
-            self,
-            keys=self.keys + other.keys,
-            sample_ids=self.sample_ids + other.sample_ids,
-            digests=self.digests | other.digests,
-            vectors=self.vectors + other.vectors,
-        )
-
-
-NOTHING = Removed((), (), frozenset(), ())
-
-
-def remove(connection: Connection, gallery: int, keys: Sequence[int]) -> Removed:
-    """Delete samples with their embeddings of every version; note their pictures for removal."""
-    removed = NOTHING
-    for chunk in chunks(keys):
-        removed += _remove_chunk(connection, chunk)
-    log(connection, gallery, keys)
-    return removed
-
-
-def _remove_chunk(connection: Connection, keys: list[int]) -> Removed:
-    rows = connection.execute(
-        select(samples.c.sample_id, samples.c.digest, samples.c.identity_id, samples.c.picture_stored)
-        .where(samples.c.id.in_(keys))
-    ).all()  # fmt: skip
-    vectors = connection.scalars(select(embeddings.c.vector).where(embeddings.c.sample_id.in_(keys))).all()
-    connection.execute(delete(embeddings).where(embeddings.c.sample_id.in_(keys)))
-    connection.execute(delete(attribute_pairs).where(attribute_pairs.c.sample_id.in_(keys)))
-    connection.execute(delete(samples).where(samples.c.id.in_(keys)))
-    drop_empty_identities(connection, {row.identity_id for row in rows})
-    pictures = frozenset(row.digest for row in rows if row.picture_stored)
-    note_removals(connection, pictures)
-    return Removed(tuple(keys), tuple(row.sample_id for row in rows), pictures, tuple(vectors))
-
-
-def note_removals(connection: Connection, digests: Iterable[bytes]) -> None:
-    """Write down pictures that are to be removed unless a sample uses them."""
-    for chunk in chunks(digests):
-        known = set(connection.scalars(select(picture_removals.c.digest).where(picture_removals.c.digest.in_(chunk))))
-        if new := [{"digest": digest} for digest in chunk if digest not in known]:
-            connection.execute(insert(picture_removals), new)
-
-
-def pending_removals(connection: Connection) -> list[bytes]:
-    """Return the pictures that are to be removed."""
-    return list(connection.scalars(select(picture_removals.c.digest)))
-
-
-def settle_removals(connection: Connection, digests: Sequence[bytes]) -> None:
-    """Forget removals that are done."""
-    for chunk in chunks(digests):
-        connection.execute(delete(picture_removals).where(picture_removals.c.digest.in_(chunk)))
-
-
-def unused(connection: Connection, digests: Iterable[bytes]) -> list[bytes]:
-    """Return the pictures that no sample uses."""
-    free: list[bytes] = []
-    for chunk in chunks(digests):
-        used = select(samples.c.digest).where(samples.c.digest.in_(chunk), samples.c.picture_stored)
-        taken = set(connection.scalars(used))
-        free += [digest for digest in chunk if digest not in taken]
-    return free
 
 
 def count(connection: Connection) -> int:

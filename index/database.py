@@ -1,6 +1,7 @@
 """The catalogue's database: connections, transactions, schema."""
 
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from index.faults import database_faults, disk_faults
 from index.schema import HEAD
 
 _BUSY_SECONDS = 30
+_CHECKPOINT_MILLISECONDS = 2000  # writers wait behind a checkpoint
 _MIGRATIONS = Path(__file__).parent / "migrations"
 # FULL: a commit is on the disk before it is answered. secure_delete: what is deleted is overwritten with zeros.
 # A page of 8 KiB holds three vectors of 512; one of 4 KiB wastes half of itself.
@@ -66,23 +68,33 @@ class Database:
             if _revision(connection) != HEAD:  # another process may have been first
                 _upgrade(connection)
 
+    def damage(self) -> list[str]:
+        """Let the database look at its own structure; return what it finds wrong."""
+        if self.file is None:
+            return []
+        with self.read() as connection:
+            lines = list(connection.exec_driver_sql("PRAGMA integrity_check(20)").scalars())
+            orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        problems = [str(line) for line in lines if line != "ok"]
+        return problems + [f"a row of {row[0]} points to nothing in {row[2]}" for row in orphans[:20]]
+
     def checkpoint(self) -> bool:
         """Move the write-ahead log into the database and empty it; False when a reader was in the way."""
         if self.file is None:
             return True
         with self._door, database_faults(), self._engine.connect() as connection:
-            raw = connection.connection.dbapi_connection
-            assert raw is not None
-            return bool(raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
+            raw = _raw(connection)
+            raw.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_MILLISECONDS}")
+            busy = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            raw.execute(f"PRAGMA busy_timeout = {1000 * _BUSY_SECONDS}")
+            return bool(busy == 0)
 
     def vacuum(self) -> None:
         """Rewrite the database file, so that nothing is left of what was once in it."""
         if self.file is None:
             return
         with self._door, database_faults(), self._engine.connect() as connection:
-            raw = connection.connection.dbapi_connection
-            assert raw is not None
-            raw.execute("VACUUM")
+            _raw(connection).execute("VACUUM")
 
     def close(self) -> None:
         """Close every connection; SQLite then moves its write-ahead log into the database."""
@@ -133,6 +145,13 @@ def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _raw(connection: Connection) -> sqlite3.Connection:
+    """Return the driver's own connection, outside any transaction."""
+    raw = connection.connection.dbapi_connection
+    assert isinstance(raw, sqlite3.Connection)
+    return raw
 
 
 def _begin(connection: Connection) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from index import catalogue, values
+from index import catalogue, removal, values
 from index.catalogue import Entry, Gallery
 from index.database import Database
 from index.errors import ExternalIdConflict, GalleryError, InvalidValue, ModelMismatch
@@ -122,6 +122,6 @@ def _discard(database: Database, pictures: PictureStore, digests: set[bytes]) ->
     """Remove pictures that no sample came to use; a failure leaves orphans, which `rebuild` removes."""
     try:
         with database.write() as connection:
-            pictures.remove(catalogue.unused(connection, digests))
+            pictures.remove(removal.unused(connection, digests))
     except GalleryError as exc:
         _log.warning("%d pictures of a failed enrolment stay until a rebuild: %s", len(digests), exc)

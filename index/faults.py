@@ -46,8 +46,8 @@ def database_faults() -> Iterator[None]:
         yield
     except PoolTimeout as exc:
         raise StoreUnavailable("all connections to the catalogue are in use: try again") from exc
-    except DBAPIError as exc:
-        code = getattr(exc.orig, "sqlite_errorcode", 0) & 0xFF
+    except (DBAPIError, sqlite3.Error) as exc:
+        code = getattr(getattr(exc, "orig", exc), "sqlite_errorcode", 0) & 0xFF
         if code not in _SQLITE_TEXT:
             raise
         raise _SQLITE.get(code, StoreUnavailable)(_SQLITE_TEXT[code]) from exc

@@ -61,6 +61,7 @@ class Shard:
     def __init__(self, vectors: VectorIndex) -> None:
         self.roster = Roster()
         self.vectors = vectors
+        self.unsaved = 0  # samples that came or went since the last snapshot
         self.removals = 0  # grows with every removal and compaction, so that a snapshot can tell
 
     def put(self, facts: Facts, vectors: Embedding) -> None:
@@ -71,6 +72,7 @@ class Shard:
         if len(new):
             self.vectors.add(vectors[new])
             self.roster.append(facts.take(new))
+            self.unsaved += len(new)
 
     def drop(self, ids: Ints) -> None:
         """Take samples out."""
@@ -81,6 +83,7 @@ class Shard:
         self.vectors.remove(rows)
         self.roster.kill(rows)
         self.removals += 1
+        self.unsaved += len(rows)
         if self.roster.dead > _COMPACT_AT * self.roster.rows:
             self.vectors.compact(self.roster.compact())
 

@@ -1,19 +1,25 @@
 """The gallery: everything that is enrolled, and the answers to who is this."""
 
+import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
-from index import catalogue, filters, listing, search, values
-from index.catalogue import DEFAULT_GALLERY, Removed
+from index import catalogue, filters, listing, removal, search, values
+from index.catalogue import DEFAULT_GALLERY
+from index.check import Check, remove_orphans
 from index.database import Database
 from index.enrolment import Enrolment
+from index.erasure import Eraser
 from index.errors import DimensionMismatch, GalleryError, GalleryFilled, InvalidValue, ModelMismatch, PictureNotStored
 from index.follower import Follower, read_vectors
+from index.loading import Keeper, load
 from index.pictures import PictureStore
 from index.records import (
+    CheckReport,
     Embedding,
     Enrolled,
     Erased,
@@ -28,8 +34,10 @@ from index.records import (
     SampleFilter,
 )
 from index.schema import samples
+from index.snapshots import Snapshots
 from index.vectors import FlatIndex
 
+_log = logging.getLogger(__name__)
 _EVERYTHING = SampleFilter()
 _CHANGEABLE = ("identity", "camera", "captured_at", "attributes")
 _MOST_IDENTITIES = 1000
@@ -39,27 +47,32 @@ _MOST_SAMPLES = 100
 class GalleryStore:
     """All galleries of one data folder. Thread-safe; other processes may write to the same folder meanwhile."""
 
-    def __init__(self, database: Database, pictures: PictureStore, follower: Follower, version: str, dim: int) -> None:
+    def __init__(self, database: Database, pictures: PictureStore, snapshots: Snapshots) -> None:
         self._database = database
         self._pictures = pictures
-        self._follower = follower
-        self._version = version
-        self._dim = dim
+        self._snapshots = snapshots
+        self._eraser = Eraser(database, pictures, snapshots, lambda: self._follower)
 
     @classmethod
-    def open(cls, database_url: str, blob_url: str, *, model_version: str, dim: int) -> Self:
+    def open(
+        cls, database_url: str, blob_url: str, *, model_version: str, dim: int, snapshots: Path | None = None
+    ) -> Self:
         """Open the data folder, or make a new one.
 
-        Raises `ModelMismatch` when samples of another version are enrolled, `StoreDamaged` for a catalogue that
-        cannot be read, `StoreUnavailable` when the disk does not do what it should.
+        Index snapshots lie beside a SQLite file unless a folder is given for them. Raises `ModelMismatch` when
+        samples of another version are enrolled, `StoreDamaged` for a catalogue that cannot be read,
+        `StoreUnavailable` when the disk does not do what it should.
         """
         database = Database(database_url)
-        database.migrate()
-        pictures = PictureStore(blob_url)
-        version_id = _bind(database, model_version, dim, ModelMismatch)
-        store = cls(database, pictures, Follower(version_id, dim, FlatIndex), model_version, dim)
-        store._sweep_pictures()
-        store._follow()
+        try:
+            database.migrate()
+            store = cls(database, PictureStore(blob_url), Snapshots(_snapshot_folder(database, snapshots)))
+            store._serve(model_version, dim, _bind(database, model_version, dim, ModelMismatch))
+            store._eraser.remove_pictures()
+            store._snapshots.sweep()
+        except GalleryError:
+            database.close()
+            raise
         return store
 
     @property
@@ -74,13 +87,12 @@ class GalleryStore:
 
     def rebind(self, model_version: str, dim: int) -> None:
         """Serve another version; raise `GalleryFilled` while any sample is enrolled."""
-        version_id = _bind(self._database, model_version, dim, GalleryFilled)
-        self._follower = Follower(version_id, dim, FlatIndex)
-        self._version, self._dim = model_version, dim
-        self._follow()
+        number = _bind(self._database, model_version, dim, GalleryFilled)
+        self._serve(model_version, dim, number)
 
     def close(self) -> None:
-        """Close all files; what was answered is on the disk already."""
+        """Write the index snapshots and close all files; what was answered is on the disk already."""
+        self._keeper.save_all()
         self._pictures.close()
         self._database.close()
 
@@ -154,8 +166,9 @@ class GalleryStore:
         with self._database.write() as connection:
             into = catalogue.gallery(connection, gallery)
             row = catalogue.sample(connection, into, sample_id)
-            removed = catalogue.remove(connection, into.id, [row.id])
-        self._clear(removed)
+            removed = removal.remove(connection, into.id, [row.id])
+        self._follow()
+        self._eraser.clear(into.id, removed)
 
     # --- identities -------------------------------------------------------------------------------------------
 
@@ -187,8 +200,9 @@ class GalleryStore:
             into = catalogue.gallery(connection, gallery)
             number = listing.identity_number(connection, into, identity)
             keys = catalogue.numbers_of(connection, samples.c.identity_id == number)
-            removed = catalogue.remove(connection, into.id, keys)
-        return self._clear(removed)
+            removed = removal.remove(connection, into.id, keys)
+        self._follow()
+        return self._eraser.erase(into.id, removed)
 
     # --- galleries --------------------------------------------------------------------------------------------
 
@@ -210,11 +224,12 @@ class GalleryStore:
         with self._database.write() as connection:
             into = catalogue.gallery(connection, name)
             keys = catalogue.numbers_of(connection, samples.c.gallery_id == into.id)
-            removed = catalogue.remove(connection, into.id, keys)
+            removed = removal.remove(connection, into.id, keys)
             catalogue.drop_gallery(connection, into.id)
             if name == DEFAULT_GALLERY:
                 catalogue.put_gallery(connection, name, None, True)
-        return self._clear(removed)
+        self._follow()
+        return self._eraser.erase(into.id, removed)
 
     # --- search -----------------------------------------------------------------------------------------------
 
@@ -280,24 +295,46 @@ class GalleryStore:
         for query in queries:
             values.embedding("embedding", query, self._dim)
 
-    # --- after a write ----------------------------------------------------------------------------------------
+    # --- the store itself ---------------------------------------------------------------------------------
+
+    def check(self) -> CheckReport:
+        """Compare rows, pictures, vectors, index and snapshots; report every difference."""
+        return Check(self._database, self._pictures, self._snapshots, self._follower).run()
+
+    def rebuild(self) -> int:
+        """Build the index anew from the catalogue and remove files that no sample uses; count the vectors.
+
+        A picture or a vector that is lost stays lost, and `check` goes on to tell it.
+        """
+        for gallery in list(self._follower.shards):
+            self._snapshots.discard(gallery)
+        self._serve(self._version, self._dim, self._follower.version_id)
+        orphans = remove_orphans(self._database, self._pictures)
+        if orphans:
+            _log.warning("removed %d pictures that no sample uses", orphans)
+        self._keeper.save_all()
+        return sum(len(shard.roster) for shard in self._follower.shards.values())
+
+    def _serve(self, version: str, dim: int, number: int) -> None:
+        """Load the index of a version and put it in the place of the one before."""
+        follower = Follower(number, dim, FlatIndex)
+        with self._database.read() as connection:
+            load(connection, follower, self._snapshots, version)
+        self._follower, self._version, self._dim = follower, version, dim
+        self._keeper = Keeper(self._database, follower, self._snapshots, version)
 
     def _follow(self) -> None:
         with self._database.read() as connection:
             self._follower.catch_up(connection, catalogue.last_seq(connection))
+        self._keeper.look()
 
-    def _clear(self, removed: Removed) -> Erased:
-        self._follow()
-        pictures = self._sweep_pictures() & removed.digests
-        return Erased(len(removed.keys), len(pictures), len(removed.vectors), verified=False)
 
-    def _sweep_pictures(self) -> set[bytes]:
-        """Remove the pictures that deletions left unused; what a crash cut short is done at the next opening."""
-        with self._database.write() as connection:
-            pending = catalogue.pending_removals(connection)
-            removed = self._pictures.remove(catalogue.unused(connection, pending))
-            catalogue.settle_removals(connection, pending)
-        return removed
+def _snapshot_folder(database: Database, given: Path | None) -> Path:
+    if given is not None:
+        return given
+    if database.file is None:
+        raise InvalidValue("snapshots", "expected a folder for index snapshots beside a database server, found none")
+    return database.file.with_suffix(".index")
 
 
 def _bind(database: Database, version: str, dim: int, refusal: type[GalleryError]) -> int:

@@ -46,6 +46,7 @@ ledger = Table(
     "ledger",
     metadata,
     Column("id", Integer, CheckConstraint("id = 1", name="one_row"), primary_key=True),
+    Column("store_id", String(32), nullable=False),  # so that a snapshot of another store is told apart
     Column("serving_version_id", ForeignKey("versions.id")),
     Column("last_seq", BigInteger, nullable=False),
     Column("last_sample", BigInteger, nullable=False),

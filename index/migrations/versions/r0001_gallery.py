@@ -1,5 +1,7 @@
 """The gallery's first schema."""
 
+from secrets import token_hex
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -35,6 +37,7 @@ def _versions() -> None:
     ledger = op.create_table(
         "ledger",
         sa.Column("id", sa.Integer, nullable=False),
+        sa.Column("store_id", sa.String(32), nullable=False),
         sa.Column("serving_version_id", Key),
         sa.Column("last_seq", sa.BigInteger, nullable=False),
         sa.Column("last_sample", sa.BigInteger, nullable=False),
@@ -43,7 +46,8 @@ def _versions() -> None:
         sa.ForeignKeyConstraint(["serving_version_id"], ["versions.id"], name="fk_ledger_serving_version_id"),
         sa.CheckConstraint("id = 1", name=op.f("ck_ledger_one_row")),
     )
-    op.bulk_insert(ledger, [{"id": 1, "last_seq": 0, "last_sample": 0, "last_sample_id": "0" * 26}])
+    first = {"id": 1, "store_id": token_hex(16), "last_seq": 0, "last_sample": 0, "last_sample_id": "0" * 26}
+    op.bulk_insert(ledger, [first])
 
 
 def _galleries() -> None:

@@ -1,0 +1,162 @@
+"""The store looks at itself: rows, pictures, vectors, index and snapshot against each other."""
+
+import json
+
+import numpy as np
+from sqlalchemy import Connection, func, select
+
+from index import catalogue, removal, values
+from index.database import Database
+from index.errors import GalleryError, PictureNotStored, StoreDamaged
+from index.follower import Follower, Shard, read_facts, read_vectors
+from index.pictures import PictureStore
+from index.records import CheckReport, Embedding
+from index.roster import Facts
+from index.schema import attribute_pairs, galleries, identities, ledger, samples
+from index.snapshots import Snapshots
+
+_SHOWN = 100  # problems that are told one by one
+_BLOCK = 2048
+
+
+class Check:
+    """One check of everything; what is wrong is collected, not raised."""
+
+    def __init__(self, database: Database, pictures: PictureStore, snapshots: Snapshots, follower: Follower) -> None:
+        self._database = database
+        self._pictures = pictures
+        self._snapshots = snapshots
+        self._follower = follower
+        self._problems: list[str] = []
+        self._samples = self._vectors = 0
+
+    def run(self) -> CheckReport:
+        """Look at everything."""
+        for problem in self._database.damage():
+            self._problems.append(f"catalogue: {problem}")
+        while not self._compare():
+            pass
+        looked_at = self._look_at_pictures()
+        problems = self._problems[:_SHOWN]
+        if len(self._problems) > _SHOWN:
+            problems.append(f"and {len(self._problems) - _SHOWN} more")
+        return CheckReport(self._samples, looked_at, self._vectors, tuple(problems))
+
+    def _compare(self) -> bool:
+        """Compare catalogue and index at one moment; False when the index has moved on meanwhile."""
+        with self._database.read() as connection:
+            last = catalogue.last_seq(connection)
+            self._follower.catch_up(connection, last)
+            with self._follower.lock.reading():
+                if self._follower.applied != last:
+                    return False
+                self._look_at_ledger(connection)
+                present = dict(connection.execute(select(galleries.c.id, galleries.c.name)).tuples().all())
+                for number, shard in self._follower.shards.items():
+                    if number not in present and len(shard.roster):
+                        self._problems.append(f"index: holds {len(shard.roster)} samples of a gallery that is gone")
+                for number, name in present.items():
+                    self._look_at_gallery(connection, number, name)
+        return True
+
+    def _look_at_ledger(self, connection: Connection) -> None:
+        last = connection.execute(select(ledger.c.last_sample)).scalar_one()
+        highest = connection.scalar(select(func.max(samples.c.id))) or 0
+        if highest > last:
+            self._problems.append(f"catalogue: sample number {highest} is above the last that was given out, {last}")
+        empty = select(func.count()).where(identities.c.id.not_in(select(samples.c.identity_id)))
+        if count := connection.scalar(empty):
+            self._problems.append(f"catalogue: {count} identities have no sample")
+
+    def _look_at_gallery(self, connection: Connection, number: int, name: str) -> None:
+        facts = read_facts(connection, samples.c.gallery_id == number)
+        shard = self._follower.shard(number)
+        held = shard.roster.facts.take(np.flatnonzero(shard.roster.live))
+        self._samples += len(facts.ids)
+        for key in np.setdiff1d(held.ids, facts.ids).tolist():
+            self._problems.append(f"gallery {name}: the index holds sample {key}, which is not in the catalogue")
+        for start in range(0, len(facts.ids), _BLOCK):
+            part = facts.take(np.arange(start, min(start + _BLOCK, len(facts.ids))))
+            self._look_at_vectors(connection, name, shard, part)
+            self._look_at_attributes(connection, number, name, part)
+        self._look_at_snapshot(connection, number, name)
+
+    def _look_at_vectors(self, connection: Connection, name: str, shard: Shard, facts: Facts) -> None:
+        stored = read_vectors(connection, self._follower.version_id, self._follower.dim, facts.ids.tolist())
+        rows = shard.roster.find(facts.ids)
+        held = shard.roster.facts
+        for place, (key, row) in enumerate(zip(facts.ids.tolist(), rows.tolist(), strict=True)):
+            vector = stored.get(key)
+            if vector is None:
+                self._problems.append(f"gallery {name}: sample {key} has no whole embedding of the serving version")
+                continue
+            self._vectors += 1
+            if not _unit(vector):
+                self._problems.append(f"gallery {name}: the embedding of sample {key} is not finite and of length 1")
+            if row < 0:
+                self._problems.append(f"gallery {name}: sample {key} is not in the index")
+            elif shard.vectors.read(rows[place : place + 1]).tobytes() != vector.tobytes():
+                self._problems.append(f"gallery {name}: the index holds another vector for sample {key}")
+            elif any(column[row] != part[place] for column, part in zip(held, facts, strict=True)):
+                self._problems.append(f"gallery {name}: the index holds old facts of sample {key}")
+
+    def _look_at_attributes(self, connection: Connection, number: int, name: str, facts: Facts) -> None:
+        for keys in catalogue.chunks(facts.ids.tolist()):
+            found: dict[int, set[bytes]] = {}
+            pairs = select(attribute_pairs.c.sample_id, attribute_pairs.c.pair)
+            for key, pair in connection.execute(pairs.where(attribute_pairs.c.sample_id.in_(keys))):
+                found.setdefault(key, set()).add(pair)
+            texts = select(samples.c.id, samples.c.attributes).where(samples.c.id.in_(keys))
+            for key, text in connection.execute(texts):
+                if set(values.pairs(number, json.loads(text))) != found.get(key, set()):
+                    self._problems.append(f"gallery {name}: sample {key} is not found by its own attributes")
+
+    def _look_at_snapshot(self, connection: Connection, number: int, name: str) -> None:
+        try:
+            snapshot = self._snapshots.read(number)
+        except StoreDamaged as exc:
+            self._problems.append(f"gallery {name}: snapshot: {exc}")
+            return
+        if snapshot is None or snapshot.stamp.dim != self._follower.dim:
+            return
+        stored = read_vectors(connection, self._follower.version_id, self._follower.dim, snapshot.ids.tolist())
+        for key, vector in zip(snapshot.ids.tolist(), snapshot.vectors, strict=True):
+            if key not in stored or stored[key].tobytes() != vector.tobytes():
+                self._problems.append(
+                    f"gallery {name}: the snapshot holds another vector for sample {key}, or a deleted one"
+                )
+
+    def _look_at_pictures(self) -> int:
+        """Read every picture that a sample uses."""
+        with self._database.read() as connection:
+            digests = connection.scalars(select(samples.c.digest).where(samples.c.picture_stored).distinct()).all()
+        for digest in digests:
+            try:
+                self._pictures.get(digest)
+            except (PictureNotStored, StoreDamaged) as exc:
+                if self._used(digest):
+                    self._problems.append(f"picture {digest.hex()}: {exc}")
+            except GalleryError as exc:
+                self._problems.append(f"picture {digest.hex()}: {exc}")
+        return len(digests)
+
+    def _used(self, digest: bytes) -> bool:
+        """Tell whether the picture is still to be there: it may have been erased while we looked."""
+        used = select(samples.c.id).where(samples.c.digest == digest, samples.c.picture_stored).limit(1)
+        with self._database.read() as connection:
+            return connection.execute(used).first() is not None
+
+
+def _unit(vector: Embedding) -> bool:
+    length = float(np.linalg.norm(vector.astype(np.float64)))
+    return abs(length - 1.0) <= values.UNIT_TOLERANCE  # false for NaN
+
+
+def remove_orphans(database: Database, pictures: PictureStore) -> int:
+    """Remove pictures that no sample uses, such as a crash leaves; count them."""
+    pictures.sweep()
+    removed = 0
+    for digests in catalogue.chunks(pictures.stored()):
+        with database.write() as connection:  # no enrolment commits meanwhile; one under way stores them again
+            removed += len(pictures.remove(removal.unused(connection, digests)))
+    return removed

@@ -1,0 +1,121 @@
+"""After a deletion: clear what still holds the bytes, and read back that nothing does."""
+
+import logging
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import Connection, func, select
+
+from index import catalogue, removal, residue
+from index.database import Database
+from index.errors import GalleryError
+from index.follower import Follower
+from index.pictures import PictureStore
+from index.records import Erased
+from index.removal import Removed
+from index.schema import embeddings, samples
+from index.snapshots import Snapshots
+
+_log = logging.getLogger(__name__)
+
+
+class Eraser:
+    """Removes the traces of deleted samples outside the catalogue's rows."""
+
+    def __init__(
+        self, database: Database, pictures: PictureStore, snapshots: Snapshots, follower: Callable[[], Follower]
+    ) -> None:
+        self._database = database
+        self._pictures = pictures
+        self._snapshots = snapshots
+        self._follower = follower
+
+    def clear(self, gallery: int, removed: Removed) -> set[bytes]:
+        """Remove snapshots, pictures that no sample uses, and the log's old pages; return the pictures removed."""
+        self._snapshots.discard(gallery)
+        pictures = self.remove_pictures()
+        if not self._database.checkpoint():
+            _log.warning("the write-ahead log could not be emptied after a deletion: a reader is in the way")
+        return pictures & removed.digests
+
+    def remove_pictures(self) -> set[bytes]:
+        """Remove the pictures that deletions left unused; what a crash cut short is done at the next opening."""
+        with self._database.read() as connection:
+            if not removal.pending_removals(connection):
+                return set()
+        with self._database.write() as connection:
+            pending = removal.pending_removals(connection)
+            gone = self._pictures.remove(removal.unused(connection, pending))
+            removal.settle_removals(connection, pending)
+        return gone
+
+    def erase(self, gallery: int, removed: Removed) -> Erased:
+        """Clear, then read back every place; only what was read back is called verified."""
+        pictures = self.clear(gallery, removed)
+        try:
+            verified = self._verify(gallery, removed, pictures)
+        except (GalleryError, subprocess.SubprocessError, OSError) as exc:
+            _log.error("an erasure could not be read back: %s", exc)
+            verified = False
+        return Erased(len(removed.keys), len(pictures), len(removed.vectors), verified)
+
+    def _verify(self, gallery: int, removed: Removed, pictures: set[bytes]) -> bool:
+        with self._database.read() as connection:
+            rows = _still_in_catalogue(connection, removed)
+            used = removed.digests - set(removal.unused(connection, removed.digests))
+        places = {
+            "catalogue": not rows,
+            "pictures": set(self._pictures.missing(removed.digests)) == removed.digests - used,
+            "index": self._absent_from_index(gallery, removed),
+            "snapshot": not self._snapshots.path(gallery).exists(),
+            "files": self._absent_from_files(removed),
+        }
+        for place, clean in places.items():
+            if not clean:
+                _log.error("an erasure left something in the %s", place)
+        return all(places.values()) and pictures <= removed.digests
+
+    def _absent_from_index(self, gallery: int, removed: Removed) -> bool:
+        follower = self._follower()
+        with follower.lock.reading():
+            rows = follower.shard(gallery).roster.find(np.array(removed.keys, dtype=np.int64))
+        return bool((rows < 0).all())
+
+    def _absent_from_files(self, removed: Removed) -> bool:
+        """Look for vectors and sample ids in the database's bytes; rewrite the file when some are left.
+
+        `secure_delete` overwrites what is deleted where it lay, but not copies that SQLite left behind
+        when it moved rows between pages.
+        """
+        if self._database.file is None:
+            return True  # a server's files are not ours to read
+        needles = [chosen for vector in removed.vectors if (chosen := residue.needle(vector)) is not None]
+        needles += [(sample_id.encode(), len(sample_id) - 8) for sample_id in removed.sample_ids]
+        if not self._residue(self._database.file, needles):
+            return True
+        self._database.vacuum()
+        self._database.checkpoint()
+        return not self._residue(self._database.file, needles)
+
+    def _residue(self, file: Path, needles: list[tuple[bytes, int]]) -> bool:
+        found = residue.find([file, file.with_name(file.name + "-wal")], needles)
+        if not found:
+            return False
+        with self._database.read() as connection:
+            return any(not _rightly_there(connection, needles[index][0]) for index in found)
+
+
+def _still_in_catalogue(connection: Connection, removed: Removed) -> int:
+    rows = 0
+    for chunk in catalogue.chunks(removed.keys):
+        rows += len(connection.scalars(select(samples.c.id).where(samples.c.id.in_(chunk))).all())
+        rows += len(connection.scalars(select(embeddings.c.sample_id).where(embeddings.c.sample_id.in_(chunk))).all())
+    return rows
+
+
+def _rightly_there(connection: Connection, text: bytes) -> bool:
+    """Tell whether a sample that stays has the very same embedding."""
+    same = select(embeddings.c.sample_id).where(func.substr(embeddings.c.vector, 1, len(text)) == text)
+    return connection.execute(same.limit(1)).first() is not None

@@ -1,0 +1,92 @@
+"""Look for deleted bytes in files: run as a program, for it must not share the process with the database.
+
+A process that opens and closes a SQLite file drops the locks that its own connections hold on it
+(https://www.sqlite.org/howtocorrupt.html, 2.2), so the store reads its file back from another process.
+"""
+
+import json
+import mmap
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_WINDOW = 960  # bytes of a vector that lie together on a database page, whatever its length
+_FRAGMENT = 8
+_BLOCK = 1 << 24
+_SECONDS = 600
+
+
+def needle(vector: bytes) -> tuple[bytes, int] | None:
+    """Choose what of a vector to look for, and where in it the least common eight bytes are."""
+    window = vector[:_WINDOW]
+    if len(window) < _FRAGMENT:
+        return None
+    place = 4 * int(np.abs(np.frombuffer(window, dtype=np.float32)).argmax())
+    place = min(place, len(window) - _FRAGMENT)
+    return (window, place) if any(window[place : place + _FRAGMENT]) else None
+
+
+def find(files: Sequence[Path], needles: Sequence[tuple[bytes, int]]) -> set[int]:
+    """Return the indices of the needles that are found in any of the files, by another process."""
+    request = {"files": [str(file) for file in files], "needles": [(text.hex(), place) for text, place in needles]}
+    done = subprocess.run(  # noqa: S603  # this file, by this interpreter
+        [sys.executable, "-I", __file__],
+        input=json.dumps(request).encode(),
+        capture_output=True,
+        timeout=_SECONDS,
+        check=True,
+    )
+    return set(json.loads(done.stdout))
+
+
+def scan(file: Path, needles: Sequence[tuple[bytes, int]]) -> set[int]:
+    """Return the indices of the needles that are in a file, in one pass for all of them."""
+    if not needles or not file.exists() or file.stat().st_size == 0:
+        return set()
+    by_fragment: dict[bytes, list[int]] = {}
+    for index, (text, place) in enumerate(needles):
+        by_fragment.setdefault(text[place : place + _FRAGMENT], []).append(index)
+    fragments = np.sort(np.frombuffer(b"".join(by_fragment), dtype="<u8"))
+    with file.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found: set[int] = set()
+        for position in _candidates(content, fragments):
+            for index in by_fragment[content[position : position + _FRAGMENT]]:
+                text, place = needles[index]
+                start = position - place
+                if start >= 0 and content[start : start + len(text)] == text:
+                    found.add(index)
+        return found
+
+
+def _candidates(content: mmap.mmap, fragments: NDArray[Any]) -> list[int]:
+    """Return every position at which one of the fragments lies."""
+    likely = np.zeros(1 << 16, dtype=np.bool_)  # by a fragment's first two bytes: most positions end here
+    likely[fragments & 0xFFFF] = True
+    found: list[int] = []
+    for start in range(0, len(content), _BLOCK):
+        block = content[start : start + _BLOCK + _FRAGMENT - 1]
+        for shift in range(min(_FRAGMENT, len(block) - _FRAGMENT + 1)):
+            words = np.frombuffer(block, dtype="<u8", offset=shift, count=(len(block) - shift) // _FRAGMENT)
+            places = np.flatnonzero(likely[words & 0xFFFF])
+            hits = places[np.isin(words[places], fragments)]
+            found += (start + shift + _FRAGMENT * hits).tolist()
+    return found
+
+
+def main() -> None:
+    """Answer one request from standard input."""
+    request = json.load(sys.stdin)
+    needles = [(bytes.fromhex(text), place) for text, place in request["needles"]]
+    found: set[int] = set()
+    for file in request["files"]:
+        found |= scan(Path(file), needles)
+    sys.stdout.write(json.dumps(sorted(found)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Snapshots of the index: what makes opening fast, and can be thrown away at any time."""
+
+import hashlib
+import json
+import logging
+import os
+import secrets
+import struct
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from index.database import make_folder, sync_folder
+from index.errors import StoreDamaged
+from index.faults import disk_faults
+from index.records import Embedding
+from index.roster import Ints
+
+_log = logging.getLogger(__name__)
+_MAGIC = b"REID-SNAPSHOT-1\n"
+_LENGTH = struct.Struct("<I")
+_CHECKSUM_BYTES = 32
+_WHAT = "an index snapshot"
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a snapshot is of."""
+
+    store: str
+    gallery: int
+    version: str
+    dim: int
+    count: int
+    seq: int  # the last change of the catalogue that is in
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot that was read and found whole."""
+
+    stamp: Stamp
+    ids: Ints  # (N,), ascending
+    vectors: Embedding  # (N, D)
+
+
+class Snapshots:
+    """One file for each gallery: stamp, sample numbers, vectors, and the sha256 of all that.
+
+    A file is written under another name, fsynced and renamed: it is there whole or not at all.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        make_folder(folder)
+
+    def path(self, gallery: int) -> Path:
+        """Return where a gallery's snapshot lies."""
+        return self._folder / f"gallery-{gallery}.snapshot"
+
+    def draft(self, stamp: Stamp, ids: Ints, blocks: Iterable[Embedding]) -> Path:
+        """Write a snapshot under a temporary name and fsync it."""
+        temporary = self._folder / f"gallery-{stamp.gallery}.{secrets.token_hex(8)}.tmp"
+        with disk_faults(_WHAT):
+            try:
+                with temporary.open("xb") as file:
+                    _write(file, stamp, ids, blocks)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+        return temporary
+
+    def publish(self, draft: Path, gallery: int) -> None:
+        """Give a draft its name; a draft that an erasure has removed meanwhile is let go."""
+        with disk_faults(_WHAT):
+            try:
+                draft.replace(self.path(gallery))
+            except FileNotFoundError:
+                _log.info("a snapshot of the index was given up: samples were erased while it was written")
+            sync_folder(self._folder)
+
+    def read(self, gallery: int) -> Snapshot | None:
+        """Read a gallery's snapshot; None when there is none, `StoreDamaged` when it is not whole."""
+        try:
+            data = self.path(gallery).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            raise StoreDamaged(f"the snapshot cannot be read: {exc.strerror}") from exc
+        return _parse(memoryview(data))
+
+    def discard(self, gallery: int) -> None:
+        """Remove a gallery's snapshot, and the drafts of it that are being written."""
+        with disk_faults(_WHAT):
+            for path in (self.path(gallery), *self._folder.glob(f"gallery-{gallery}.*.tmp")):
+                path.unlink(missing_ok=True)
+            sync_folder(self._folder)
+
+    def sweep(self) -> None:
+        """Remove what writers that died have left."""
+        with disk_faults(_WHAT):
+            for path in self._folder.glob("*.tmp"):
+                path.unlink(missing_ok=True)
+
+
+def _write(file: BinaryIO, stamp: Stamp, ids: Ints, blocks: Iterable[Embedding]) -> None:
+    header = json.dumps(asdict(stamp)).encode()
+    checksum = hashlib.sha256()
+    for part in (_MAGIC, _LENGTH.pack(len(header)), header, ids.tobytes()):
+        checksum.update(part)
+        file.write(part)
+    for block in blocks:
+        rows = np.ascontiguousarray(block).data
+        checksum.update(rows)
+        file.write(rows)
+    file.write(checksum.digest())
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _parse(data: memoryview) -> Snapshot:
+    body, checksum = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
+    if len(data) < len(_MAGIC) + _LENGTH.size + _CHECKSUM_BYTES or body[: len(_MAGIC)] != _MAGIC:
+        raise StoreDamaged("the file is no snapshot of this release")
+    if hashlib.sha256(body).digest() != checksum:
+        raise StoreDamaged("the snapshot's checksum is not that of its content")
+    start = len(_MAGIC) + _LENGTH.size
+    (length,) = _LENGTH.unpack(body[len(_MAGIC) : start])
+    stamp = Stamp(**json.loads(bytes(body[start : start + length])))
+    ids = np.frombuffer(body[start + length :], dtype=np.int64, count=stamp.count)
+    vectors = np.frombuffer(body[start + length + ids.nbytes :], dtype=np.float32)
+    return Snapshot(stamp, ids, vectors.reshape(stamp.count, stamp.dim))
