@@ -4,12 +4,15 @@
 versions that come with the package are always there beside them.
 """
 
+import fcntl
 import hashlib
+import logging
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +25,8 @@ FILES: dict[Precision, str] = {"int8": "model.int8.onnx", "fp32": "model.onnx"}
 BUNDLED = Path(__file__).parent / "bundled"
 _ACTIVE = "active"
 _TRITON = "config.pbtxt"
+_COPYING = ".import-"
+_log = logging.getLogger(__name__)
 
 
 class Registry:
@@ -32,34 +37,43 @@ class Registry:
         self.bundled = bundled
 
     def versions(self) -> list[str]:
-        """Return all versions as `name@n`, by name and number."""
-        found = {_version_of(card.parent) for top in (self.bundled, self.root) for card in top.glob(f"*/*/{CARD_NAME}")}
-        return sorted((v for v in found if re.match(VERSION_PATTERN, v)), key=_sort_key)
+        """Return all versions as `name@n`, by name and number; one with a damaged card is left out and logged."""
+        return [version for version in self._named(self.bundled, self.root) if self._readable(version)]
 
     def card(self, version: str) -> Card:
         """Return a version's card; raise `VersionNotFound` or, when it is not the version's, `VersionDamaged`."""
-        card = read_card(self._folder(version) / CARD_NAME)
+        folder = self._folder(version)
+        try:
+            card = read_card(folder / CARD_NAME)
+        except RegistryError as exc:
+            raise VersionDamaged(f"{version}: {exc}") from exc
         if card.version != version:
-            raise VersionDamaged(f"expected the card of {version}, found the card of {card.version}")
+            raise VersionDamaged(f"{version}: expected its card, found the card of {card.version}")
         return card
 
     def active(self) -> str:
-        """Return the active version: the one last activated, else the newest bundled one."""
+        """Return the active version: the one last activated, else the newest bundled one.
+
+        Raises `VersionNotFound` when there is neither, `RegistryError` when the record of it is no version.
+        """
         pointer = self.root / _ACTIVE
         if pointer.exists():
-            return pointer.read_text(encoding="utf-8").strip()
-        bundled = [_version_of(card.parent) for card in self.bundled.glob(f"*/*/{CARD_NAME}")]
+            version = pointer.read_text(encoding="utf-8", errors="replace").strip()
+            if not re.fullmatch(VERSION_PATTERN, version):
+                raise RegistryError(f"expected a version in {_ACTIVE}, found {version[:80]!r}; activate one again")
+            return version
+        bundled = self._named(self.bundled)
         if not bundled:
             raise VersionNotFound("no model version is active: import one with `reid models import`, then activate it")
-        return max(bundled, key=lambda v: self.card(v).created)
+        return max(bundled, key=lambda version: self.card(version).created)
 
     def activate(self, version: str) -> None:
         """Make a version the active one, after its files were checked; atomic and on the disk when it returns."""
         card = self.card(version)
         for precision in _present(card):
             self.file(version, precision)
-        self.root.mkdir(parents=True, exist_ok=True)
-        _replace(self.root / _ACTIVE, f"{version}\n".encode())
+        with self._writing():
+            _replace(self.root / _ACTIVE, f"{version}\n".encode())
 
     def file(self, version: str, precision: Precision | None = None) -> Path:
         """Return a version's ONNX file, int8 if there is one and none is asked for.
@@ -90,19 +104,29 @@ class Registry:
     def import_version(self, folder: Path) -> str:
         """Register a copy of a version's folder and return the version; it is there whole or not at all.
 
-        Importing the same version again changes nothing; one with other content is refused with `RegistryError`.
+        Importing the same version again changes nothing. Raises `RegistryError` for one that is registered with
+        other content or is damaged, `ContractError` when a file is not what the card says.
         """
         card = read_card(folder / CARD_NAME)
         self._check_content(folder, card)
-        target = self.root / card.name / str(card.number)
-        if card.version in self.versions():
-            if self.card(card.version) == card:
-                return card.version
+        with self._writing():
+            if not self._registered(card):
+                self._copy(folder, card)
+        return card.version
+
+    def _registered(self, card: Card) -> bool:
+        """Tell whether the version is there already; raise `RegistryError` when it is and differs."""
+        try:
+            self._folder(card.version)
+        except VersionNotFound:
+            return False
+        if self.card(card.version) != card:
             raise RegistryError(
                 f"{card.version} is registered with other content; versions never change: use a new number"
             )
-        self._copy(folder, card, target)
-        return card.version
+        for precision in _present(card):
+            self.file(card.version, precision)
+        return True
 
     def _check_content(self, folder: Path, card: Card) -> None:
         """Refuse a folder whose files are not the card's, or compute something else than the card says."""
@@ -115,24 +139,55 @@ class Registry:
         for precision in _present(card):
             Embedder(folder / FILES[precision], card.input, card.output, card.version, threads=1)
 
-    def _copy(self, folder: Path, card: Card, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".import-") as temporary:
-            whole = Path(temporary) / target.name
+    def _copy(self, folder: Path, card: Card) -> None:
+        """Copy a version in beside its place, bring it to the disk, and only then give it its name."""
+        family = self.root / card.name
+        family.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=family, prefix=_COPYING) as temporary:
+            whole = Path(temporary) / str(card.number)
             whole.mkdir()
             for name in (CARD_NAME, *card.files):
                 shutil.copyfile(folder / name, whole / name)
             (whole / _TRITON).write_text(triton_config(card), encoding="utf-8")
             for path in (*whole.iterdir(), whole):
                 _sync(path)
-            whole.rename(target)
-        _sync(target.parent)
+            whole.rename(family / whole.name)
+        # Triton looks for it beside the version folders.
+        _replace(family / _TRITON, triton_config(card).encode())
+        _sync(self.root)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Keep other writers out, clear what a killed one left, and tell a full or read-only disk."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with (self.root / ".lock").open("ab") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                for pattern in (f"*/{_COPYING}*", f".{_ACTIVE}-*", f"*/.{_TRITON}-*"):
+                    for left in self.root.glob(pattern):
+                        shutil.rmtree(left) if left.is_dir() else left.unlink()
+                yield
+        except OSError as exc:
+            raise RegistryError(f"the registry cannot be written: {exc.strerror}") from exc
+
+    def _named(self, *tops: Path) -> list[str]:
+        folders = (card.parent for top in tops for card in top.glob(f"*/*/{CARD_NAME}"))
+        found = {f"{folder.parent.name}@{folder.name}" for folder in folders}
+        return sorted((version for version in found if re.fullmatch(VERSION_PATTERN, version)), key=_sort_key)
+
+    def _readable(self, version: str) -> bool:
+        try:
+            self.card(version)
+        except RegistryError as exc:
+            _log.warning("a model version is left out: %s", exc)
+            return False
+        return True
 
     def _folder(self, version: str) -> Path:
-        if re.match(VERSION_PATTERN, version):
+        if re.fullmatch(VERSION_PATTERN, version):
             name, _, number = version.partition("@")
             for top in (self.root, self.bundled):
-                if (top / name / number / CARD_NAME).is_file():
+                if (top / name / number).is_dir():
                     return top / name / number
         raise VersionNotFound(f"expected a version out of {', '.join(self.versions()) or 'none'}, found {version}")
 
@@ -168,10 +223,6 @@ def _present(card: Card) -> list[Precision]:
     return [precision for precision, name in FILES.items() if name in card.files]
 
 
-def _version_of(folder: Path) -> str:
-    return f"{folder.parent.name}@{folder.name}"
-
-
 def _sort_key(version: str) -> tuple[str, int]:
     name, _, number = version.partition("@")
     return name, int(number)
@@ -179,11 +230,13 @@ def _sort_key(version: str) -> tuple[str, int]:
 
 def _replace(path: Path, content: bytes) -> None:
     """Put a file in place of another so that any reader, also after a power cut, sees one or the other."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
-        os.fsync(file.fileno())
-    Path(file.name).replace(path)
+        os.fchmod(descriptor, 0o644)
+        os.fsync(descriptor)
+    Path(temporary).replace(path)
     _sync(path.parent)
 
 

@@ -1,12 +1,14 @@
 """A model version at work: batches of pictures to embeddings, through ONNX Runtime."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from model.card import InputContract, OutputContract
@@ -15,6 +17,18 @@ from model.errors import ContractError, VersionDamaged
 CONTRACT_KEY = "reid.contract"  # of the ONNX file's metadata
 CPU = ("CPUExecutionProvider",)
 _UNIT_TOLERANCE = 1e-3
+_RUNTIME_ERRORS: tuple[type[Exception], ...] = (  # they share no base but Exception
+    ort_errors.EPFail,
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NoModel,
+    ort_errors.NoSuchFile,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+    RuntimeError,
+)
 
 
 class Contract(BaseModel):
@@ -51,13 +65,21 @@ class Embedder:
         self._check_contract(path.name)
 
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return unit embeddings `(N, D)` float32 of uint8 RGB pictures `(N, H, W, 3)`."""
-        expected = (self.contract.height, self.contract.width, 3)
-        if images.dtype != np.uint8 or images.shape[1:] != expected:
-            raise ContractError(f"expected uint8 (N, {expected}), found {images.dtype} {images.shape}")
+        """Return unit embeddings `(N, D)` float32 of uint8 RGB pictures `(N, H, W, 3)`.
+
+        Raises `ContractError` when the pictures are not that, or what comes out is not.
+        """
+        height, width = self.contract.height, self.contract.width
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (height, width, 3):
+            raise ContractError(
+                f"expected pictures as uint8 (N, {height}, {width}, 3), found {images.dtype} {images.shape}"
+            )
         if not len(images):
             return np.empty((0, self.dim), dtype=np.float32)
-        embeddings: NDArray[np.float32] = self._session.run([self._output.name], {self.contract.name: images})[0]
+        try:
+            embeddings: NDArray[np.float32] = self._session.run([self._output.name], {self.contract.name: images})[0]
+        except _RUNTIME_ERRORS as exc:
+            raise ContractError(f"{self.version} does not run on a batch of {len(images)}: {_reason(exc)}") from exc
         self._check_output(embeddings, len(images))
         return embeddings
 
@@ -69,11 +91,9 @@ class Embedder:
         ):
             if said != wanted:
                 raise ContractError(f"{file}: the card's {part} is {wanted!r}, the file's is {said!r}")
-        names = [item.name for item in self._session.get_inputs()], [item.name for item in self._session.get_outputs()]
-        if names != ([self.contract.name], [self._output.name]):
-            raise ContractError(
-                f"{file}: expected input {self.contract.name} and output {self._output.name}, found {names}"
-            )
+        height, width = self.contract.height, self.contract.width
+        _check_tensor(file, "input", self._session.get_inputs(), self.contract.name, "uint8", (None, height, width, 3))
+        _check_tensor(file, "output", self._session.get_outputs(), self._output.name, "float", (None, self.dim))
 
     def _check_output(self, embeddings: NDArray[np.float32], count: int) -> None:
         if embeddings.shape != (count, self.dim):
@@ -93,15 +113,39 @@ def read_contract(metadata: dict[str, str], file: str) -> Contract:
         raise ContractError(f"{file}: the metadata entry {CONTRACT_KEY} is not a contract: {exc}") from exc
 
 
+def _check_tensor(
+    file: str, role: str, tensors: Sequence[ort.NodeArg], name: str, dtype: str, shape: tuple[int | None, ...]
+) -> None:
+    """Check the graph itself against the contract: the metadata are only what somebody wrote into it."""
+    found = [(item.name, item.type, tuple(item.shape)) for item in tensors]
+    wanted = f"the {role} {name}, tensor({dtype}) {('N', *shape[1:])}"
+    if len(found) != 1 or found[0][:2] != (name, f"tensor({dtype})") or not _fits(found[0][2], shape):
+        raise ContractError(f"{file}: expected {wanted}, found {found}")
+
+
+def _fits(shape: Sequence[int | str | None], expected: Sequence[int | None]) -> bool:
+    """Tell whether a graph's shape has the expected sizes; the batch must be free, other sizes may be unknown."""
+    if len(shape) != len(expected) or isinstance(shape[0], int):
+        return False
+    return all(not isinstance(size, int) or size == wanted for size, wanted in zip(shape, expected, strict=True))
+
+
 def _open_session(path: Path, threads: int, providers: Sequence[str]) -> ort.InferenceSession:
+    available = ort.get_available_providers()
+    if not providers or set(providers) - set(available):
+        raise ContractError(f"expected providers out of {', '.join(available)}, found {', '.join(providers) or 'none'}")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.enable_cpu_mem_arena = False  # with changing batch sizes the arena only grows
-    options.log_severity_level = 3
-    unknown = set(providers) - set(ort.get_available_providers())
-    if unknown:
-        raise ContractError(f"expected providers out of {ort.get_available_providers()}, found {sorted(unknown)}")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the cores to others
+    options.log_severity_level = 4  # what goes wrong is raised
     try:
         return ort.InferenceSession(path, options, providers=list(providers))
-    except (RuntimeError, ort.capi.onnxruntime_pybind11_state.InvalidProtobuf) as exc:
-        raise VersionDamaged(f"{path.name} is not an ONNX model that can be run: {type(exc).__name__}") from exc
+    except _RUNTIME_ERRORS as exc:
+        raise VersionDamaged(f"{path.name} is not an ONNX model that can be run: {_reason(exc)}") from exc
+
+
+def _reason(exc: Exception) -> str:
+    """Return the first line of what ONNX Runtime says, without the paths in it."""
+    line = (str(exc).splitlines() or [""])[0]
+    return re.sub(r"\S*/\S*", "…", line)[:300] or type(exc).__name__

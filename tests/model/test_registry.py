@@ -1,0 +1,321 @@
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import model.registry
+from model.card import InputContract, OutputContract, read_card, write_card
+from model.errors import ContractError, RegistryError, VersionDamaged, VersionNotFound
+from model.registry import Registry, sha256, triton_config
+from tests.tiny_model import build_graph, write_version
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    """Return a registry over one bundled version, tiny@1."""
+    write_version(tmp_path / "bundled" / "tiny" / "1")
+    return Registry(tmp_path / "models", tmp_path / "bundled")
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Path:
+    return write_version(tmp_path / "second", number=2)
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_the_bundled_version_is_there_without_a_folder(registry: Registry) -> None:
+    assert registry.versions() == ["tiny@1"]
+    assert registry.active() == "tiny@1"
+    assert not registry.root.exists()
+
+
+def test_nothing_at_all_says_what_to_do(tmp_path: Path) -> None:
+    empty = Registry(tmp_path / "models", tmp_path / "bundled")
+    assert empty.versions() == []
+    with pytest.raises(VersionNotFound, match="reid models import"):
+        empty.active()
+
+
+def test_the_newest_bundled_version_is_the_default(tmp_path: Path, registry: Registry) -> None:
+    folder = write_version(tmp_path / "bundled" / "other" / "1", name="other")
+    card = read_card(folder / "card.json")
+    older = card.model_copy(update={"created": card.created.replace(year=2020)})
+    newer = card.model_copy(update={"created": card.created.replace(year=2030)})
+    write_card(older, folder / "card.json")
+    assert registry.active() == "tiny@1"
+    write_card(newer, folder / "card.json")
+    assert registry.active() == "other@1"
+
+
+def test_import_copies_the_version_and_writes_tritons_configuration(registry: Registry, second: Path) -> None:
+    assert registry.import_version(second) == "tiny@2"
+    assert registry.versions() == ["tiny@1", "tiny@2"]
+    folder = registry.root / "tiny" / "2"
+    assert {path.name for path in folder.iterdir()} == {"model.onnx", "card.json", "config.pbtxt"}
+    assert (folder / "model.onnx").read_bytes() == (second / "model.onnx").read_bytes()
+    assert (registry.root / "tiny" / "config.pbtxt").read_text() == triton_config(registry.card("tiny@2"))
+
+
+def test_tritons_configuration_tells_the_contract(second: Path) -> None:
+    config = triton_config(read_card(second / "card.json"))
+    assert 'name: "tiny"' in config
+    assert 'default_model_filename: "model.onnx"' in config
+    assert 'name: "images" data_type: TYPE_UINT8 dims: [ 32, 16, 3 ]' in config
+    assert 'name: "embeddings" data_type: TYPE_FP32 dims: [ 32 ]' in config
+
+
+def test_importing_does_not_activate(registry: Registry, second: Path) -> None:
+    registry.import_version(second)
+    assert registry.active() == "tiny@1"
+
+
+def test_versions_are_sorted_by_number(tmp_path: Path, registry: Registry) -> None:
+    for number in (10, 9, 100):
+        registry.import_version(write_version(tmp_path / str(number), number=number))
+    assert registry.versions() == ["tiny@1", "tiny@9", "tiny@10", "tiny@100"]
+
+
+def test_importing_again_changes_nothing(registry: Registry, second: Path) -> None:
+    registry.import_version(second)
+    before = contents(registry.root)
+    assert registry.import_version(second) == "tiny@2"
+    assert contents(registry.root) == before
+
+
+def test_other_content_under_a_registered_version_is_refused(tmp_path: Path, registry: Registry, second: Path) -> None:
+    registry.import_version(second)
+    before = contents(registry.root)
+    with pytest.raises(RegistryError, match="tiny@2 is registered with other content"):
+        registry.import_version(write_version(tmp_path / "changed", number=2, dim=16))
+    with pytest.raises(RegistryError, match="tiny@1 is registered with other content"):
+        registry.import_version(write_version(tmp_path / "as-bundled", number=1, dim=16))
+    assert contents(registry.root) == before
+
+
+def test_importing_over_a_damaged_copy_tells_it(registry: Registry, second: Path) -> None:
+    registry.import_version(second)
+    (registry.root / "tiny" / "2" / "model.onnx").write_bytes(b"other")
+    with pytest.raises(VersionDamaged, match="tiny@2"):
+        registry.import_version(second)
+
+
+def test_a_card_of_another_contract_is_refused(registry: Registry, second: Path) -> None:
+    card = read_card(second / "card.json")
+    write_card(card.model_copy(update={"output": OutputContract(dim=33)}), second / "card.json")
+    with pytest.raises(ContractError, match="dim=33"):
+        registry.import_version(second)
+    assert registry.versions() == ["tiny@1"]
+
+
+def test_a_file_of_another_hash_is_refused(registry: Registry, second: Path) -> None:
+    expected = sha256(second / "model.onnx")
+    (second / "model.onnx").write_bytes(b"other")
+    found = sha256(second / "model.onnx")
+    with pytest.raises(VersionDamaged, match=rf"model\.onnx with sha256 {expected}, found {found}"):
+        registry.import_version(second)
+
+
+@pytest.mark.parametrize("name", ["../escaped.onnx", "/etc/hostname", "a/b"])
+def test_a_file_name_that_leaves_the_folder_is_refused(registry: Registry, second: Path, name: str) -> None:
+    card = read_card(second / "card.json")
+    write_card(card.model_copy(update={"files": card.files | {name: "0" * 64}}), second / "card.json")
+    with pytest.raises(RegistryError, match="expected a file name"):
+        registry.import_version(second)
+
+
+def test_a_version_without_a_model_is_refused(registry: Registry, second: Path) -> None:
+    card = read_card(second / "card.json")
+    write_card(card.model_copy(update={"files": {}}), second / "card.json")
+    with pytest.raises(RegistryError, match=r"expected model\.int8\.onnx or model\.onnx in tiny@2"):
+        registry.import_version(second)
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[1]", '{"version": "tiny@2"}'])
+def test_a_folder_without_a_right_card_is_refused(registry: Registry, second: Path, text: str | None) -> None:
+    card = second / "card.json"
+    if text is None:
+        card.unlink()
+    else:
+        card.write_text(text)
+    with pytest.raises(RegistryError, match=r"card\.json"):
+        registry.import_version(second)
+
+
+def test_a_failure_in_the_middle_leaves_nothing(
+    registry: Registry, second: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(model.registry, "_sync", full)
+    with pytest.raises(RegistryError, match="No space left on device"):
+        registry.import_version(second)
+    assert registry.versions() == ["tiny@1"]
+    assert list((registry.root / "tiny").iterdir()) == []
+
+
+def test_what_a_killed_import_left_is_cleared_by_the_next(registry: Registry, second: Path) -> None:
+    left = registry.root / "tiny" / ".import-abc" / "3"
+    left.mkdir(parents=True)
+    (left / "card.json").write_text("half")
+    assert registry.versions() == ["tiny@1"]
+    registry.import_version(second)
+    assert sorted(path.name for path in (registry.root / "tiny").iterdir()) == ["2", "config.pbtxt"]
+
+
+def test_a_read_only_folder_is_told(registry: Registry, second: Path, tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("a file where the folder should be")
+    with pytest.raises(RegistryError, match="cannot be written"):
+        registry.import_version(second)
+
+
+def test_opening_gives_a_working_embedder(registry: Registry) -> None:
+    embedder = registry.open("tiny@1", threads=1)
+    assert (embedder.version, embedder.dim) == ("tiny@1", 32)
+    assert embedder.embed(np.zeros((2, 32, 16, 3), np.uint8)).shape == (2, 32)
+
+
+def test_int8_is_preferred_and_either_can_be_asked_for(tmp_path: Path, registry: Registry) -> None:
+    both = write_version(tmp_path / "both", number=3, files=("model.onnx", "model.int8.onnx"))
+    registry.import_version(both)
+    assert registry.file("tiny@3").name == "model.int8.onnx"
+    assert registry.file("tiny@3", "int8").name == "model.int8.onnx"
+    assert registry.file("tiny@3", "fp32").name == "model.onnx"
+    assert registry.file("tiny@1").name == "model.onnx"
+    with pytest.raises(RegistryError, match=r"expected a int8 file in tiny@1, found model\.onnx"):
+        registry.file("tiny@1", "int8")
+
+
+def test_only_the_file_that_is_used_is_checked(tmp_path: Path, registry: Registry) -> None:
+    registry.import_version(write_version(tmp_path / "both", number=3, files=("model.onnx", "model.int8.onnx")))
+    (registry.root / "tiny" / "3" / "model.onnx").write_bytes(b"other")
+    registry.open("tiny@3", threads=1)
+    with pytest.raises(VersionDamaged):
+        registry.open("tiny@3", precision="fp32", threads=1)
+
+
+@pytest.mark.parametrize("version", ["nobody@9", "tiny@9", "tiny", "", "../tiny@1", "tiny@1\n", "TINY@1", "tiny@01"])
+def test_an_unknown_version_is_told_with_those_there_are(registry: Registry, version: str) -> None:
+    for call in (registry.card, registry.file, registry.open, registry.activate):
+        with pytest.raises(VersionNotFound, match="expected a version out of tiny@1, found"):
+            call(version)
+
+
+def test_a_changed_byte_is_told_with_both_hashes(registry: Registry) -> None:
+    path = registry.file("tiny@1")
+    expected = sha256(path)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    for call in (registry.file, registry.open, registry.activate):
+        with pytest.raises(VersionDamaged, match=rf"tiny@1: .*model\.onnx .*{expected}, found {sha256(path)}"):
+            call("tiny@1")
+
+
+def test_a_missing_file_is_told(registry: Registry) -> None:
+    registry.file("tiny@1").unlink()
+    with pytest.raises(VersionDamaged, match=r"tiny@1: expected the file model\.onnx"):
+        registry.open("tiny@1")
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", "\x00\x01"])
+def test_a_damaged_version_does_not_hide_the_others(registry: Registry, second: Path, text: str | None) -> None:
+    registry.import_version(second)
+    card = registry.root / "tiny" / "2" / "card.json"
+    if text is None:
+        card.unlink()
+    else:
+        card.write_text(text)
+    assert registry.versions() == ["tiny@1"]
+    with pytest.raises(VersionDamaged, match=r"tiny@2: .*card\.json"):
+        registry.card("tiny@2")
+
+
+def test_a_card_in_another_versions_folder_is_damaged(registry: Registry, second: Path, tmp_path: Path) -> None:
+    second.rename(tmp_path / "bundled" / "tiny" / "5")
+    assert registry.versions() == ["tiny@1"]
+    with pytest.raises(VersionDamaged, match=r"tiny@5: .* found the card of tiny@2"):
+        registry.card("tiny@5")
+
+
+def test_folders_that_are_no_versions_are_passed_over(registry: Registry, second: Path) -> None:
+    registry.import_version(second)
+    for name in ("tiny/notes", "tiny/03", "Other/1", "tiny/2/deeper"):
+        folder = registry.root / name
+        folder.mkdir(parents=True)
+        (folder / "card.json").write_text("{}")
+    assert registry.versions() == ["tiny@1", "tiny@2"]
+
+
+def test_activation_lasts(registry: Registry, second: Path) -> None:
+    registry.import_version(second)
+    registry.activate("tiny@2")
+    assert Registry(registry.root, registry.bundled).active() == "tiny@2"
+    registry.activate("tiny@1")
+    assert registry.active() == "tiny@1"
+    assert stat.S_IMODE((registry.root / "active").stat().st_mode) == 0o644
+
+
+def test_a_damaged_version_is_not_activated(registry: Registry, second: Path) -> None:
+    registry.import_version(second)
+    (registry.root / "tiny" / "2" / "model.onnx").write_bytes(b"other")
+    with pytest.raises(VersionDamaged):
+        registry.activate("tiny@2")
+    assert registry.active() == "tiny@1"
+
+
+@pytest.mark.parametrize("text", ["", "nonsense\n", "../x@1", "\xff"])
+def test_a_record_of_activation_that_is_no_version_is_told(registry: Registry, text: str) -> None:
+    registry.root.mkdir()
+    (registry.root / "active").write_text(text, encoding="latin-1")
+    with pytest.raises(RegistryError, match="activate one again"):
+        registry.active()
+
+
+ACTIVATE_FOR_EVER = """
+import sys
+from pathlib import Path
+from model.registry import Registry
+
+registry = Registry(Path(sys.argv[1]), Path(sys.argv[2]))
+while True:
+    registry.activate("tiny@2")
+    registry.activate("tiny@1")
+"""
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.011, 0.03, 0.05])
+def test_activation_survives_being_killed(registry: Registry, second: Path, delay: float) -> None:
+    registry.import_version(second)
+    pointer = registry.root / "active"
+    command = [sys.executable, "-c", ACTIVATE_FOR_EVER, str(registry.root), str(registry.bundled)]
+    with subprocess.Popen(command) as process:
+        try:
+            until = time.monotonic() + 60
+            while not pointer.exists() and time.monotonic() < until:
+                time.sleep(0.005)
+            assert pointer.exists()
+            until = time.monotonic() + delay
+            while time.monotonic() < until:
+                assert registry.active() in {"tiny@1", "tiny@2"}
+        finally:
+            process.kill()
+    assert registry.active() in {"tiny@1", "tiny@2"}
+    registry.activate("tiny@2")  # the killed one holds no lock
+    assert registry.active() == "tiny@2"
+    assert list(registry.root.glob(".active-*")) == []
+
+
+def test_the_contract_of_the_file_is_the_cards(registry: Registry) -> None:
+    assert registry.card("tiny@1").input == InputContract(height=32, width=16)
+    path = registry.file("tiny@1")
+    assert (
+        path.read_bytes() == build_graph(InputContract(height=32, width=16), OutputContract(dim=32)).SerializeToString()
+    )
