@@ -18,7 +18,6 @@ from model.registry import FILES, Precision, Registry
 from model.runtime import Embedder
 from model.training.evaluate import as_metrics, evaluate_version
 from model.training.export import export as run_export
-from model.training.market1501 import TERMS
 from model.training.recipe import bundled_recipes, read_recipe
 from model.training.train import train as run_training
 
@@ -89,7 +88,7 @@ def export(
 ) -> None:
     """Export a run to ONNX, fp32 and int8, with parity, thresholds and figures in its card."""
     tell_progress()
-    card = run_export(run, data, out, version=version, terms=f"{TERMS} {terms}", command=this_command())
+    card = run_export(run, data, out, version=version, terms=terms, command=this_command())
     if json_output:
         typer.echo(card.model_dump_json())
     else:

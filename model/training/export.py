@@ -65,8 +65,8 @@ def export(run: Path, data: Path, out: Path, *, version: str, terms: str, comman
     """
     exported = write_files(run, data, out)
     embedded, parities, metrics = {}, [], []
-    for precision, name in FILES.items():
-        embedder = Embedder(out / name, exported.contract, exported.output, version)
+    for precision in TOLERANCES:
+        embedder = Embedder(out / FILES[precision], exported.contract, exported.output, version)
         embedded[precision] = embed_images(embedder, exported.held_out)
         parities.append(check_parity(exported, embedder, embedded[precision], precision))
         metrics.append(
@@ -87,7 +87,7 @@ def export(run: Path, data: Path, out: Path, *, version: str, terms: str, comman
         output=exported.output,
         parity=tuple(parities),
         files={name: sha256(out / name) for name in FILES.values()},
-        terms=terms,
+        terms=f"{TERMS} {terms}",
     )
     write_card(card, out / CARD_NAME)
     return card

@@ -108,7 +108,7 @@ def train(
                     check_finite(loss, step)
                     save_checkpoint(snapshot(network, optimiser, recipe, data, step), out)
             if (epoch + 1) % recipe.validate_every == 0 and step < total:
-                record(out, epoch + 1, step, validate(network, data, recipe, epoch, device), float(loss))
+                record(out, epoch + 1, step, validate(network, data, recipe, epoch, device), loss.item())
     result = validate(network, data, recipe, recipe.epochs - 1, device)
     record(out, recipe.epochs, step, result, None)
     return result

@@ -9,7 +9,7 @@ from model.synthetic import write_market
 RECIPE = """
 name = "tiny"
 description = "what the tests train"
-held_out_identities = 3
+held_out_identities = 6
 validate_every = 1
 
 [network]
@@ -46,7 +46,7 @@ erasing = 0.5
 @pytest.fixture(scope="session")
 def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Synthetic people in Market-1501's layout."""
-    return write_market(tmp_path_factory.mktemp("market"), train_identities=10, test_identities=4, cameras=3, views=2)
+    return write_market(tmp_path_factory.mktemp("market"), train_identities=14, test_identities=4, cameras=3, views=2)
 
 
 @pytest.fixture(scope="session")
