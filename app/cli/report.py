@@ -71,13 +71,15 @@ class ProgressReport:
         self.counts: Counter[EnrolStatus] = Counter()
         self._source = source
         self._gallery = gallery
+        console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             _Speed(),
             TimeLeft(),
-            console=Console(stderr=True),
+            console=console,
+            disable=not console.is_terminal,  # in a log a bar is noise
         )
         self._task = self._progress.add_task("Enrolling", total=source.total)
 

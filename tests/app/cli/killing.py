@@ -46,22 +46,23 @@ def start(data_dir: Path, source: Path, batch_size: int) -> "subprocess.Popen[st
 
 def kill_one(process: "subprocess.Popen[str]", rng: random.Random, told: Acknowledged) -> None:
     """Kill after a random number of lines and a random moment more, and keep every whole line."""
-    assert process.stdout is not None
     lines = rng.randrange(MOST_LINES)
-    if lines == 0:
-        time.sleep(rng.uniform(0, 1.5))  # while it starts
-    for _ in range(lines):
-        if line := process.stdout.readline():
-            told.read(line)
-    time.sleep(rng.uniform(0, MOST_SECONDS))
-    process.send_signal(signal.SIGKILL)
-    rest = process.stdout.read()
-    process.wait()
+    with process:
+        assert process.stdout is not None
+        if lines == 0:
+            time.sleep(rng.uniform(0, 1.5))  # while it starts
+        for _ in range(lines):
+            if line := process.stdout.readline():
+                told.read(line)
+        time.sleep(rng.uniform(0, MOST_SECONDS))
+        process.send_signal(signal.SIGKILL)
+        rest = process.stdout.read()
     for line in rest.splitlines(keepends=True):
         if line.endswith("\n"):
             told.read(line)
-    told.kills += process.returncode == -signal.SIGKILL
-    told.kills_after_lines += bool(lines) and process.returncode == -signal.SIGKILL
+    killed = process.returncode == -signal.SIGKILL
+    told.kills += killed
+    told.kills_after_lines += killed and lines > 0
 
 
 def survive(data_dir: Path, source: Path, *, kills: int, batch_size: int, seed: int) -> Acknowledged:
@@ -72,10 +73,10 @@ def survive(data_dir: Path, source: Path, *, kills: int, batch_size: int, seed: 
         kill_one(start(data_dir, source, batch_size), rng, told)
         require_present(data_dir, source, told)
     before = len(told.samples)
-    last = start(data_dir, source, batch_size)
-    assert last.stdout is not None
-    events = [told.read(line) for line in last.stdout]
-    assert last.wait() == 0
+    with start(data_dir, source, batch_size) as last:
+        assert last.stdout is not None
+        events = [told.read(line) for line in last.stdout]
+    assert last.returncode == 0
     total = MarketFolder(source).total
     assert before < total, "every kill came too late: nothing was left for the last run"
     assert events[-1]["created"] + events[-1]["duplicates"] == events[-1]["total"] == total == len(told.samples)

@@ -1,11 +1,13 @@
 import json
 from pathlib import Path
 
-import httpx
 import pytest
 
+from app.application import create_app
 from app.cli.query import bar
+from app.settings import load_settings
 from tests.app.cli.conftest import Reid
+from tests.app.server import serving
 
 
 @pytest.fixture
@@ -27,17 +29,11 @@ def test_an_enrolled_picture_is_found_with_score_1(reid: Reid, enrolled: Path) -
 
 
 def test_the_answer_has_what_http_answers(reid: Reid, enrolled: Path, data_dir: Path) -> None:
-    from fastapi.testclient import TestClient
-
-    from app.application import create_app
-    from app.settings import load_settings
-
     arguments = ["--top-k", "3", "--exclude-camera", "c1", "--samples-per-identity", "2"]
     answer = json.loads(reid("query", one_query(enrolled), *arguments, "--json").out)
     fields = {"top_k": "3", "exclude_camera": "c1", "samples_per_identity": "2"}
-    with TestClient(create_app(load_settings(data_dir=data_dir))) as client:
-        response: httpx.Response = client.post("/query", data=fields, files={"image": one_query(enrolled).read_bytes()})
-    other = response.json()
+    with serving(create_app(load_settings(data_dir=data_dir))) as client:
+        other = client.post("/query", data=fields, files={"image": one_query(enrolled).read_bytes()}).json()
     for each in (answer, other):
         del each["query_id"], each["timing_ms"]
     assert answer == other
