@@ -5,6 +5,12 @@ import torch
 import torchvision
 
 from model.synthetic import write_market
+from model.training import export as export_module
+from model.training.export import Tolerance, export
+from model.training.recipe import read_recipe
+from model.training.train import train
+
+LOOSE = Tolerance(0.5, 0.5, 100, 100)  # ten images of an untrained network rank by chance
 
 RECIPE = """
 name = "tiny"
@@ -63,3 +69,19 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
     torch.save(torchvision.models.resnet18(weights=None).state_dict(), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def run(recipe_file: Path, market: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run")
+    train(read_recipe(str(recipe_file)), market, out, weights=weights, device="cpu")
+    return out
+
+
+@pytest.fixture(scope="session")
+def folder(run: Path, market: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("version")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(export_module.TOLERANCES, "int8", LOOSE)
+        export(run, market, out, version="tiny@1", terms="none", command="reid export")
+    return out

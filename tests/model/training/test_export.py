@@ -11,28 +11,9 @@ from model.registry import Precision, Registry
 from model.training import export as module
 from model.training.augment import normalise
 from model.training.evaluate import evaluate_version
-from model.training.export import TOLERANCES, Tolerance, export, judge
-from model.training.recipe import read_recipe
-from model.training.train import train
+from model.training.export import TOLERANCES, export, judge
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
-LOOSE = Tolerance(0.5, 0.5, 100, 100)  # ten images of an untrained network rank by chance
-
-
-@pytest.fixture(scope="module")
-def run(recipe_file: Path, market: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("run")
-    train(read_recipe(str(recipe_file)), market, out, weights=weights, device="cpu")
-    return out
-
-
-@pytest.fixture(scope="module")
-def folder(run: Path, market: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("version")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(module.TOLERANCES, "int8", LOOSE)
-        export(run, market, out, version="tiny@1", terms="none", command="reid export")
-    return out
 
 
 def test_card_tells_what_was_exported(folder: Path, market: Path) -> None:
