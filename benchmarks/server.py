@@ -30,9 +30,11 @@ class Served:
 
 
 def environment(data_dir: Path) -> dict[str, str]:
-    """Return the environment for `reid` on a data folder of its own; nothing of the caller's settings but threads."""
+    """Return the environment for `reid` on a data folder of its own; with the caller's model and threads."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("REID_")}
-    given = {name: os.environ[name] for name in ("REID_THREADS", "REID_MODEL") if name in os.environ}
+    given = {
+        name: os.environ[name] for name in ("REID_THREADS", "REID_MODEL", "REID_REGISTRY_DIR") if name in os.environ
+    }
     return {**kept, **given, "REID_DATA_DIR": str(data_dir), "REID_LOG_LEVEL": "warning"}
 
 
