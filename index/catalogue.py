@@ -35,7 +35,6 @@ class Numbers(NamedTuple):
     version_id: int | None
     seq: int
     sample: int
-    sample_id: str
 
 
 class Gallery(NamedTuple):
@@ -78,7 +77,7 @@ def chunks(items: Iterable[T], size: int = _CHUNK) -> Iterator[list[T]]:
 
 # --- the ledger -----------------------------------------------------------------------------------------------
 
-_NUMBERS = select(ledger.c.serving_version_id, ledger.c.last_seq, ledger.c.last_sample, ledger.c.last_sample_id)
+_NUMBERS = select(ledger.c.serving_version_id, ledger.c.last_seq, ledger.c.last_sample)
 _POSITION = (
     select(galleries.c.id, ledger.c.last_seq)
     .select_from(galleries.join(ledger, ledger.c.id == 1))
@@ -302,7 +301,7 @@ def add(connection: Connection, gallery: Gallery, version_id: int, entries: Sequ
     if not entries:
         return []
     last = numbers(connection)
-    ids = ulid.following(last.sample_id, time.time_ns() // 1_000_000, len(entries))
+    ids = ulid.following(_last_sample_id(connection), time.time_ns() // 1_000_000, len(entries))
     keys = range(last.sample + 1, last.sample + 1 + len(entries))
     connection.execute(insert(samples), _sample_rows(connection, gallery, entries, keys, ids))
     connection.execute(
@@ -314,9 +313,13 @@ def add(connection: Connection, gallery: Gallery, version_id: int, entries: Sequ
     )
     for key, entry in zip(keys, entries, strict=True):
         put_pairs(connection, gallery.id, key, entry.attributes)
-    connection.execute(update(ledger).values(last_sample=keys[-1], last_sample_id=ids[-1]))
+    connection.execute(update(ledger).values(last_sample=keys[-1]))
     log(connection, gallery.id, keys)
     return ids
+
+
+def _last_sample_id(connection: Connection) -> str:
+    return connection.scalar(select(func.max(samples.c.sample_id))) or ulid.LEAST
 
 
 def _sample_rows(

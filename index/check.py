@@ -51,7 +51,7 @@ class Check:
                 if self._follower.applied != last:
                     return False
                 self._look_at_ledger(connection)
-                present = dict(connection.execute(select(galleries.c.id, galleries.c.name)).tuples().all())
+                present = {row.id: row.name for row in connection.execute(select(galleries.c.id, galleries.c.name))}
                 for number, shard in self._follower.shards.items():
                     if number not in present and len(shard.roster):
                         self._problems.append(f"index: holds {len(shard.roster)} samples of a gallery that is gone")

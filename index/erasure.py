@@ -95,6 +95,7 @@ class Eraser:
         needles += [(sample_id.encode(), len(sample_id) - 8) for sample_id in removed.sample_ids]
         if not self._residue(self._database.file, needles):
             return True
+        _log.info("old copies of deleted rows are left in the catalogue's file: rewriting it")
         self._database.vacuum()
         self._database.checkpoint()
         return not self._residue(self._database.file, needles)

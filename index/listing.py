@@ -126,7 +126,7 @@ def _read_cursor(cursor: str | None, start: Key) -> Key:
     if cursor is None:
         return start
     try:
-        key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        key = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError) as exc:
         raise InvalidValue("cursor", "expected the next_cursor of an earlier page, found something else") from exc
     if type(key) is not type(start):

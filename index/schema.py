@@ -41,7 +41,7 @@ versions = Table(
 )
 
 # One row. Every write transaction reads it first and takes its numbers from it, so numbers are never used
-# twice, commit in order, and sample ids sort in the order of enrolment even when the clock steps back.
+# twice and commit in order.
 ledger = Table(
     "ledger",
     metadata,
@@ -50,7 +50,6 @@ ledger = Table(
     Column("serving_version_id", ForeignKey("versions.id")),
     Column("last_seq", BigInteger, nullable=False),
     Column("last_sample", BigInteger, nullable=False),
-    Column("last_sample_id", String(26), nullable=False),
 )
 
 galleries = Table(

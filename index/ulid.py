@@ -5,6 +5,7 @@ import secrets
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32
 _VALUES = {character: value for value, character in enumerate(_ALPHABET)}
 _LENGTH = 26
+LEAST = "0" * _LENGTH
 _RANDOM_BITS = 80
 
 

@@ -41,12 +41,11 @@ def _versions() -> None:
         sa.Column("serving_version_id", Key),
         sa.Column("last_seq", sa.BigInteger, nullable=False),
         sa.Column("last_sample", sa.BigInteger, nullable=False),
-        sa.Column("last_sample_id", sa.String(26), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_ledger"),
         sa.ForeignKeyConstraint(["serving_version_id"], ["versions.id"], name="fk_ledger_serving_version_id"),
         sa.CheckConstraint("id = 1", name=op.f("ck_ledger_one_row")),
     )
-    first = {"id": 1, "store_id": token_hex(16), "last_seq": 0, "last_sample": 0, "last_sample_id": "0" * 26}
+    first = {"id": 1, "store_id": token_hex(16), "last_seq": 0, "last_sample": 0}
     op.bulk_insert(ledger, [first])
 
 

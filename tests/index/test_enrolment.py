@@ -1,0 +1,186 @@
+import hashlib
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from index.errors import DimensionMismatch, ExternalIdConflict, InvalidValue, ModelMismatch, StoreUnavailable
+from index.gallery import GalleryStore
+from index.pictures import PictureStore
+from index.records import Enrolled, EnrolStatus, NewSample, SampleFilter
+from tests.index.people import DIM, VERSION, enrol, open_store, sample, vector
+
+CREATED, DUPLICATE, REJECTED = EnrolStatus.CREATED, EnrolStatus.DUPLICATE, EnrolStatus.REJECTED
+
+
+def run(store: GalleryStore, *items: NewSample) -> list[Enrolled]:
+    return store.enrol("default", items, model_version=VERSION)
+
+
+def statuses(outcome: list[Enrolled]) -> list[EnrolStatus]:
+    return [item.status for item in outcome]
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "pictures").rglob("*") if path.is_file())
+
+
+def count(store: GalleryStore) -> int:
+    return len(store.page("default", SampleFilter(), limit=1000).items)
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "field"),
+    [
+        (sample(9, ""), InvalidValue, "identity"),
+        (sample(9, "a\nb"), InvalidValue, "identity"),
+        (sample(9, camera=""), InvalidValue, "camera"),
+        (sample(9, captured_at=datetime(2026, 1, 1)), InvalidValue, "captured_at"),
+        (sample(9, attributes={"a": float("nan")}), InvalidValue, "attributes"),
+        (sample(9, external_id=""), InvalidValue, "external_id"),
+        (sample(9, picture=b""), InvalidValue, "image"),
+        (sample(9, embedding=vector(9, DIM + 1)), DimensionMismatch, None),
+        (sample(9, embedding=vector(9) * np.float32(3)), InvalidValue, "embedding"),
+    ],
+)
+def test_a_bad_item_fails_alone(store: GalleryStore, bad: NewSample, error: type[Exception], field: str | None) -> None:
+    outcome = run(store, sample(1), bad, sample(2))
+    assert statuses(outcome) == [CREATED, REJECTED, CREATED]
+    assert isinstance(outcome[1].error, error)
+    assert getattr(outcome[1].error, "field", None) == field
+    assert count(store) == 2
+
+
+def test_a_request_can_be_sent_again(store: GalleryStore, folder: Path) -> None:
+    items = [sample(number, camera="c1", external_id=f"e{number}") for number in range(5)]
+    first = run(store, *items)
+    stored = files(folder)
+    second = run(store, *items, sample(7))
+    assert statuses(second) == [DUPLICATE] * 5 + [CREATED]
+    assert [item.sample_id for item in second[:5]] == [item.sample_id for item in first]
+    assert set(stored) < set(files(folder))
+
+
+def test_duplicates_inside_one_request(store: GalleryStore) -> None:
+    outcome = run(store, sample(1, "a"), sample(1, "a"), sample(1, "b"), sample(1, "a", camera="c1"))
+    assert statuses(outcome) == [CREATED, DUPLICATE, CREATED, CREATED]
+    assert outcome[1].sample_id == outcome[0].sample_id
+    assert count(store) == 3
+
+
+def test_a_duplicate_changes_nothing(store: GalleryStore) -> None:
+    (key,) = enrol(store, [sample(1, "a", attributes={"x": 1})])
+    before = store.get("default", key)
+    (outcome,) = run(store, sample(1, "a", attributes={"x": 2}, external_id="new", embedding=vector(5)))
+    assert (outcome.status, outcome.sample_id) == (DUPLICATE, key)
+    assert store.get("default", key) == before
+
+
+def test_names_that_are_equal_in_nfc_are_duplicates(store: GalleryStore) -> None:
+    outcome = run(store, sample(1, "Zo\u00eb"), sample(1, "Zoe\u0308"))
+    assert statuses(outcome) == [CREATED, DUPLICATE]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        sample(2, "a", camera="c", external_id="e"),
+        sample(1, "b", camera="c", external_id="e"),
+        sample(1, "a", camera="d", external_id="e"),
+        sample(1, "a", external_id="e"),
+    ],
+)
+def test_an_external_id_with_other_content_is_a_conflict(store: GalleryStore, other: NewSample) -> None:
+    first = sample(1, "a", camera="c", external_id="e")
+    outcome = run(store, first, other)
+    assert statuses(outcome) == [CREATED, REJECTED]
+    assert isinstance(outcome[1].error, ExternalIdConflict)
+    outcome = run(store, other, sample(5))
+    assert statuses(outcome) == [REJECTED, CREATED]
+    assert statuses(run(store, first)) == [DUPLICATE]
+
+
+def test_an_external_id_is_free_again_after_deletion(store: GalleryStore) -> None:
+    (key,) = enrol(store, [sample(1, external_id="e")])
+    store.delete("default", key)
+    enrol(store, [sample(2, external_id="e")])
+
+
+def test_known_tells_duplicates_before_they_are_embedded(store: GalleryStore) -> None:
+    one, other = enrol(store, [sample(1, "a"), sample(2, "b", camera="c1")])
+    digests = [hashlib.sha256(sample(number).picture).hexdigest() for number in (1, 2)]
+    keys = [(digests[0], "a", None), (digests[1], "b", "c1"), (digests[1], "b", None), (digests[0], "b", None)]
+    assert store.known("default", keys) == [one, other, None, None]
+    with pytest.raises(InvalidValue, match="hexadecimal"):
+        store.known("default", [("xyz", "a", None)])
+
+
+def test_another_version_is_refused_whole(store: GalleryStore, folder: Path) -> None:
+    with pytest.raises(ModelMismatch, match="expected embeddings of test@1, found other@1"):
+        store.enrol("default", [sample(1)], model_version="other@1")
+    assert (count(store), files(folder)) == (0, [])
+
+
+def test_nothing_at_all_can_be_enrolled(store: GalleryStore) -> None:
+    assert run(store) == []
+
+
+def together(count: int, work: Callable[[int], None]) -> None:
+    errors: list[BaseException] = []
+    barrier = threading.Barrier(count)
+
+    def guarded(number: int) -> None:
+        barrier.wait()
+        try:
+            work(number)
+        except BaseException as exc:  # noqa: BLE001  # handed to the test's own thread
+            errors.append(exc)
+
+    threads = [threading.Thread(target=guarded, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+def test_the_same_request_from_many_threads_creates_once(store: GalleryStore) -> None:
+    items = [sample(number, external_id=f"e{number}") for number in range(8)]
+    outcomes: list[list[Enrolled]] = []
+    together(6, lambda _: outcomes.append(run(store, *items)))
+    assert sum(item.status is CREATED for outcome in outcomes for item in outcome) == 8
+    assert len({item.sample_id for outcome in outcomes for item in outcome}) == 8
+    assert count(store) == 8
+
+
+def test_the_same_picture_enrolled_and_erased_at_once_is_never_lost(store: GalleryStore, folder: Path) -> None:
+    with open_store(folder) as other:
+
+        def enrol_it(store: GalleryStore, name: str) -> None:
+            for _ in range(3):
+                (outcome,) = store.enrol("default", [sample(1, name, picture=b"same")], model_version=VERSION)
+                assert store.picture("default", outcome.sample_id or "") == b"same"
+                store.erase("default", name)
+
+        together(3, lambda number: enrol_it((store, other, store)[number], f"p{number}"))
+    assert files(folder) == []
+
+
+def test_a_picture_that_cannot_be_stored_fails_the_request_whole(
+    store: GalleryStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = PictureStore.put
+
+    def half(self: PictureStore, pictures: dict[bytes, bytes]) -> None:
+        put(self, dict(list(pictures.items())[:2]))
+        raise StoreUnavailable("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PictureStore, "put", half)
+        with pytest.raises(StoreUnavailable):
+            run(store, sample(1), sample(2), sample(3))
+    assert (count(store), files(folder)) == (0, [])
+    enrol(store, [sample(1), sample(2), sample(3)])

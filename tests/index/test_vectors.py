@@ -1,0 +1,160 @@
+"""One suite over all engines; the plain one shows what an engine is to do."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import pytest
+
+from index.records import Embedding
+from index.roster import Ints, Mask
+from index.vectors import FlatIndex, Scores, VectorIndex
+from tests.index.people import vectors
+
+DIM = 8
+
+
+class PlainIndex:
+    """Every inner product in float64, sorted."""
+
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+        self.tolerance = 1e-6
+        self.applied_seq = 0
+        self._rows = np.empty((0, dim), dtype=np.float32)
+        self._live: Mask = np.empty(0, dtype=np.bool_)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, vectors: Embedding) -> None:
+        self._rows = np.concatenate([self._rows, vectors])
+        self._live = np.concatenate([self._live, np.ones(len(vectors), dtype=np.bool_)])
+
+    def remove(self, rows: Ints) -> None:
+        self._rows[rows] = 0
+        self._live[rows] = False
+
+    def search(self, queries: Embedding, k: int, allowed: Mask | None = None) -> tuple[Scores, Ints]:
+        mask = self._live if allowed is None else self._live & allowed
+        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+        rows = np.full((len(queries), k), -1, dtype=np.int64)
+        for place, query in enumerate(queries):
+            exact = self._rows.astype(np.float64) @ query
+            best = [row for row in np.argsort(-exact, kind="stable") if mask[row]][:k]
+            rows[place, : len(best)] = best
+            scores[place, : len(best)] = exact[best]
+        return scores, rows
+
+    def read(self, rows: Ints) -> Embedding:
+        return self._rows[rows]
+
+    def compact(self, keep: Ints) -> None:
+        self._rows, self._live = self._rows[keep], self._live[keep]
+
+    def save(self, rows: Ints) -> Iterator[Embedding]:
+        yield self._rows[rows]
+
+    def load(self, blocks: Iterable[Embedding]) -> None:
+        for block in blocks:
+            self.add(block)
+
+
+@pytest.fixture(params=[PlainIndex, FlatIndex])
+def engine(request: pytest.FixtureRequest) -> Callable[[int], VectorIndex]:
+    made: Callable[[int], VectorIndex] = request.param
+    return made
+
+
+@pytest.fixture
+def index(engine: Callable[[int], VectorIndex]) -> VectorIndex:
+    return engine(DIM)
+
+
+def filled(index: VectorIndex, count: int, seed: int = 0) -> Embedding:
+    rows = vectors(count, seed, DIM)
+    index.add(rows)
+    return rows
+
+
+def rows_of(answer: tuple[Scores, Ints]) -> list[list[int]]:
+    return [[row for row in rows if row >= 0] for rows in answer[1].tolist()]
+
+
+def best(rows: Embedding, query: Embedding, among: Iterable[int], k: int) -> list[int]:
+    return sorted(among, key=lambda row: -float(rows[row].astype(np.float64) @ query))[:k]
+
+
+def test_an_empty_index_answers_nothing(index: VectorIndex) -> None:
+    scores, rows = index.search(vectors(2, 1, DIM), 3)
+    assert scores.shape == rows.shape == (2, 3)
+    assert (rows == -1).all()
+
+
+@pytest.mark.parametrize("queries", [1, 4, 5, 9])
+def test_the_best_rows_come_first(index: VectorIndex, queries: int) -> None:
+    rows = filled(index, 300)
+    asked = vectors(queries, 7, DIM)
+    answer = index.search(asked, 10)
+    assert rows_of(answer) == [best(rows, query, range(300), 10) for query in asked]
+    expected = np.take_along_axis(asked @ rows.T, answer[1], axis=1)
+    np.testing.assert_allclose(answer[0], expected, atol=index.tolerance)
+
+
+def test_more_than_there_is_is_filled_up(index: VectorIndex) -> None:
+    filled(index, 3)
+    assert sorted(rows_of(index.search(vectors(1, 7, DIM), 5))[0]) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("part", [0.0, 0.02, 0.5, 1.0])
+@pytest.mark.parametrize("queries", [1, 6])
+def test_a_mask_costs_no_recall(index: VectorIndex, part: float, queries: int) -> None:
+    rows = filled(index, 500)
+    allowed = np.random.default_rng(3).random(500) < part
+    asked = vectors(queries, 7, DIM)
+    among = np.flatnonzero(allowed).tolist()
+    assert rows_of(index.search(asked, 20, allowed)) == [best(rows, query, among, 20) for query in asked]
+
+
+def test_removed_rows_never_come_back(index: VectorIndex) -> None:
+    rows = filled(index, 50)
+    gone = np.array([3, 7, 49])
+    index.remove(gone)
+    left = [row for row in range(50) if row not in gone.tolist()]
+    asked = rows[[3, 10]]
+    assert rows_of(index.search(asked, 50)) == [best(rows, query, left, 50) for query in asked]
+    allowed = np.zeros(50, dtype=np.bool_)
+    allowed[[3, 4]] = True
+    assert rows_of(index.search(asked, 2, allowed)) == [[4], [4]]
+    assert not index.read(gone).any()
+
+
+def test_every_row_can_be_removed(index: VectorIndex) -> None:
+    filled(index, 5)
+    index.remove(np.arange(5))
+    assert rows_of(index.search(vectors(1, 2, DIM), 5)) == [[]]
+
+
+def test_rows_read_back_bit_for_bit(index: VectorIndex) -> None:
+    rows = filled(index, 20)
+    wanted = np.array([19, 0, 5])
+    assert index.read(wanted).tobytes() == rows[wanted].tobytes()
+
+
+def test_compacting_numbers_the_rows_anew(index: VectorIndex) -> None:
+    rows = filled(index, 20)
+    index.remove(np.array([0, 5]))
+    keep = np.array([row for row in range(20) if row not in (0, 5)])
+    index.compact(keep)
+    assert len(index) == 18
+    asked = vectors(1, 9, DIM)
+    assert rows_of(index.search(asked, 18)) == [best(rows[keep], asked[0], range(18), 18)]
+    index.add(vectors(1, 30, DIM))
+    assert len(index) == 19
+
+
+def test_what_was_saved_loads_again(index: VectorIndex, engine: Callable[[int], VectorIndex]) -> None:
+    rows = filled(index, 9000)
+    kept = np.arange(0, 9000, 2)
+    other = engine(DIM)
+    other.load([block.copy() for block in index.save(kept)])
+    assert other.read(np.arange(len(kept))).tobytes() == rows[kept].tobytes()
