@@ -3,11 +3,11 @@
 import logging
 import re
 import time
-import uuid
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.identifiers import new_request_id
 from app.logs import request_id
 from app.metrics import Metrics
 from app.problems import internal
@@ -59,7 +59,8 @@ class RequestContext:
         route = getattr(scope.get("route"), "path", "unmatched")
         self._metrics.request(route, scope["method"], status, seconds)
         # the route's pattern, not the path: a path may hold a person's name
-        log.info("%s %s %d %.1f ms", scope["method"], route, status, seconds * 1000)
+        level = logging.INFO if status >= 400 else logging.DEBUG  # the metrics count the good ones
+        log.log(level, "%s %s %d %.1f ms", scope["method"], route, status, seconds * 1000)
 
 
 def _without_trace(send: Send) -> Send:
@@ -77,4 +78,4 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _GOOD_ID.fullmatch(value):
             return str(value, "ascii")
-    return uuid.uuid4().hex
+    return new_request_id()

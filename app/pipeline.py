@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
@@ -12,8 +11,10 @@ from numpy.typing import NDArray
 
 from app.batcher import Batcher, Embedded
 from app.engine import Engine
-from app.errors import Overloaded
+from app.gathering import Gathering, SearchCall
 from app.metrics import Metrics
+from app.workers import Workers
+from index.records import Ranking
 from model.card import InputContract
 from model.errors import ImageError
 from model.preprocess import prepare
@@ -41,30 +42,6 @@ class Timing:
         return {name: round(seconds * 1000, 3) for name, seconds in [*self.stages.items(), ("total", total)]}
 
 
-class Workers:
-    """A few threads for blocking calls, with a bound on how many calls may wait for them."""
-
-    def __init__(self, name: str, threads: int, max_waiting: int) -> None:
-        self._name = name
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self._most = threads + max_waiting
-        self._running = 0
-
-    async def run(self, call: Callable[..., T], *values: object) -> T:
-        """Run the call on one of the threads; raise `Overloaded` at once when too many wait."""
-        if self._running >= self._most:
-            raise Overloaded(f"expected at most {self._most} calls of {self._name} at once; try again later")
-        self._running += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, call, *values)
-        finally:
-            self._running -= 1
-
-    def close(self) -> None:
-        """Finish what runs, then end the threads."""
-        self._pool.shutdown(cancel_futures=True)
-
-
 class Pipeline:
     """Decodes, embeds and calls the gallery; nothing here blocks the event loop."""
 
@@ -79,6 +56,7 @@ class Pipeline:
         )
         self._decoding = Workers("decode", settings.threads, settings.max_queue + 256)
         self._searching = Workers("search", settings.threads, settings.max_queue)
+        self._gathering = Gathering(self._searching, engine.gallery)
         self._keeping = Workers("gallery", 4, 256)
 
     def start(self) -> None:
@@ -109,13 +87,21 @@ class Pipeline:
         self, embedder: Embedder, pixels: Sequence[Pixels], timing: Timing, *, bulk: bool = False
     ) -> NDArray[np.float32]:
         """Embed prepared pictures together with those of other requests, -> (N, D)."""
-        embedded: Embedded = await self._batcher.embed(embedder, np.stack(pixels), bulk=bulk)
+        images = np.stack(pixels) if len(pixels) > 1 else pixels[0][None]
+        embedded: Embedded = await self._batcher.embed(embedder, images, bulk=bulk)
         self._count("queue", embedded.queue, timing)
         self._count("embed", embedded.embed, timing)
         return embedded.vectors
 
-    async def search(self, call: Callable[..., T], timing: Timing) -> T:
-        """Run a search on threads that no write can hold up."""
+    async def search(self, search: SearchCall, embeddings: NDArray[np.float32], timing: Timing) -> list[Ranking]:
+        """Search for each embedding, (Q, D), together with requests that search alike at the same moment."""
+        started = time.perf_counter()
+        found = await self._gathering.search(search, embeddings)
+        self._count("search", time.perf_counter() - started, timing)
+        return found
+
+    async def search_alone(self, call: Callable[..., T], timing: Timing) -> T:
+        """Run a search of many steps, on threads that no write can hold up."""
         started = time.perf_counter()
         found = await self._searching.run(call)
         self._count("search", time.perf_counter() - started, timing)

@@ -9,10 +9,13 @@ LEAST_GAP = 0.1  # in cosine; pictures nearer than this to the rest are one pers
 
 def pool(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the unit mean of unit embeddings, (N, D) -> (D,), outliers left out when there are five or more."""
+    first: NDArray[np.float32] = embeddings[0]
+    if len(embeddings) == 1:
+        return first
     mean = embeddings[inliers(embeddings)].astype(np.float64).mean(axis=0)
     length = np.linalg.norm(mean)
     # embeddings that cancel out have no direction to search in: the first one speaks for all
-    pooled: NDArray[np.float32] = (mean / length).astype(np.float32) if length > 1e-6 else embeddings[0]
+    pooled: NDArray[np.float32] = (mean / length).astype(np.float32) if length > 1e-6 else first
     return pooled
 
 

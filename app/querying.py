@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from app.answers import ranked_identity
 from app.errors import ImageRefused
+from app.gathering import SearchCall
 from app.identifiers import new_ulid
 from app.parameters import QueryParameters
 from app.pipeline import Pixels, Timing
@@ -58,15 +58,19 @@ async def embed_pictures(
 
 async def rank(service: Service, query: Query, embeddings: NDArray[np.float32]) -> list[Ranking]:
     """Return the ranking for each embedding, (Q, D)."""
-    return await service.pipeline.search(partial(_rank, service, query, embeddings), query.timing)
-
-
-def _rank(service: Service, query: Query, embeddings: NDArray[np.float32]) -> list[Ranking]:
-    parameters, gallery = query.parameters, service.engine.gallery
-    search = partial(gallery.search, parameters.gallery, model_version=query.embedder.version, where=query.where)
-    if not parameters.rerank:
-        return search(embeddings, top_k=parameters.top_k, samples_per_identity=parameters.samples_per_identity)
-    return [rerank(gallery, parameters, search, embedding) for embedding in embeddings]
+    parameters = query.parameters
+    call = SearchCall(
+        parameters.gallery,
+        query.embedder.version,
+        query.where,
+        parameters.top_k,
+        parameters.samples_per_identity,
+    )
+    if parameters.rerank:
+        return await service.pipeline.search_alone(
+            lambda: [rerank(service.engine.gallery, call, embedding) for embedding in embeddings], query.timing
+        )
+    return await service.pipeline.search(call, embeddings, query.timing)
 
 
 def query_answer(query: Query, ranking: Ranking) -> dict[str, Any]:

@@ -1,15 +1,14 @@
 """k-reciprocal re-ranking of a query's shortlist (Zhong et al., CVPR 2017, with its parameters)."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
-from index.gallery import GalleryStore
 from numpy.typing import NDArray
 
-from app.parameters import QueryParameters
+from app.gathering import SearchCall
 from index.errors import SampleNotFound
+from index.gallery import GalleryStore
 from index.records import RankedIdentity, Ranking
 
 K1: Final = 20
@@ -19,22 +18,17 @@ IDENTITIES: Final = 50  # people on the shortlist
 SAMPLES: Final = 4  # best samples of each on it
 
 
-def rerank(
-    gallery: GalleryStore,
-    parameters: QueryParameters,
-    search: Callable[..., list[Ranking]],
-    embedding: NDArray[np.float32],
-) -> Ranking:
+def rerank(gallery: GalleryStore, call: SearchCall, embedding: NDArray[np.float32]) -> Ranking:
     """Search, then reorder the shortlist's people; scores stay cosines, who is behind the shortlist stays there."""
-    wide = search(
-        embedding[None],
-        top_k=max(parameters.top_k, IDENTITIES),
-        samples_per_identity=max(parameters.samples_per_identity, SAMPLES),
-    )[0]
+    [wide] = replace(
+        call,
+        top_k=max(call.top_k, IDENTITIES),
+        samples_per_identity=max(call.samples_per_identity, SAMPLES),
+    ).run(gallery, embedding[None])
     shortlist, rest = wide.identities[:IDENTITIES], wide.identities[IDENTITIES:]
-    order = _order(gallery, parameters.gallery, shortlist, embedding)
-    chosen = [*(shortlist[place] for place in order), *rest][: parameters.top_k]
-    shown = (replace(each, samples=each.samples[: parameters.samples_per_identity]) for each in chosen)
+    order = _order(gallery, call.gallery, shortlist, embedding)
+    chosen = [*(shortlist[place] for place in order), *rest][: call.top_k]
+    shown = (replace(each, samples=each.samples[: call.samples_per_identity]) for each in chosen)
     return replace(wide, identities=tuple(shown))
 
 

@@ -34,15 +34,19 @@ def test_people_are_paged(client: httpx.Client) -> None:
     refused(client.get("/identities", params={"cursor": "?"}), 400, "invalid_parameter", "cursor")
 
 
+def path_of(name: str) -> str:
+    return f"/identities/{quote(name, safe='')}".replace(".", "%2E")  # `..` would be resolved by the client
+
+
 @pytest.mark.parametrize(
     "name", ["a/b", "/", "a//b/", "..", "../x", "ä ß", "100%", "%2F", "a?b#c", "image", "1/image", "a;b=c&d", "'; --"]
 )
 def test_any_name_is_found_renamed_and_erased(client: httpx.Client, name: str) -> None:
     enrol(client, person(0), name)
-    path = f"/identities/{quote(name, safe='')}"
+    path = path_of(name)
     assert client.get(path).json()["identity"] == name
     assert client.patch(path, json={"identity": f"{name}!"}).json()["identity"] == f"{name}!"
-    erased = client.delete(f"/identities/{quote(f'{name}!', safe='')}").json()
+    erased = client.delete(path_of(f"{name}!")).json()
     assert (erased["samples_deleted"], erased["verified"]) == (1, True)
     refused(client.get(path), 404, "identity_not_found")
 
