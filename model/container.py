@@ -178,13 +178,13 @@ def _read_bmp(data: bytes) -> Container:
     offset, header = struct.unpack_from("<II", data, 10)
     if header == 12:
         width, height, bits = struct.unpack_from("<HHxxH", data, 18)
-        compression = 0
+        compression = size = 0
     else:
-        width, height, bits, compression = struct.unpack_from("<iixxHI", data, 18)
+        width, height, bits, compression, size = struct.unpack_from("<iixxHII", data, 18)
     width, height = abs(width), abs(height)  # a negative height: the rows go down
-    row = (width * bits + 31) // 32 * 4
-    run_length = compression in (1, 2)
-    needed = offset if run_length else offset + row * height
+    if compression not in (1, 2):  # not run lengths, whose size only the header knows
+        size = (width * bits + 31) // 32 * 4 * height
+    needed = offset + size
     return Container("BMP", width, height, len(data) >= needed, b"", data)
 
 
@@ -198,10 +198,11 @@ def _orientation(exif: bytes) -> int:
     try:
         (start,) = struct.unpack_from(order + "I", exif, 4)
         (entries,) = struct.unpack_from(order + "H", exif, start)
-        for entry in range(entries):
-            tag, kind, count, value = struct.unpack_from(order + "HHIH", exif, start + 2 + 12 * entry)
-            if (tag, kind, count) == (0x0112, 3, 1):
-                return value if 1 <= value <= 8 else 1
+        for entry in range(start + 2, start + 2 + 12 * entries, 12):
+            tag, kind = struct.unpack_from(order + "HH", exif, entry)
+            if tag == 0x0112:
+                (value,) = struct.unpack_from(order + ("I" if kind == 4 else "H"), exif, entry + 8)
+                return int(value) if 1 <= value <= 8 else 1
     except struct.error:  # the metadata is damaged; the picture need not be
         pass
     return 1

@@ -25,6 +25,7 @@ MOST_BYTES = 400_000_000  # over the base image; torch alone would be ten times 
 
 TRAIN = """
 name = "tiny"
+description = "a minute of it"
 held_out_identities = 4
 [network]
 backbone = "resnet18"
@@ -32,6 +33,8 @@ embedding_dim = 64
 [batch]
 identities = 4
 images = 2
+[loss]
+[optimiser]
 [[stages]]
 epochs = 1
 height = 64
