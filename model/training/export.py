@@ -25,7 +25,7 @@ from model.training.quantise import quantise
 from model.training.serving import write_onnx
 
 BATCH_SIZES = (1, 3, 8, 32)
-QUANTISATION_CROPS = 512
+QUANTISATION_CROPS = 256
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Tolerance:
 
 TOLERANCES: dict[Precision, Tolerance] = {
     "fp32": Tolerance(0.9999, 0.99999, 0.1, 0.1),
-    "int8": Tolerance(0.90, 0.97, 1.5, 1.0),
+    "int8": Tolerance(0.90, 0.97, 1.0, 0.5),
 }
 
 
