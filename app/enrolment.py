@@ -65,7 +65,7 @@ def read_enrolment(form: Form) -> Enrolment:
     # the gallery is the request's own field; the others are the item's, and fail as an item
     gallery = dict(form.fields).get("gallery", "default")
     fields = [field for field in form.fields if field[0] != "gallery"]
-    return Enrolment(gallery, form.files, [_entry(form_values(NewSampleFields, fields))])
+    return Enrolment(gallery, form.files, [_form_entry(fields)])
 
 
 def _objects(metadata: str, count: int) -> list[dict[str, Any]]:
@@ -83,6 +83,13 @@ def _objects(metadata: str, count: int) -> list[dict[str, Any]]:
 def _entry(values: dict[str, Any]) -> NewSampleFields | Exception:
     try:
         return validate(NewSampleFields, values)
+    except InvalidParameter as exc:
+        return exc
+
+
+def _form_entry(fields: Sequence[tuple[str, str]]) -> NewSampleFields | Exception:
+    try:
+        return validate(NewSampleFields, form_values(NewSampleFields, fields))
     except InvalidParameter as exc:
         return exc
 
@@ -195,5 +202,7 @@ def _told(service: Service, index: int, outcome: Enrolled) -> dict[str, Any]:
     if outcome.error is None:
         return {"index": index, "status": outcome.status, "sample_id": outcome.sample_id}
     error = item_error(outcome.error)
+    if error["code"] == "invalid_parameter":
+        error["code"] = "invalid_metadata"  # it is the item's entry that is wrong, and not the request
     service.metrics.rejected(error["code"])
     return {"index": index, "status": outcome.status, "error": error}

@@ -153,7 +153,9 @@ class FormReader:
         try:
             self._fields.append((part.name, data.decode("utf-8")))
         except UnicodeDecodeError as exc:
-            raise InvalidParameter(part.name, f"expected UTF-8 text: {exc.reason}") from exc
+            raise InvalidParameter(
+                part.name, "expected the name of a file field, or text in UTF-8; found other bytes"
+            ) from exc
 
     def _on_end(self) -> None:
         self._ended = True
@@ -234,9 +236,12 @@ def invalid_parameter(error: Mapping[str, Any], kind: type[BaseModel] | None = N
     if error["type"] == "extra_forbidden":
         known = ", ".join(kind.model_fields) if kind else "those of the documentation"
         return InvalidParameter(name[:100], f"unknown field; expected one of: {known}")
-    message = error["msg"].removeprefix("Value error, ")
-    found = "" if error["type"] == "missing" else f", found {str(error['input'])[:100]!r}"
-    return InvalidParameter(name, f"{message}{found}")
+    if error["type"] == "missing":
+        return InvalidParameter(name, "expected a value, found none")
+    message = (
+        error["msg"].removeprefix("Value error, ").replace("Input should be", "expected").replace(" should ", " to ")
+    )
+    return InvalidParameter(name, f"{message}, found {str(error['input'])[:100]!r}")
 
 
 def _parse_object(name: str, text: str) -> Any:  # noqa: ANN401 - whatever the JSON holds; the model checks it

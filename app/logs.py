@@ -49,6 +49,7 @@ def logging_to_stderr(settings: Settings) -> Iterator[None]:
     root = logging.getLogger()
     level = root.level
     root.addHandler(handler)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of every plugin of its own
     root.setLevel(settings.log_level.upper())
     try:
         yield

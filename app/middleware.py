@@ -7,6 +7,7 @@ import time
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.errors import Overloaded
 from app.identifiers import new_request_id
 from app.logs import request_id
 from app.metrics import Metrics
@@ -14,15 +15,17 @@ from app.problems import internal
 
 log = logging.getLogger("app.requests")
 _GOOD_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+MAX_HELD = 256_000_000  # bytes of request bodies that are in memory, of all requests together
 _CLIENT_GONE = 499  # nginx's status for it; nobody reads the answer, the metrics do
 
 
 class RequestContext:
-    """Gives every request an id, logs and counts it, and turns an error of our own into a 500."""
+    """Gives every request an id, bounds what all hold together, counts them, and turns our own errors into a 500."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -34,7 +37,16 @@ class RequestContext:
         request_id.set(identifier)
         scope.setdefault("state", {})["request_id"] = identifier
         header = (b"x-request-id", identifier.encode())
-        status = 0
+        status = held = 0
+
+        async def receive_bounded() -> Message:
+            nonlocal held
+            message = await receive()
+            held += (size := len(message.get("body", b"")))
+            self._held += size
+            if self._held > MAX_HELD:
+                raise Overloaded(f"expected at most {MAX_HELD} bytes of all requests at once; try again later")
+            return message
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -44,7 +56,7 @@ class RequestContext:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, receive_bounded, send_with_id)
         except ClientDisconnect:
             status = status or _CLIENT_GONE
         except Exception:
@@ -53,6 +65,7 @@ class RequestContext:
                 raise  # the answer has begun: all that is left is to cut the connection
             await internal().response(identifier)(scope, receive, send_with_id)
         finally:
+            self._held -= held
             self._record(scope, status, time.perf_counter() - started)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:

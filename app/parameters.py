@@ -5,9 +5,19 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import orjson
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
+from index.errors import InvalidValue
 from index.records import SampleFilter
+from index.values import name
 
 MAX_ATTRIBUTES_BYTES = 16_384
 MAX_ATTRIBUTES_DEPTH = 32
@@ -43,9 +53,17 @@ def _depth(value: object) -> int:
     return 1 + max(map(_depth, inner), default=0)
 
 
+def check_name(value: str, info: ValidationInfo) -> str:
+    """Return a name in Unicode NFC; refuse one that the gallery would not take."""
+    try:
+        return name(info.field_name or "name", value)
+    except InvalidValue as exc:
+        raise ValueError(str(exc)) from exc
+
+
 Time = Annotated[datetime, BeforeValidator(parse_time), WithJsonSchema({"type": "string", "format": "date-time"})]
 Attributes = Annotated[dict[str, Any], AfterValidator(check_attributes)]
-Camera = Annotated[str, Field(min_length=1, max_length=256)]
+Name = Annotated[str, AfterValidator(check_name), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 256})]
 GalleryName = Annotated[str, Field(min_length=1, max_length=256, description="which gallery")]
 
 
@@ -71,8 +89,8 @@ class PageParameters(InGallery):
 class SamplePage(PageParameters):
     """One page of the samples that pass the filters."""
 
-    identity: str | None = Field(None, min_length=1, max_length=1024, description="samples of this person")
-    camera: list[Camera] = Field([], max_length=256, description="samples of these cameras; repeatable")
+    identity: Name | None = Field(None, description="samples of this person")
+    camera: list[Name] = Field([], max_length=256, description="samples of these cameras; repeatable")
     captured_after: Time | None = Field(None, description="taken at this time or later")
     captured_before: Time | None = Field(None, description="taken before this time")
 
@@ -101,8 +119,8 @@ class QueryParameters(Decision):
     gallery: GalleryName = "default"
     top_k: int = Field(10, ge=1, le=1000, description="identities returned")
     samples_per_identity: int = Field(3, ge=0, le=100, description="best samples shown under each")
-    camera: list[Camera] = Field([], max_length=256, description="keep samples of these cameras; repeatable")
-    exclude_camera: list[Camera] = Field([], max_length=256, description="drop samples of these cameras; repeatable")
+    camera: list[Name] = Field([], max_length=256, description="keep samples of these cameras; repeatable")
+    exclude_camera: list[Name] = Field([], max_length=256, description="drop samples of these cameras; repeatable")
     captured_after: Time | None = Field(None, description="keep samples taken at this time or later")
     captured_before: Time | None = Field(None, description="keep samples taken before this time")
     attributes: Attributes = Field(
@@ -145,20 +163,18 @@ class QueryBody(QueryForm):
 class NewSampleFields(Parameters):
     """What is told of one picture when it is enrolled."""
 
-    identity: str = Field(min_length=1, max_length=1024, description="whose picture it is")
-    camera: Camera | None = Field(None, description="which camera took it")
+    identity: Name = Field(description="whose picture it is")
+    camera: Name | None = Field(None, description="which camera took it")
     captured_at: Time | None = Field(None, description="when it was taken")
     attributes: Attributes = Field(default_factory=dict, description="anything else, as a JSON object")
-    external_id: str | None = Field(
-        None, min_length=1, max_length=256, description="your own name for this picture, unique in the gallery"
-    )
+    external_id: Name | None = Field(None, description="your own name for this picture, unique in the gallery")
 
 
 class SampleChanges(Parameters):
     """The fields of a sample that may be replaced; null clears (not `identity`)."""
 
-    identity: str = Field("", min_length=1, max_length=1024, description="whose picture it is")
-    camera: Camera | None = Field(None, description="which camera took it")
+    identity: Name = Field("", description="whose picture it is")
+    camera: Name | None = Field(None, description="which camera took it")
     captured_at: Time | None = Field(None, description="when it was taken")
     attributes: Attributes | None = Field(None, description="anything else, as a JSON object")
 
@@ -166,7 +182,7 @@ class SampleChanges(Parameters):
 class NewName(Parameters):
     """The name that a person gets."""
 
-    identity: str = Field(min_length=1, max_length=1024, description="the new name")
+    identity: Name = Field(description="the new name")
 
 
 class GallerySettings(Parameters):

@@ -114,6 +114,14 @@ def test_overload_is_answered_at_once_and_nothing_is_lost(tmp_path: Path) -> Non
         assert names(query(client, person(0))) == ["anna"]
 
 
+def test_bodies_of_all_requests_are_bounded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.middleware.MAX_HELD", 500_000)
+    with serving(create_app(tiny_settings(tmp_path))) as client:
+        refused(client.post("/query", files=files([bytes(600_000)])), 429, "overloaded")
+        for _ in range(3):  # what a request held is given back
+            refused(client.post("/query", files=files([bytes(400_000)])), 415, "unsupported_media", "image")
+
+
 def test_gallery_outlives_a_restart(tmp_path: Path) -> None:
     settings = tiny_settings(tmp_path)
     with serving(create_app(settings)) as client:

@@ -31,7 +31,7 @@ def test_each_item_has_its_own_outcome(client: httpx.Client) -> None:
         "unsupported_media",
         None,
         "image_truncated",
-        "invalid_parameter",
+        "invalid_metadata",
         "file_too_large",
     ]
     assert told["items"][4]["error"]["field"] == "captured_at"
@@ -43,10 +43,19 @@ def test_all_rejected_is_422_with_the_items(client: httpx.Client) -> None:
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/json"
     assert answer.json()["items"][0]["error"]["code"] == "unsupported_media"
-    for data in ({}, {"identity": ""}, {"identity": "anna", "captured_at": "today"}, {"identity": "anna", "x": "1"}):
+    for data in (
+        {},
+        {"identity": ""},
+        {"identity": "anna", "captured_at": "today"},
+        {"identity": "anna", "x": "1"},
+        {"identity": "a\nb"},
+        {"identity": "x" * 257},
+    ):
         answer = client.post("/gallery", files=files([person(0)]), data=data)
         assert answer.status_code == 422
-        assert answer.json()["items"][0]["error"]["code"] == "invalid_parameter"
+        error = answer.json()["items"][0]["error"]
+        assert error["code"] == "invalid_metadata"
+        assert error["field"] in ("identity", "captured_at", "x", "attributes")
 
 
 def test_sending_again_changes_nothing(client: httpx.Client) -> None:
@@ -60,6 +69,13 @@ def test_sending_again_changes_nothing(client: httpx.Client) -> None:
         each["sample_id"] for each in first.json()["items"]
     ]
     assert client.get("/gallery").json()["items"].__len__() == 3
+
+
+def test_a_name_in_another_unicode_form_is_the_same_name(client: httpx.Client) -> None:
+    first = enrol(client, person(0), "Ame\u0301lie", camera="cafe\u0301")
+    assert enrol(client, person(0), "Am\u00e9lie", camera="caf\u00e9") == first
+    assert names(query(client, person(0), camera="cafe\u0301")) == ["Am\u00e9lie"]
+    assert len(client.get("/gallery", params={"identity": "Ame\u0301lie"}).json()["items"]) == 1
 
 
 def test_duplicates_within_one_request(client: httpx.Client) -> None:
