@@ -19,7 +19,7 @@ from model.training.embedding import prepared_batches
 # The first convolution and the layers after the last stay in float32: they cost little time and most accuracy.
 QUANTISED = ["Conv", "Add", "MaxPool"]
 ACTIVATIONS_KEPT = 99.999  # percent of the activations that lie in the ranges; the rest saturate
-_BATCH = 16
+_BATCH = 1  # the collector of activations wants every batch to be of one size
 
 
 class _Crops(CalibrationDataReader):  # type: ignore[misc]
