@@ -19,6 +19,14 @@ from model.errors import DatasetError
 from model.pedestrian import Look, Pose, draw_look, draw_person
 
 _SUPERSAMPLING = 2
+_MOST_IDENTITIES = 9999  # the names have four digits
+_RANGES = {
+    "train_identities": (0, _MOST_IDENTITIES),
+    "test_identities": (0, _MOST_IDENTITIES),
+    "cameras": (2, 9),
+    "views": (2, 99),
+    "seed": (0, 2**31),
+}
 _LOOK, _CAMERA, _VIEW, _TREE = range(4)  # streams of random numbers
 
 
@@ -67,11 +75,14 @@ def write_market(
 
     Raises `DatasetError` when there is something at `root` already, or a number is out of range.
     """
-    least = {"train_identities": 0, "test_identities": 0, "cameras": 2, "views": 2, "seed": 0}
     given = (train_identities, test_identities, cameras, views, seed)
-    for (name, low), value in zip(least.items(), given, strict=True):
-        if value < low:
-            raise DatasetError(f"expected {name} to be {low} or more, found {value}")
+    for (name, (low, high)), value in zip(_RANGES.items(), given, strict=True):
+        if not low <= value <= high:
+            raise DatasetError(f"expected {name} to be from {low} to {high}, found {value}")
+    if train_identities + test_identities > _MOST_IDENTITIES:
+        raise DatasetError(
+            f"expected at most {_MOST_IDENTITIES} identities, found {train_identities} + {test_identities}"
+        )
     if root.exists() and any(root.iterdir()):
         raise DatasetError(f"expected an empty folder for the synthetic data set, found files in {root}")
     tree = _Tree(cameras, views, seed)
@@ -92,11 +103,15 @@ class _Tree:
         """Yield folder, file name and picture."""
         for person in range(1, train + 1):
             for camera, view in self._seen(person):
-                yield "bounding_box_train", self._name(person, camera, view), self._render(person, camera, view)
+                yield (
+                    "bounding_box_train",
+                    self._name(person, camera, person * 100 + view),
+                    self._render(person, camera, view),
+                )
         for person in range(train + 1, train + test + 1):
             for camera, view in self._seen(person):
                 folder = "query" if view == 0 else "bounding_box_test"
-                yield folder, self._name(person, camera, view), self._render(person, camera, view)
+                yield folder, self._name(person, camera, person * 100 + view), self._render(person, camera, view)
         for stranger in range(train + test + 1, train + 2 * test + 1):
             camera = stranger % self.cameras
             yield "bounding_box_test", self._name(0, camera, stranger), self._render(stranger, camera, 0)
@@ -118,10 +133,9 @@ class _Tree:
         return np.ascontiguousarray(whole[100:228, 40:104])
 
     @staticmethod
-    def _name(person: int, camera: int, view: int) -> str:
+    def _name(person: int, camera: int, frame: int) -> str:
         label = "-1" if person < 0 else f"{person:04d}"
-        frame = max(person, 0) * 100 + camera * 10 + view
-        return f"{label}_c{camera + 1}s1_{frame:06d}_{view % 100 + 1:02d}.jpg"
+        return f"{label}_c{camera + 1}s1_{frame:06d}_01.jpg"
 
 
 def _stream(*numbers: int) -> np.random.Generator:

@@ -1,0 +1,78 @@
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from model.card import Card, InputContract, OutputContract, created_now, read_card, write_card
+from model.errors import RegistryError
+from tests.tiny_model import write_version
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Card:
+    return read_card(write_version(tmp_path / "made", name="market1501-r50", number=12) / "card.json")
+
+
+def test_a_card_is_read_as_it_was_written(card: Card, tmp_path: Path) -> None:
+    write_card(card, tmp_path / "card.json")
+    assert read_card(tmp_path / "card.json") == card
+
+
+def test_a_card_is_text_for_people(card: Card, tmp_path: Path) -> None:
+    write_card(card, tmp_path / "card.json")
+    lines = (tmp_path / "card.json").read_text().splitlines()
+    assert '  "version": "market1501-r50@12",' in lines
+
+
+def test_a_version_is_a_name_and_a_number(card: Card) -> None:
+    assert (card.name, card.number) == ("market1501-r50", 12)
+
+
+@pytest.mark.parametrize("version", ["", "x", "x@", "x@0", "x@01", "X@1", "../x@1", "x/y@1", "x@1\n", "-x@1", "x@1@2"])
+def test_other_versions_are_refused(card: Card, version: str) -> None:
+    with pytest.raises(ValidationError, match="version"):
+        Card.model_validate(card.model_dump() | {"version": version})
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"version": 3}, "version"),
+        ({"created": "2026-01-01T00:00:00"}, "created: .*timezone"),
+        ({"input": {"height": 0, "width": 16}}, "input.height"),
+        ({"output": {"dim": -1}}, "output.dim"),
+        ({"colour": "blue"}, "colour: Extra inputs"),
+        ({"schema_version": 2}, "schema_version"),
+    ],
+)
+def test_what_is_wrong_in_a_card_is_named(card: Card, tmp_path: Path, change: dict[str, object], told: str) -> None:
+    (tmp_path / "card.json").write_text(json.dumps(card.model_dump(mode="json") | change))
+    with pytest.raises(RegistryError, match=rf"card\.json is not a model card: {told}"):
+        read_card(tmp_path / "card.json")
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"null", b"\xff\xfe", b'"card"'])
+def test_what_is_no_card_is_told(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "card.json").write_bytes(data)
+    with pytest.raises(RegistryError, match=r"card\.json is not a model card"):
+        read_card(tmp_path / "card.json")
+
+
+def test_a_missing_card_is_told_without_its_path(tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match=r"expected a model card at card\.json") as caught:
+        read_card(tmp_path / "card.json")
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_contracts_are_fixed_but_for_their_sizes() -> None:
+    with pytest.raises(ValidationError):
+        InputContract.model_validate({"height": 1, "width": 1, "layout": "NCHW"})
+    with pytest.raises(ValidationError):
+        OutputContract.model_validate({"dim": 1, "normalised": False})
+
+
+def test_the_time_of_creation_is_utc() -> None:
+    assert created_now().utcoffset() == timedelta(0)
+    assert created_now().microsecond == 0
