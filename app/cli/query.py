@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from app.cli.failures import CommandError, explain
@@ -111,7 +111,7 @@ def show(answer: dict[str, Any], console: Console) -> None:
     console.print(Text(_verdict(answer)), soft_wrap=True)
     if not answer["identities"]:
         return
-    table = Table("rank", "identity", "score", "", "best samples", box=None)
+    table = Table("rank", Column("identity", overflow="fold"), "score", "", "best samples", box=None)
     for identity in answer["identities"]:
         best = ", ".join(_sample(sample) for sample in identity["samples"])
         table.add_row(

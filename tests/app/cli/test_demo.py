@@ -45,3 +45,10 @@ def test_ingest_enrols_them(reid: Reid, data_dir: Path, tmp_path: Path) -> None:
     assert "all of them are enrolled now" in ran.out
     assert "0 rejected" in ran.out
     assert json.loads(reid("gallery", "stats", "--json").out)["galleries"][0]["samples"] > 12
+
+
+def test_the_readme_has_these_lines(reid: Reid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [line.strip() for line in reid("demo").out.splitlines() if "curl" in line]
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    assert [line for line in lines if f"$ {line}\n" not in readme] == []

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.app.cli.conftest import Reid
@@ -36,6 +37,17 @@ def test_it_serves_and_stops_cleanly_when_told(process: "subprocess.Popen[str]",
     assert process.returncode == 0
     assert "Traceback" not in log
     assert "REID_PORT=0" in log
+
+
+def test_what_is_ingested_beside_a_running_service_is_in_its_next_answer(
+    process: "subprocess.Popen[str]", reid: Reid, market: Path
+) -> None:
+    assert process.stdout is not None
+    address = process.stdout.readline().split()[-1]
+    created = json.loads(reid("ingest", market, "--json").out.splitlines()[-1])["created"]
+    picture = next((market / "query").iterdir()).read_bytes()
+    answer = httpx.post(f"{address}/query", files={"image": picture}, timeout=30).json()
+    assert answer["searched"] == created > 0
 
 
 def test_a_port_in_use_is_told_in_one_line(reid: Reid, data_dir: Path) -> None:
