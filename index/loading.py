@@ -143,13 +143,16 @@ class Keeper:
 
     def look(self) -> None:
         """Start writing when enough has changed since the last snapshots; return at once."""
-        with self._start:
+        if not self._start.acquire(blocking=False):
+            return  # another thread is at it
+        try:
             idle = self._thread is None or not self._thread.is_alive()
             if idle and self._due(_LEAST_CHANGES, _CHANGED_PART):
-                self._thread = threading.Thread(
-                    target=self._save, args=(_LEAST_CHANGES, _CHANGED_PART), name="snapshots", daemon=True
-                )
+                work = (_LEAST_CHANGES, _CHANGED_PART)
+                self._thread = threading.Thread(target=self._save, args=work, name="snapshots", daemon=True)
                 self._thread.start()
+        finally:
+            self._start.release()
 
     def save_all(self) -> None:
         """Write what has changed at all."""

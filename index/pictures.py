@@ -4,8 +4,9 @@ import hashlib
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 
 import fsspec
@@ -37,9 +38,10 @@ class PictureStore:
     def put(self, pictures: Mapping[bytes, bytes]) -> None:
         """Store pictures by digest; when this returns, all of them survive a power cut."""
         with disk_faults(_WHAT):
-            list(self._pool.map(self._put, pictures.keys(), pictures.values()))
+            self._all([partial(self._put, digest, data) for digest, data in pictures.items()])
             if self._folder is not None:
-                list(self._pool.map(sync_folder, {self._folder / digest.hex()[:2] for digest in pictures}))
+                folders = {self._folder / digest.hex()[:2] for digest in pictures}
+                self._all([partial(sync_folder, folder) for folder in folders])
 
     def missing(self, digests: Iterable[bytes]) -> list[bytes]:
         """Return those that are not there."""
@@ -90,6 +92,13 @@ class PictureStore:
     def close(self) -> None:
         """Stop the writing threads."""
         self._pool.shutdown()
+
+    def _all(self, work: Sequence[Callable[[], None]]) -> None:
+        """Do everything at once; when some of it fails, raise after all of it has ended."""
+        futures = [self._pool.submit(one) for one in work]
+        wait(futures)
+        for future in futures:
+            future.result()
 
     def _path(self, digest: bytes) -> str:
         name = digest.hex()

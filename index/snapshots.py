@@ -129,7 +129,10 @@ def _parse(data: memoryview) -> Snapshot:
         raise StoreDamaged("the snapshot's checksum is not that of its content")
     start = len(_MAGIC) + _LENGTH.size
     (length,) = _LENGTH.unpack(body[len(_MAGIC) : start])
-    stamp = Stamp(**json.loads(bytes(body[start : start + length])))
-    ids = np.frombuffer(body[start + length :], dtype=np.int64, count=stamp.count)
-    vectors = np.frombuffer(body[start + length + ids.nbytes :], dtype=np.float32)
-    return Snapshot(stamp, ids, vectors.reshape(stamp.count, stamp.dim))
+    try:
+        stamp = Stamp(**json.loads(bytes(body[start : start + length])))
+        ids = np.frombuffer(body[start + length :], dtype=np.int64, count=stamp.count)
+        vectors = np.frombuffer(body[start + length + ids.nbytes :], dtype=np.float32)
+        return Snapshot(stamp, ids, vectors.reshape(stamp.count, stamp.dim))
+    except (TypeError, ValueError) as exc:
+        raise StoreDamaged("the snapshot's stamp does not fit its content") from exc

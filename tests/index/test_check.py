@@ -1,0 +1,116 @@
+"""The store notices what is done to it behind its back."""
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from index.gallery import GalleryStore
+from tests.index.people import crowd, enrol, open_store, sample, vector
+
+
+def damage(folder: Path, sql: str, *values: object) -> None:
+    connection = sqlite3.connect(folder / "reid.db")
+    connection.execute(sql, values)
+    connection.commit()
+    connection.close()
+
+
+def problems(store: GalleryStore) -> str:
+    return "\n".join(store.check().problems)
+
+
+def test_a_whole_store_is_clean(folder: Path) -> None:
+    with open_store(folder) as store:
+        store.put_gallery("bare", store_images=False)
+        enrol(store, crowd(30, identities=5, cameras=2))
+        enrol(store, crowd(10, identities=5, cameras=2), gallery="bare")
+        report = store.check()
+        assert report.clean
+        assert (report.samples, report.pictures, report.vectors) == (40, 30, 40)
+
+
+@pytest.mark.parametrize(
+    ("sql", "values", "told"),
+    [
+        ("UPDATE embeddings SET vector = ? WHERE sample_id = 2", [vector(99).tobytes()], "another vector for sample 2"),
+        ("UPDATE embeddings SET vector = ? WHERE sample_id = 2", [b"short"], "sample 2 has no whole embedding"),
+        (
+            "UPDATE embeddings SET vector = ? WHERE sample_id = 2",
+            [np.full(16, np.nan, dtype=np.float32).tobytes()],
+            "sample 2 is not finite",
+        ),
+        ("DELETE FROM embeddings WHERE sample_id = 2", [], "sample 2 has no whole embedding"),
+        ("UPDATE samples SET camera_id = NULL WHERE id = 2", [], "old facts of sample 2"),
+        ("UPDATE samples SET attributes = '{}' WHERE id = 2", [], "sample 2 is not found by its own attributes"),
+        ("UPDATE samples SET identity_id = 999 WHERE id = 2", [], "points to nothing in identities"),
+        ("UPDATE ledger SET last_sample = 1", [], "above the last"),
+        ("UPDATE samples SET gallery_id = 77 WHERE id = 2", [], "holds sample 2, which is not in the catalogue"),
+    ],
+)
+def test_a_damaged_row_is_told(folder: Path, sql: str, values: list[object], told: str) -> None:
+    with open_store(folder) as store:
+        enrol(store, [sample(number, camera="c", attributes={"a": number}) for number in range(4)])
+        damage(folder, sql, *values)
+        assert told in problems(store)
+
+
+def test_a_lost_and_an_altered_picture_are_told(folder: Path) -> None:
+    with open_store(folder) as store:
+        keys = enrol(store, [sample(1), sample(2), sample(3)])
+        digests = [store.get("default", key).digest for key in keys]
+        (folder / "pictures" / digests[0][:2] / digests[0]).unlink()
+        (folder / "pictures" / digests[1][:2] / digests[1]).write_bytes(b"other")
+        told = store.check().problems
+        assert len(told) == 2
+        assert any(digests[0] in line and "missing" in line for line in told)
+        assert any(digests[1] in line and "not those that were stored" in line for line in told)
+        store.rebuild()
+        assert len(store.check().problems) == 2
+
+
+def test_an_index_that_differs_is_told_and_rebuilt(folder: Path) -> None:
+    with open_store(folder) as store:
+        enrol(store, crowd(20, identities=4, cameras=2))
+        shard = store._follower.shards[1]
+        shard.vectors.remove(np.array([3]))
+        shard.roster.kill(np.array([5]))
+        assert problems(store).count("the index") == 2
+        assert store.rebuild() == 20
+        assert store.check().clean
+
+
+def test_a_damaged_snapshot_is_told_and_rebuilt(folder: Path) -> None:
+    with open_store(folder) as store:
+        enrol(store, crowd(20, identities=4, cameras=2))
+    with open_store(folder) as store:
+        file = folder / "reid.index" / "gallery-1.snapshot"
+        data = bytearray(file.read_bytes())
+        data[-40] ^= 1
+        file.write_bytes(data)
+        assert "checksum" in problems(store)
+        store.rebuild()
+        assert store.check().clean
+        assert file.exists()
+
+
+def test_orphans_are_harmless_and_removed_by_a_rebuild(folder: Path) -> None:
+    with open_store(folder) as store:
+        enrol(store, [sample(1)])
+        orphan = folder / "pictures" / "ab" / ("ab" + "0" * 62)
+        orphan.parent.mkdir(exist_ok=True)
+        orphan.write_bytes(b"orphan")
+        assert store.check().clean
+        assert store.rebuild() == 1
+        assert not orphan.exists()
+        assert store.check().pictures == 1
+
+
+def test_a_long_list_of_problems_is_cut(folder: Path) -> None:
+    with open_store(folder) as store:
+        enrol(store, crowd(150, identities=4, cameras=2))
+        damage(folder, "DELETE FROM embeddings")
+        told = store.check().problems
+        assert len(told) == 101
+        assert told[-1] == "and 50 more"

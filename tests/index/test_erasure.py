@@ -1,0 +1,123 @@
+"""Erased means gone from the bytes of every file."""
+
+from pathlib import Path
+
+import pytest
+
+from index import erasure, residue
+from index.errors import IdentityNotFound
+from index.gallery import GalleryStore
+from index.pictures import PictureStore
+from index.records import NewSample, SampleFilter
+from tests.index.people import VERSION, crowd, enrol, open_store, sample, vector
+
+
+def traces(folder: Path, items: list[NewSample], ids: list[str]) -> list[str]:
+    """Return the files in which a vector, a picture, a name or an id of these samples lies."""
+    needles = [item.embedding.tobytes() for item in items] + [item.picture for item in items]
+    needles += [item.identity.encode() for item in items] + [key.encode() for key in ids]
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return sorted({path.name for path in files for needle in needles if needle in path.read_bytes()})
+
+
+def secret(number: int) -> NewSample:
+    return sample(
+        1000 + number, "Erika Mustermann", attributes={"coat": "x" * 50}, picture=b"secret picture %d" % number
+    )
+
+
+@pytest.mark.parametrize("closed_before", [False, True])
+def test_no_file_holds_an_erased_person(folder: Path, closed_before: bool) -> None:
+    persons = [secret(number) for number in range(6)]
+    store = open_store(folder)
+    others = crowd(120, identities=9, cameras=3)
+    enrol(store, others[:60])
+    keys = enrol(store, persons)
+    enrol(store, others[60:])
+    if closed_before:  # so that a snapshot holds the vectors
+        store.close()
+        assert (folder / "reid.index" / "gallery-1.snapshot").exists()
+        store = open_store(folder)
+    assert traces(folder, persons, keys) != []
+    erased = store.erase("default", "Erika Mustermann")
+    assert (erased.samples_deleted, erased.images_deleted, erased.vectors_deleted) == (6, 6, 6)
+    assert erased.verified
+    assert traces(folder, persons, keys) == []
+    store.close()
+    assert traces(folder, persons, keys) == []
+    with open_store(folder) as again:
+        assert again.sample_count() == 120
+        assert again.check().problems == ()
+        with pytest.raises(IdentityNotFound):
+            again.identity("default", "Erika Mustermann")
+
+
+def test_a_deleted_sample_leaves_no_vector_and_no_picture(folder: Path) -> None:
+    store = open_store(folder)
+    enrol(store, crowd(40, identities=5, cameras=2))
+    keys = enrol(store, [secret(0), secret(1)])
+    store.delete("default", keys[0])
+    assert secret(0).picture not in b"".join(p.read_bytes() for p in folder.rglob("*") if p.is_file())
+    assert (
+        secret(0).embedding.tobytes() not in (folder / "reid.db").read_bytes() + (folder / "reid.db-wal").read_bytes()
+    )
+    assert store.picture("default", keys[1]) == secret(1).picture
+    store.close()
+
+
+def test_a_picture_that_another_sample_uses_stays(store: GalleryStore) -> None:
+    _, kept = enrol(store, [sample(1, "a", picture=b"both"), sample(1, "b", picture=b"both")])
+    erased = store.erase("default", "a")
+    assert (erased.samples_deleted, erased.images_deleted, erased.vectors_deleted) == (1, 0, 1)
+    assert erased.verified  # the same vector is rightly there for b
+    assert store.picture("default", kept) == b"both"
+    assert store.erase("default", "b").images_deleted == 1
+
+
+def test_what_is_left_over_is_not_called_verified(
+    store: GalleryStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    enrol(store, [sample(1, "a"), sample(2, "b")])
+    with monkeypatch.context() as patch:
+        patch.setattr(PictureStore, "remove", lambda *_: set())
+        assert not store.erase("default", "a").verified
+    assert "left something in the pictures" in caplog.text
+    with monkeypatch.context() as patch:
+        patch.setattr(residue, "find", lambda *_: {0})
+        assert not store.erase("default", "b").verified
+    assert "left something in the files" in caplog.text
+    store.rebuild()
+
+
+def test_copies_that_the_database_left_behind_are_rewritten(
+    store: GalleryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [{0}, set()]
+    monkeypatch.setattr(residue, "find", lambda *_: answers.pop(0))
+    keys = enrol(store, [sample(number, "a") for number in range(3)] + [sample(4, "b")])
+    assert store.erase("default", "a").verified
+    assert answers == []
+    assert store.get("default", keys[-1]).identity == "b"
+
+
+def test_a_removal_that_was_cut_short_is_taken_up_at_the_next_opening(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(folder)
+    keys = enrol(store, [sample(1), sample(2)])
+    store.close()
+    store = open_store(folder)
+    with monkeypatch.context() as patch:  # the process dies right after the commit
+        patch.setattr(erasure.Eraser, "clear", lambda *_: set())
+        store.delete("default", keys[0])
+    assert sample(1).picture in b"".join(
+        path.read_bytes() for path in (folder / "pictures").rglob("*") if path.is_file()
+    )
+    assert vector(1).tobytes() in (folder / "reid.index" / "gallery-1.snapshot").read_bytes()
+    with open_store(folder) as again:
+        left = [path.read_bytes() for path in (folder / "pictures").rglob("*") if path.is_file()]
+        assert left == [sample(2).picture]
+        assert not (folder / "reid.index" / "gallery-1.snapshot").exists()
+        assert [item.sample_id for item in again.page("default", SampleFilter(), limit=5).items] == keys[1:]
+        assert again.search("default", vector(1)[None], model_version=VERSION)[0].searched == 1
+    store.close()

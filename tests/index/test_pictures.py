@@ -1,0 +1,100 @@
+import hashlib
+import os
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from index.errors import PictureNotStored, StoreDamaged, StoreUnavailable
+from index.pictures import PictureStore
+
+
+def digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def by_digest(*pictures: bytes) -> dict[bytes, bytes]:
+    return {digest(data): data for data in pictures}
+
+
+@pytest.fixture(params=["folder", "memory"])
+def pictures(request: pytest.FixtureRequest, tmp_path: Path) -> PictureStore:
+    return PictureStore(str(tmp_path / "p") if request.param == "folder" else f"memory://{tmp_path}")
+
+
+def test_a_picture_is_given_back_as_it_was_put(pictures: PictureStore) -> None:
+    pictures.put(by_digest(b"one", b"two"))
+    assert pictures.get(digest(b"one")) == b"one"
+    assert set(pictures.stored()) == {digest(b"one"), digest(b"two")}
+    assert pictures.missing([digest(b"one"), digest(b"three")]) == [digest(b"three")]
+
+
+def test_removing_says_what_was_there(pictures: PictureStore) -> None:
+    pictures.put(by_digest(b"one", b"two"))
+    assert pictures.remove([digest(b"one"), digest(b"three")]) == {digest(b"one")}
+    assert set(pictures.stored()) == {digest(b"two")}
+    with pytest.raises(PictureNotStored):
+        pictures.get(digest(b"one"))
+
+
+def test_an_empty_store_lists_nothing(pictures: PictureStore) -> None:
+    assert list(pictures.stored()) == []
+
+
+def test_a_picture_that_was_altered_is_damaged(tmp_path: Path) -> None:
+    pictures = PictureStore(str(tmp_path))
+    pictures.put(by_digest(b"one"))
+    name = digest(b"one").hex()
+    (tmp_path / name[:2] / name).write_bytes(b"on")
+    with pytest.raises(StoreDamaged):
+        pictures.get(digest(b"one"))
+    pictures.put(by_digest(b"one"))
+    assert pictures.get(digest(b"one")) == b"one"
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order is: file written and fsynced, renamed, folder fsynced."""
+    done: list[str] = []
+    fsync, rename = os.fsync, Path.replace
+
+    def seen_fsync(descriptor: int) -> None:
+        done.append("fsync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "fsync file")
+        fsync(descriptor)
+
+    def seen_rename(self: Path, target: Path) -> Path:
+        done.append("rename")
+        return rename(self, target)
+
+    pictures = PictureStore(str(tmp_path))
+    pictures.put(by_digest(b"one"))
+    monkeypatch.setattr(os, "fsync", seen_fsync)
+    monkeypatch.setattr(Path, "replace", seen_rename)
+    other = next(data for data in map(b"%d".__mod__, range(1000)) if digest(data)[:1] == digest(b"one")[:1])
+    pictures.put(by_digest(other))
+    assert done == ["fsync file", "rename", "fsync folder"]
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    pictures = PictureStore(str(tmp_path))
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreUnavailable, match="the disk is full") as caught:
+        pictures.put(by_digest(b"one"))
+    assert str(tmp_path) not in str(caught.value)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_only_old_temporary_files_are_swept(tmp_path: Path) -> None:
+    pictures = PictureStore(str(tmp_path))
+    pictures.put(by_digest(b"one"))
+    name = digest(b"one").hex()
+    old, young = (tmp_path / name[:2] / f".{age}.tmp" for age in ("old", "young"))
+    for path in (old, young):
+        path.write_bytes(b"half")
+    os.utime(old, (time.time() - 7200,) * 2)
+    pictures.sweep()
+    assert (old.exists(), young.exists()) == (False, True)
+    assert set(pictures.stored()) == {digest(b"one")}

@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from index import residue
+from tests.index.people import vector, vectors
+
+
+@pytest.mark.parametrize("offset", [0, 1, 7, 4090, (1 << 24) - 3])
+def test_a_needle_is_found_wherever_it_lies(tmp_path: Path, offset: int) -> None:
+    file = tmp_path / "file"
+    text = vector(1, 64).tobytes()
+    file.write_bytes(bytes(offset) + text + bytes(5))
+    wanted = [residue.needle(vector(2, 64).tobytes()), residue.needle(text), (b"01M82RV8DQ5V7W78VY7GTGHFGN", 18)]
+    assert residue.scan(file, [one for one in wanted if one is not None]) == {1}
+
+
+def test_many_needles_in_one_pass_by_another_process(tmp_path: Path) -> None:
+    rows = vectors(500, 3, 32)
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_bytes(b"x" + rows[100].tobytes() + b"yz" + rows[400].tobytes())
+    two.write_bytes(rows[7].tobytes()[4:])
+    needles = [chosen for row in rows if (chosen := residue.needle(row.tobytes())) is not None]
+    assert residue.find([one, two, tmp_path / "none"], needles) == {100, 400}
+
+
+def test_a_part_of_a_needle_is_no_needle(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    chosen = residue.needle(vector(1, 64).tobytes())
+    assert chosen is not None
+    text, place = chosen
+    file.write_bytes(bytes(1000) + text[place : place + 8] + bytes(1000))
+    assert residue.scan(file, [chosen]) == set()
+
+
+def test_an_empty_file_holds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert residue.scan(tmp_path / "file", [(b"12345678", 0)]) == set()
+    (tmp_path / "file").write_bytes(b"123")
+    assert residue.scan(tmp_path / "file", [(b"12345678", 0)]) == set()
+
+
+def test_a_vector_of_zeros_but_one_is_looked_for_by_that_one(tmp_path: Path) -> None:
+    row = np.zeros(32, dtype=np.float32)
+    row[31] = 1.0
+    chosen = residue.needle(row.tobytes())
+    assert chosen is not None
+    file = tmp_path / "file"
+    file.write_bytes(bytes(4096))
+    assert residue.scan(file, [chosen]) == set()
+    file.write_bytes(bytes(40) + row.tobytes())
+    assert residue.scan(file, [chosen]) == {0}
