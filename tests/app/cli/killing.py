@@ -86,12 +86,12 @@ def survive(data_dir: Path, source: Path, *, kills: int, batch_size: int, seed: 
 
 def require_present(data_dir: Path, source: Path, told: Acknowledged, total: int | None = None) -> None:
     """Require every acknowledged sample, its picture and its vector, and a clean store."""
+    folder = MarketFolder(source).folder
     with open_engine(load_settings(data_dir=data_dir)) as engine:
         for name, sample_id in told.samples.items():
             sample = engine.gallery.get("default", sample_id)
             assert sample.sample_id == sample_id
-            picture = (MarketFolder(source).folder / name).read_bytes()
-            assert engine.gallery.picture("default", sample_id) == picture
+            assert engine.gallery.picture("default", sample_id) == (folder / name).read_bytes()
         report = engine.gallery.check()
         assert report.problems == ()
         assert report.samples == report.vectors
