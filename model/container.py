@@ -112,7 +112,7 @@ def _jpeg_marker(data: bytes, position: int) -> int:
 
 def _jpeg_scans(data: bytes, position: int) -> tuple[int, int]:
     """Return where the picture ends (0: nowhere) and how many scans it has, from the first scan's data on."""
-    scans = 1
+    scans, first = 1, position
     while match := _JPEG_MARKER_IN_SCAN.search(data, position):
         marker, position = data[match.end() - 1], match.end()
         if marker == 0xD9:
@@ -120,7 +120,7 @@ def _jpeg_scans(data: bytes, position: int) -> tuple[int, int]:
         scans += marker == 0xDA
         position += int.from_bytes(data[position : position + 2], "big")
     # A damaged byte can look like a segment that swallows the end marker.
-    last = data.rfind(_JPEG_END, position if position < len(data) else 2)
+    last = data.rfind(_JPEG_END, first)
     return (last + 2 if last > 0 else 0), scans
 
 

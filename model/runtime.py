@@ -124,10 +124,10 @@ def _check_tensor(
 
 
 def _fits(shape: Sequence[int | str | None], expected: Sequence[int | None]) -> bool:
-    """Tell whether a graph's shape has the expected sizes; the batch must be free, other sizes may be unknown."""
-    if len(shape) != len(expected) or isinstance(shape[0], int):
-        return False
-    return all(not isinstance(size, int) or size == wanted for size, wanted in zip(shape, expected, strict=True))
+    """Tell whether a graph's shape has the expected sizes; None must be free, and what is free fits any size."""
+    return len(shape) == len(expected) and all(
+        not isinstance(size, int) or size == wanted for size, wanted in zip(shape, expected, strict=True)
+    )
 
 
 def _open_session(path: Path, threads: int, providers: Sequence[str]) -> ort.InferenceSession:

@@ -169,6 +169,27 @@ def test_a_broken_png_is_undecodable() -> None:
         read_image(whole[:at] + bytes(60) + whole[at + 60 :])
 
 
+def test_a_palette_picture_without_a_palette_is_undecodable() -> None:
+    with pytest.raises(ImageUndecodable, match="do not decode"):
+        read_image(png(GREY[..., None], 3))
+
+
+def test_a_damaged_byte_that_looks_like_a_long_segment_is_not_taken_for_the_end() -> None:
+    data = FILES["jpeg"]
+    middle = (data.rindex(b"\xff\xda") + len(data)) // 2
+    damaged = data[:middle] + b"\xff\xc4\xff\xff" + data[middle + 4 :]
+    with pytest.raises(ImageError) as caught:
+        read_image(damaged[:-2])
+    assert isinstance(caught.value, ImageTruncated)
+    try:
+        read_image(damaged)
+    except ImageError as exc:
+        told: Exception | None = exc
+    else:
+        told = None
+    assert not isinstance(told, ImageTruncated)
+
+
 def test_a_header_without_a_picture_is_undecodable() -> None:
     for data in (b"\xff\xd8\xff\xd9", b"\xff\xd8\xff\xe0\0\x10JFIF\0" + bytes(9) + b"\xff\xd9"):
         with pytest.raises(ImageUndecodable):
@@ -315,8 +336,8 @@ def test_sixteen_bits_are_scaled_and_not_clipped(color: int, channels: int) -> N
 
 def test_a_sixteen_bit_transparent_colour_stays_opaque() -> None:
     values = np.full((16, 16, 3), 0x1234, np.uint16)
-    found = read_image(png(values, 2, chunk(b"tRNS", b"\x12\x34" * 3)))
-    assert (found == 0x12).all()
+    for transparent in (b"\x12\x34", b"\0\x12"):
+        assert (read_image(png(values, 2, chunk(b"tRNS", transparent * 3))) == 0x12).all()
 
 
 def test_cmyk_is_turned_to_rgb() -> None:
@@ -379,10 +400,17 @@ def test_a_large_jpeg_is_decoded_small_and_looks_the_same(orientation: int) -> N
 
 
 @pytest.mark.parametrize(
-    ("size", "decoded"), [((255, 127), (255, 127)), ((256, 128), (128, 64)), ((1024, 512), (128, 64))]
+    ("size", "orientation", "decoded"),
+    [
+        ((255, 127), 1, (255, 127)),
+        ((256, 128), 1, (128, 64)),
+        ((1024, 512), 1, (128, 64)),
+        ((128, 256), 6, (128, 64)),
+        ((256, 128), 6, (128, 256)),
+    ],
 )
 def test_a_jpeg_is_never_decoded_under_twice_the_target(
-    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], decoded: tuple[int, int]
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], orientation: int, decoded: tuple[int, int]
 ) -> None:
     seen: list[tuple[int, ...]] = []
 
@@ -391,7 +419,7 @@ def test_a_jpeg_is_never_decoded_under_twice_the_target(
         return resize(rgb, height, width)
 
     monkeypatch.setattr("model.preprocess.resize", watched)
-    prepare(encode(scene(*size), "JPEG"), InputContract(height=64, width=32))
+    prepare(encode(scene(*size), "JPEG", exif=exif(orientation)), InputContract(height=64, width=32))
     assert seen == [decoded]
 
 
