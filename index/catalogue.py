@@ -2,14 +2,14 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 
-from index import ulid, values
+from index import names, ulid, values
+from index.database import chunks
 from index.errors import GalleryNotFound, ModelMismatch, SampleNotFound
 from index.records import Sample
 from index.schema import (
@@ -25,8 +25,6 @@ from index.schema import (
 )
 
 DEFAULT_GALLERY = "default"
-_CHUNK = 500  # values in one IN list
-T = TypeVar("T")
 
 
 class Numbers(NamedTuple):
@@ -66,13 +64,6 @@ class Entry:
 def now() -> int:
     """Return the time in UTC microseconds."""
     return time.time_ns() // 1000
-
-
-def chunks(items: Iterable[T], size: int = _CHUNK) -> Iterator[list[T]]:
-    """Cut a sequence into lists."""
-    rest = iter(items)
-    while chunk := list(islice(rest, size)):
-        yield chunk
 
 
 # --- the ledger -----------------------------------------------------------------------------------------------
@@ -170,66 +161,33 @@ def ensure_default(connection: Connection) -> None:
 
 def drop_gallery(connection: Connection, number: int) -> None:
     """Remove a gallery without samples, and its names."""
-    for names in (identities, cameras):
-        connection.execute(delete(names).where(names.c.gallery_id == number))
+    for named in (identities, cameras):
+        connection.execute(delete(named).where(named.c.gallery_id == number))
     connection.execute(delete(galleries).where(galleries.c.id == number))
     log(connection, number, [None])
 
 
-# --- names ----------------------------------------------------------------------------------------------------
-
-
-def identity_numbers(connection: Connection, gallery: int, wanted: Iterable[str]) -> dict[str, int]:
-    """Return the numbers of those identities that are there."""
-    return _numbered(connection, identities, gallery, wanted)
-
-
-def camera_numbers(connection: Connection, gallery: int, wanted: Iterable[str]) -> dict[str, int]:
-    """Return the numbers of those cameras that are there."""
-    return _numbered(connection, cameras, gallery, wanted)
-
-
-def ensure_identities(connection: Connection, gallery: int, wanted: Iterable[str]) -> dict[str, int]:
-    """Return the numbers of identities; new ones are written down."""
-    return _ensured(connection, identities, gallery, set(wanted))
-
-
-def ensure_cameras(connection: Connection, gallery: int, wanted: Iterable[str | None]) -> dict[str, int]:
-    """Return the numbers of cameras; new ones are written down."""
-    return _ensured(connection, cameras, gallery, {name for name in wanted if name is not None})
-
-
-def drop_empty_identities(connection: Connection, among: Iterable[int]) -> None:
-    """Forget the names of identities that have no sample left."""
-    used = exists().where(samples.c.identity_id == identities.c.id)
-    for chunk in chunks(among):
-        connection.execute(delete(identities).where(identities.c.id.in_(chunk), ~used))
-
-
-def _numbered(connection: Connection, names: Any, gallery: int, wanted: Iterable[str]) -> dict[str, int]:  # noqa: ANN401
-    found: dict[str, int] = {}
-    for chunk in chunks(wanted):
-        query = select(names.c.name, names.c.id).where(names.c.gallery_id == gallery, names.c.name.in_(chunk))
-        found.update((row.name, row.id) for row in connection.execute(query))
-    return found
-
-
-def _ensured(connection: Connection, names: Any, gallery: int, wanted: set[str]) -> dict[str, int]:  # noqa: ANN401
-    found = _numbered(connection, names, gallery, wanted)
-    if new := sorted(wanted - found.keys()):
-        connection.execute(insert(names), [{"gallery_id": gallery, "name": name} for name in new])
-        found |= _numbered(connection, names, gallery, new)
-    return found
-
-
 # --- samples --------------------------------------------------------------------------------------------------
 
-_NAMED = samples.join(identities, identities.c.id == samples.c.identity_id).outerjoin(
-    cameras, cameras.c.id == samples.c.camera_id
+_COLUMNS: list[Any] = [
+    samples.c.id,
+    samples.c.sample_id,
+    identities.c.name.label("identity"),
+    cameras.c.name.label("camera"),
+    samples.c.captured_at,
+    samples.c.attributes,
+    samples.c.external_id,
+    samples.c.digest,
+    samples.c.picture_stored,
+    samples.c.enrolled_at,
+    samples.c.identity_id,
+    samples.c.camera_id,
+]
+_SAMPLE = select(*_COLUMNS).select_from(
+    samples.join(identities, identities.c.id == samples.c.identity_id).outerjoin(
+        cameras, cameras.c.id == samples.c.camera_id
+    )
 )
-_SAMPLE = select(
-    samples, identities.c.name.label("identity"), cameras.c.name.label("camera")
-).select_from(_NAMED)  # fmt: skip
 _SAMPLES_BY_NUMBER = _SAMPLE.where(samples.c.id.in_(bindparam("numbers", expanding=True)))
 
 
@@ -238,19 +196,20 @@ def sample_query() -> Select[Any]:
     return _SAMPLE
 
 
-def to_sample(row: Row[Any], gallery: str) -> Sample:
+def to_sample(row: Sequence[Any], gallery: str) -> Sample:
     """Turn a row of `sample_query` to a sample."""
+    _, sample_id, identity, camera, captured, attributes, external_id, digest, stored, enrolled, *_ = row
     return Sample(
-        sample_id=row.sample_id,
-        gallery=gallery,
-        identity=row.identity,
-        camera=row.camera,
-        captured_at=None if row.captured_at is None else values.moment(row.captured_at),
-        attributes={} if row.attributes == "{}" else json.loads(row.attributes),
-        external_id=row.external_id,
-        digest=row.digest.hex(),
-        picture_stored=row.picture_stored,
-        enrolled_at=values.moment(row.enrolled_at),
+        sample_id,
+        gallery,
+        identity,
+        camera,
+        None if captured is None else values.moment(captured),
+        {} if attributes == "{}" else json.loads(attributes),
+        external_id,
+        digest.hex(),
+        stored,
+        values.moment(enrolled),
     )
 
 
@@ -259,7 +218,7 @@ def by_number(connection: Connection, gallery: str, wanted: Iterable[int]) -> di
     found: dict[int, Sample] = {}
     for chunk in chunks(wanted):
         for row in connection.execute(_SAMPLES_BY_NUMBER, {"numbers": chunk}):
-            found[row.id] = to_sample(row, gallery)
+            found[row[0]] = to_sample(row, gallery)
     return found
 
 
@@ -325,8 +284,8 @@ def _last_sample_id(connection: Connection) -> str:
 def _sample_rows(
     connection: Connection, gallery: Gallery, entries: Sequence[Entry], keys: Sequence[int], ids: Sequence[str]
 ) -> list[dict[str, object]]:
-    people = ensure_identities(connection, gallery.id, (entry.identity for entry in entries))
-    places = ensure_cameras(connection, gallery.id, (entry.camera for entry in entries))
+    people = names.ensure_identities(connection, gallery.id, (entry.identity for entry in entries))
+    places = names.ensure_cameras(connection, gallery.id, (entry.camera for entry in entries))
     at = now()
     return [
         {
@@ -360,10 +319,10 @@ def change(connection: Connection, gallery: Gallery, row: Row[Any], changes: Map
     columns = {key: changes[key] for key in ("captured_at", "attributes") if key in changes}
     if "identity" in changes:
         name = changes["identity"]
-        columns["identity_id"] = ensure_identities(connection, gallery.id, [name])[name]
+        columns["identity_id"] = names.ensure_identities(connection, gallery.id, [name])[name]
     if "camera" in changes:
         camera = changes["camera"]
-        columns["camera_id"] = ensure_cameras(connection, gallery.id, [camera]).get(camera)
+        columns["camera_id"] = names.ensure_cameras(connection, gallery.id, [camera]).get(camera)
     if (
         columns.get("identity_id", row.identity_id) != row.identity_id
         or columns.get("camera_id", row.camera_id) != row.camera_id
@@ -373,20 +332,20 @@ def change(connection: Connection, gallery: Gallery, row: Row[Any], changes: Map
     if "attributes" in columns:
         connection.execute(delete(attribute_pairs).where(attribute_pairs.c.sample_id == row.id))
         put_pairs(connection, gallery.id, row.id, columns["attributes"])
-    drop_empty_identities(connection, [row.identity_id])
+    names.drop_empty_identities(connection, [row.identity_id])
     log(connection, gallery.id, [row.id])
 
 
 def rename(connection: Connection, gallery: int, old: int, new: str) -> None:
     """Give an identity another name; onto a name that is taken it merges, and every sample stays."""
-    target = identity_numbers(connection, gallery, [new]).get(new)
+    target = names.identity_numbers(connection, gallery, [new]).get(new)
     if target is None:
         connection.execute(update(identities).where(identities.c.id == old).values(name=new))
         return
     moved = numbers_of(connection, samples.c.identity_id == old)
     merged = update(samples).where(samples.c.identity_id == old)
     connection.execute(merged.values(identity_id=target, copy=samples.c.id))
-    drop_empty_identities(connection, [old])
+    names.drop_empty_identities(connection, [old])
     log(connection, gallery, moved)
 
 

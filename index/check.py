@@ -6,7 +6,7 @@ import numpy as np
 from sqlalchemy import Connection, func, select
 
 from index import catalogue, removal, values
-from index.database import Database
+from index.database import Database, chunks
 from index.errors import GalleryError, PictureNotStored, StoreDamaged
 from index.follower import Follower, Shard, read_facts, read_vectors
 from index.pictures import PictureStore
@@ -101,7 +101,7 @@ class Check:
                 self._problems.append(f"gallery {name}: the index holds old facts of sample {key}")
 
     def _look_at_attributes(self, connection: Connection, number: int, name: str, facts: Facts) -> None:
-        for keys in catalogue.chunks(facts.ids.tolist()):
+        for keys in chunks(facts.ids.tolist()):
             found: dict[int, set[bytes]] = {}
             pairs = select(attribute_pairs.c.sample_id, attribute_pairs.c.pair)
             for key, pair in connection.execute(pairs.where(attribute_pairs.c.sample_id.in_(keys))):
@@ -156,7 +156,7 @@ def remove_orphans(database: Database, pictures: PictureStore) -> int:
     """Remove pictures that no sample uses, such as a crash leaves; count them."""
     pictures.sweep()
     removed = 0
-    for digests in catalogue.chunks(pictures.stored()):
+    for digests in chunks(pictures.stored()):
         with database.write() as connection:  # no enrolment commits meanwhile; one under way stores them again
             removed += len(pictures.remove(removal.unused(connection, digests)))
     return removed

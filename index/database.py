@@ -3,9 +3,11 @@
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, select, table
 from sqlalchemy.engine import URL
@@ -18,8 +20,11 @@ from index.errors import InvalidValue, StoreUnavailable
 from index.faults import database_faults, disk_faults
 from index.schema import HEAD
 
+_CHUNK = 500  # values in one IN list
 _BUSY_SECONDS = 30
 _CHECKPOINT_MILLISECONDS = 2000  # writers wait behind a checkpoint
+T = TypeVar("T")
+
 _MIGRATIONS = Path(__file__).parent / "migrations"
 # FULL: a commit is on the disk before it is answered. secure_delete: what is deleted is overwritten with zeros.
 # A page of 8 KiB holds three vectors of 512; one of 4 KiB wastes half of itself.
@@ -117,6 +122,13 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def chunks(items: Iterable[T], size: int = _CHUNK) -> Iterator[list[T]]:
+    """Cut a sequence into lists that one SQL statement takes."""
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk
 
 
 def _parse(url: str) -> URL:

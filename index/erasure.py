@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from index import catalogue, removal, residue
-from index.database import Database
+from index import removal, residue
+from index.database import Database, chunks
 from index.errors import GalleryError
 from index.follower import Follower
 from index.pictures import PictureStore
@@ -110,7 +110,7 @@ class Eraser:
 
 def _still_in_catalogue(connection: Connection, removed: Removed) -> int:
     rows = 0
-    for chunk in catalogue.chunks(removed.keys):
+    for chunk in chunks(removed.keys):
         rows += len(connection.scalars(select(samples.c.id).where(samples.c.id.in_(chunk))).all())
         rows += len(connection.scalars(select(embeddings.c.sample_id).where(embeddings.c.sample_id.in_(chunk))).all())
     return rows

@@ -3,7 +3,7 @@
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, false, or_, select
 
-from index import catalogue, values
+from index import names, values
 from index.records import SampleFilter
 from index.roster import NO_TIME, Ints, Mask, Roster
 from index.schema import attribute_pairs, samples
@@ -56,14 +56,14 @@ def conditions(connection: Connection, gallery: int, where: SampleFilter) -> lis
     return found
 
 
-def _cameras(connection: Connection, gallery: int, names: frozenset[str]) -> list[int]:
-    wanted = (values.name("camera", name) for name in names)
-    return list(catalogue.camera_numbers(connection, gallery, wanted).values())
+def _cameras(connection: Connection, gallery: int, wanted: frozenset[str]) -> list[int]:
+    normal = (values.name("camera", name) for name in wanted)
+    return list(names.camera_numbers(connection, gallery, normal).values())
 
 
 def _identity(connection: Connection, gallery: int, name: str) -> int:
     normal = values.name("identity", name)
-    return catalogue.identity_numbers(connection, gallery, [normal]).get(normal, -1)
+    return names.identity_numbers(connection, gallery, [normal]).get(normal, -1)
 
 
 def _window(where: SampleFilter) -> tuple[int | None, int | None]:

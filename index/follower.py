@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Connection, select
 
-from index import catalogue
+from index.database import chunks
 from index.records import Embedding
 from index.roster import NO_CAMERA, NO_TIME, Facts, Ints, Roster
 from index.schema import change_log, embeddings, galleries, samples
@@ -162,7 +162,7 @@ def read_changes(connection: Connection, version_id: int, dim: int, since: int) 
 def read_vectors(connection: Connection, version_id: int, dim: int, keys: Sequence[int]) -> dict[int, Embedding]:
     """Read the embeddings of samples; a sample without one of this version is left out."""
     found: dict[int, Embedding] = {}
-    for chunk in catalogue.chunks(keys):
+    for chunk in chunks(keys):
         query = select(embeddings.c.sample_id, embeddings.c.vector).where(
             embeddings.c.version_id == version_id, embeddings.c.sample_id.in_(chunk)
         )
@@ -185,7 +185,7 @@ def read_facts(connection: Connection, where: object) -> Facts:
 
 def _state(connection: Connection, version_id: int, dim: int, gallery: int, keys: list[int]) -> Change:
     vectors = read_vectors(connection, version_id, dim, keys)
-    parts = [read_facts(connection, samples.c.id.in_(chunk)) for chunk in catalogue.chunks(keys)]
+    parts = [read_facts(connection, samples.c.id.in_(chunk)) for chunk in chunks(keys)]
     facts = (
         Facts(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
         if parts

@@ -8,8 +8,9 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, func, select
 
-from index import catalogue, filters, values
+from index import catalogue, filters, names, values
 from index.catalogue import Gallery
+from index.database import chunks
 from index.errors import IdentityNotFound, InvalidValue
 from index.records import GalleryInfo, IdentitySummary, Page, Sample, SampleFilter
 from index.schema import cameras, galleries, identities, samples
@@ -58,7 +59,7 @@ def identity(connection: Connection, gallery: Gallery, name: str) -> IdentitySum
 def identity_number(connection: Connection, gallery: Gallery, name: str) -> int:
     """Return an identity's number or raise `IdentityNotFound`."""
     normal = values.name("identity", name)
-    number = catalogue.identity_numbers(connection, gallery.id, [normal]).get(normal)
+    number = names.identity_numbers(connection, gallery.id, [normal]).get(normal)
     if number is None:
         raise IdentityNotFound(f"no sample of identity {normal!r} is enrolled in gallery {gallery.name!r}")
     return number
@@ -77,7 +78,7 @@ def galleries_list(connection: Connection) -> list[GalleryInfo]:
 def _summaries(connection: Connection, rows: Sequence[tuple[int, str]]) -> list[IdentitySummary]:
     numbers = [number for number, _ in rows]
     seen = {}
-    for chunk in catalogue.chunks(numbers):
+    for chunk in chunks(numbers):
         query = select(
             samples.c.identity_id,
             func.count().label("samples"),
@@ -100,7 +101,7 @@ def _summaries(connection: Connection, rows: Sequence[tuple[int, str]]) -> list[
 
 def _cameras_of(connection: Connection, numbers: Sequence[int]) -> dict[int, list[str]]:
     places: dict[int, list[str]] = {}
-    for chunk in catalogue.chunks(numbers):
+    for chunk in chunks(numbers):
         query = (
             select(samples.c.identity_id, cameras.c.name)
             .distinct()

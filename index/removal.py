@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, delete, insert, select
 
-from index import catalogue
+from index import catalogue, names
+from index.database import chunks
 from index.schema import attribute_pairs, embeddings, picture_removals, samples
 
 
@@ -34,7 +35,7 @@ _NOTHING = Removed((), (), frozenset(), ())
 def remove(connection: Connection, gallery: int, keys: Sequence[int]) -> Removed:
     """Delete samples with their embeddings of every version; note their pictures for removal."""
     removed = _NOTHING
-    for chunk in catalogue.chunks(keys):
+    for chunk in chunks(keys):
         removed += _remove_chunk(connection, chunk)
     catalogue.log(connection, gallery, keys)
     return removed
@@ -49,7 +50,7 @@ def _remove_chunk(connection: Connection, keys: list[int]) -> Removed:
     connection.execute(delete(embeddings).where(embeddings.c.sample_id.in_(keys)))
     connection.execute(delete(attribute_pairs).where(attribute_pairs.c.sample_id.in_(keys)))
     connection.execute(delete(samples).where(samples.c.id.in_(keys)))
-    catalogue.drop_empty_identities(connection, {row.identity_id for row in rows})
+    names.drop_empty_identities(connection, {row.identity_id for row in rows})
     pictures = frozenset(row.digest for row in rows if row.picture_stored)
     note_removals(connection, pictures)
     return Removed(tuple(keys), tuple(row.sample_id for row in rows), pictures, tuple(vectors))
@@ -57,7 +58,7 @@ def _remove_chunk(connection: Connection, keys: list[int]) -> Removed:
 
 def note_removals(connection: Connection, digests: Iterable[bytes]) -> None:
     """Write down pictures that are to be removed unless a sample uses them."""
-    for chunk in catalogue.chunks(digests):
+    for chunk in chunks(digests):
         known = set(connection.scalars(select(picture_removals.c.digest).where(picture_removals.c.digest.in_(chunk))))
         if new := [{"digest": digest} for digest in chunk if digest not in known]:
             connection.execute(insert(picture_removals), new)
@@ -70,14 +71,14 @@ def pending_removals(connection: Connection) -> list[bytes]:
 
 def settle_removals(connection: Connection, digests: Sequence[bytes]) -> None:
     """Forget removals that are done."""
-    for chunk in catalogue.chunks(digests):
+    for chunk in chunks(digests):
         connection.execute(delete(picture_removals).where(picture_removals.c.digest.in_(chunk)))
 
 
 def unused(connection: Connection, digests: Iterable[bytes]) -> list[bytes]:
     """Return the pictures that no sample uses."""
     free: list[bytes] = []
-    for chunk in catalogue.chunks(digests):
+    for chunk in chunks(digests):
         used = select(samples.c.digest).where(samples.c.digest.in_(chunk), samples.c.picture_stored)
         taken = set(connection.scalars(used))
         free += [digest for digest in chunk if digest not in taken]

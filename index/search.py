@@ -72,7 +72,7 @@ class _Query:
             cut = np.partition(tops, -self._top_k)[-self._top_k] if len(tops) >= self._top_k else -np.inf
             if k >= left or scores[-1] < cut - self._margin:
                 return seen[tops >= cut - self._margin]
-            unseen = self._allowed & ~np.isin(self._identities, seen)
+            unseen = self._allowed & ~_are_among(self._identities, seen)
             left, k = int(np.count_nonzero(unseen)), k * _WIDER
             if left == 0:
                 return seen[tops >= cut - self._margin]
@@ -81,7 +81,7 @@ class _Query:
             scores, rows = wider[0][0], wider[1][0]
 
     def _best_rows(self, identities: Ints, best: int) -> list[Person]:
-        rows = np.flatnonzero(np.isin(self._identities, identities) & self._allowed)
+        rows = np.flatnonzero(_are_among(self._identities, identities) & self._allowed)
         if len(rows) <= _GATHER:
             return self._select(rows, best)
         return [person for one in identities for person in self._select(self._leading(one, best), best)]
@@ -101,17 +101,32 @@ class _Query:
         """Keep the `best` rows of each identity among ascending rows, and score them exactly."""
         vectors = self._shard.vectors.read(rows)
         rough = vectors @ self._query
-        people: list[Person] = []
-        identities = self._identities[rows]
-        order = np.lexsort((-rough, identities))
-        starts = np.flatnonzero(np.diff(identities[order], prepend=-1))
-        for members in np.split(order, starts[1:]):
-            last = rough[members[min(best, len(members)) - 1]]
-            near = np.sort(members[rough[members] >= last - self._margin])
-            exact = cosines(vectors[near], self._query)
-            chosen = np.argsort(-exact, kind="stable")[:best]
-            people.append(Person(int(identities[members[0]]), rows[near][chosen], exact[chosen]))
-        return people
+        people = self._identities[rows]
+        order = np.lexsort((-rough, people))
+        starts, sizes = _groups(people[order])
+        last = rough[order[starts + np.minimum(best, sizes) - 1]]  # of each identity, the least that may be kept
+        near = np.sort(order[rough[order] >= np.repeat(last, sizes) - self._margin])
+        exact = cosines(vectors[near], self._query)
+        order = np.lexsort((-exact, people[near]))  # stable: equal scores stay in the order of rows
+        near, exact = near[order], exact[order]
+        starts, sizes = _groups(people[near])
+        return [
+            Person(int(people[near[start]]), rows[near[start:end]], exact[start:end])
+            for start, end in zip(starts.tolist(), (starts + np.minimum(best, sizes)).tolist(), strict=True)
+        ]
+
+
+def _groups(sorted_numbers: Ints) -> tuple[Ints, Ints]:
+    """Return where each run of equal numbers starts, and its length."""
+    starts = np.flatnonzero(np.diff(sorted_numbers, prepend=-1))
+    return starts, np.diff(starts, append=len(sorted_numbers))
+
+
+def _are_among(identities: Ints, wanted: Ints) -> Mask:
+    """Tell which identities are wanted; by a table, because their numbers are small."""
+    table = np.zeros(int(identities.max()) + 1, dtype=np.bool_)
+    table[wanted] = True
+    return table[identities]
 
 
 def cosines(vectors: Embedding, query: Embedding) -> NDArray[np.float64]:

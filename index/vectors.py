@@ -83,7 +83,7 @@ class FlatIndex:
             return np.full(shape, -np.inf, dtype=np.float32), np.full(shape, -1, dtype=np.int64)
         if allowed is None:
             scores, rows = self._scan(queries, k, None)
-            if not np.isin(rows, self._removed).any():
+            if len(self._removed) == 0 or not np.isin(rows, self._removed).any():
                 return scores, rows
         return self._scan(queries, k, self._selector(allowed))
 

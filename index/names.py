@@ -1,0 +1,52 @@
+"""The names of identities and cameras, each a number within its gallery."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, delete, exists, insert, select
+
+from index.database import chunks
+from index.schema import cameras, identities, samples
+
+
+def identity_numbers(connection: Connection, gallery: int, wanted: Iterable[str]) -> dict[str, int]:
+    """Return the numbers of those identities that are there."""
+    return _numbered(connection, identities, gallery, wanted)
+
+
+def camera_numbers(connection: Connection, gallery: int, wanted: Iterable[str]) -> dict[str, int]:
+    """Return the numbers of those cameras that are there."""
+    return _numbered(connection, cameras, gallery, wanted)
+
+
+def ensure_identities(connection: Connection, gallery: int, wanted: Iterable[str]) -> dict[str, int]:
+    """Return the numbers of identities; new ones are written down."""
+    return _ensured(connection, identities, gallery, set(wanted))
+
+
+def ensure_cameras(connection: Connection, gallery: int, wanted: Iterable[str | None]) -> dict[str, int]:
+    """Return the numbers of cameras; new ones are written down."""
+    return _ensured(connection, cameras, gallery, {name for name in wanted if name is not None})
+
+
+def drop_empty_identities(connection: Connection, among: Iterable[int]) -> None:
+    """Forget the names of identities that have no sample left."""
+    used = exists().where(samples.c.identity_id == identities.c.id)
+    for chunk in chunks(among):
+        connection.execute(delete(identities).where(identities.c.id.in_(chunk), ~used))
+
+
+def _numbered(connection: Connection, names: Any, gallery: int, wanted: Iterable[str]) -> dict[str, int]:  # noqa: ANN401
+    found: dict[str, int] = {}
+    for chunk in chunks(wanted):
+        query = select(names.c.name, names.c.id).where(names.c.gallery_id == gallery, names.c.name.in_(chunk))
+        found.update((row.name, row.id) for row in connection.execute(query))
+    return found
+
+
+def _ensured(connection: Connection, names: Any, gallery: int, wanted: set[str]) -> dict[str, int]:  # noqa: ANN401
+    found = _numbered(connection, names, gallery, wanted)
+    if new := sorted(wanted - found.keys()):
+        connection.execute(insert(names), [{"gallery_id": gallery, "name": name} for name in new])
+        found |= _numbered(connection, names, gallery, new)
+    return found
