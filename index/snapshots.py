@@ -95,9 +95,11 @@ class Snapshots:
     def discard(self, gallery: int) -> None:
         """Remove a gallery's snapshot, and the drafts of it that are being written."""
         with disk_faults(_WHAT):
-            for path in (self.path(gallery), *self._folder.glob(f"gallery-{gallery}.*.tmp")):
+            there = list(self._folder.glob(f"gallery-{gallery}.*"))
+            for path in there:
                 path.unlink(missing_ok=True)
-            sync_folder(self._folder)
+            if there:
+                sync_folder(self._folder)
 
     def sweep(self) -> None:
         """Remove what writers that died have left."""

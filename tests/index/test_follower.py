@@ -5,8 +5,9 @@ import threading
 import time
 
 import pytest
+from sqlalchemy import Connection
 
-from index.follower import SharedLock
+from index.follower import Follower, SharedLock
 from index.gallery import GalleryStore
 from index.records import SampleFilter
 from tests.index.people import VERSION, enrol, sample, unit, vector
@@ -106,6 +107,24 @@ def test_every_answer_is_one_moment(store: GalleryStore) -> None:
         reader.join()
     assert wrong == []
     assert answers > 3
+
+
+def test_a_query_that_is_overtaken_by_a_writer_starts_again(
+    store: GalleryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrol(store, [sample(1)])
+    catch_up = Follower.catch_up
+
+    def overtaken(self: Follower, connection: Connection, last: int) -> None:
+        catch_up(self, connection, last)
+        monkeypatch.undo()
+        writer = threading.Thread(target=lambda: enrol(store, [sample(2)]))
+        writer.start()
+        writer.join()
+
+    monkeypatch.setattr(Follower, "catch_up", overtaken)
+    (answer,) = store.search("default", vector(2)[None], model_version=VERSION)
+    assert [person.identity for person in answer.identities] == ["p2", "p1"]
 
 
 @pytest.mark.parametrize("batch", [1, 20])

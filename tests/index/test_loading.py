@@ -145,6 +145,14 @@ def test_a_removal_while_a_snapshot_is_written_makes_it_void(folder: Path, monke
     store.close()
 
 
+def test_a_process_that_has_not_seen_a_deletion_publishes_no_snapshot(folder: Path) -> None:
+    with open_store(folder) as writer, open_store(folder) as stale:
+        keys = enrol(stale, crowd(30, identities=5, cameras=2))
+        writer.delete("default", keys[3])
+        stale._keeper.save_all()
+        assert not (folder / NAME).exists()
+
+
 def test_space_of_removed_rows_is_taken_back(store: GalleryStore) -> None:
     keys = enrol(store, crowd(40, identities=5, cameras=2))
     for key in keys[:25]:

@@ -33,7 +33,7 @@ def shard_of(rows: Embedding, identities: list[int]) -> Shard:
 def plainly(rows: Embedding, identities: list[int], query: Embedding, allowed: Mask, top_k: int, best: int) -> Plain:
     scores = [float(sum(float(a) * float(b) for a, b in zip(row, query, strict=True))) for row in rows]
     people: dict[int, list[tuple[int, float]]] = {}
-    for row in sorted(range(len(rows)), key=lambda row: (-round(scores[row], 12), row)):
+    for row in sorted(range(len(rows)), key=lambda row: (-round(scores[row], 14), row)):
         if allowed[row]:
             people.setdefault(identities[row], []).append((row, scores[row]))
     return [(identity, shown[:best]) for identity, shown in list(people.items())[:top_k]]
@@ -92,6 +92,12 @@ def test_equal_vectors_score_equally_wherever_they_lie(queries: int) -> None:
     people = search.rank(shard_of(rows, list(range(1, 998))), rows[:queries], np.ones(997, dtype=np.bool_), 3, 1)[0]
     assert [person.rows.tolist() for person in people] == [[0], [500], [996]]
     assert len({float(person.scores[0]) for person in people}) == 1
+
+
+def test_scores_that_float32_cannot_tell_apart_rank_exactly() -> None:
+    rows = unit(vectors(1, 5, 64) + 2e-7 * vectors(300, 6, 64))
+    compare(rows, list(range(1, 301)), vectors(1, 9, 64), np.ones(300, dtype=np.bool_), 300, 1)
+    compare(rows, [1] * 300, vectors(1, 9, 64), np.ones(300, dtype=np.bool_), 1, 100)
 
 
 def test_nothing_allowed_is_no_one() -> None:
