@@ -10,7 +10,7 @@ from app.cli.failures import CommandError
 
 GALLERY_FOLDER = "bounding_box_test"
 EXAMPLE = "0002_c1s1_000451_03.jpg"
-_NAME = re.compile(r"(?P<identity>-1|\d{4,})_(?P<camera>c\d+)(?P<rest>s\d+_\d+_\d+)\.\w+", re.ASCII)
+_NAME = re.compile(r"(?P<identity>-1|\d{4,})_(?P<camera>c\d+)(?P<rest>s\d+_\d+_\d+)(?:\.\w+)+", re.ASCII)
 _JUNK = "-1"
 _DISTRACTOR = "0000"
 

@@ -26,8 +26,10 @@ DeviceOption = Annotated[str, typer.Option(help="cpu or cuda; the default is cud
 
 
 def tell_progress() -> None:
-    """Show what is logged on stderr, beside the progress bars."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=Console(stderr=True))])
+    """Show what the package logs on stderr, beside the progress bars."""
+    handler = RichHandler(console=Console(stderr=True), show_path=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    logging.getLogger("model").setLevel(logging.INFO)  # the libraries' own news are not the user's
 
 
 def default_device() -> str:

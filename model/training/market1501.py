@@ -16,7 +16,7 @@ from model.errors import DatasetError
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
 JUNK, DISTRACTOR = -1, 0
 TERMS = "Market-1501: research use only, not to be redistributed."
-_NAME = re.compile(r"^(-1|\d{4})_c(\d)s\d_\d{6}_\d{2}\.(?:jpg|jpeg|png)$")
+_NAME = re.compile(r"^(-1|\d{4})_c(\d)s\d_\d{6}_\d{2}(?:\.(?:jpg|jpeg|png))+$")  # some end in .jpg.jpg
 _LEAST_IDENTITIES = 2
 
 

@@ -1,7 +1,6 @@
 """The network as it is served: uint8 pictures in, unit embeddings out, as one ONNX file."""
 
 import copy
-import logging
 import warnings
 from pathlib import Path
 
@@ -34,7 +33,6 @@ def write_onnx(network: ReidNetwork, contract: InputContract, path: Path) -> Out
     """Write the served network with its contract in the metadata; return what the file gives."""
     output = OutputContract(dim=network.dim)
     example = torch.zeros(_TRACED_BATCH, contract.height, contract.width, 3, dtype=torch.uint8)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # its progress is no news to the user
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own deprecations inside its exporter
         program = torch.onnx.export(

@@ -26,8 +26,9 @@ def test_the_gallery_of_a_tree_is_read(tmp_path: Path) -> None:
 
 
 def test_one_folder_of_such_files_is_read(tmp_path: Path) -> None:
-    touch(tmp_path, "0002_c1s1_000451_03.jpg")
-    assert [entry.where for entry in MarketFolder(tmp_path).entries()] == ["0002_c1s1_000451_03.jpg"]
+    names = ["0002_c1s1_000451_03.jpg", "1488_c1s6_023021_02.jpg.jpg"]  # the data set has some of the latter kind
+    touch(tmp_path, *names)
+    assert [entry.where for entry in MarketFolder(tmp_path).entries()] == names
 
 
 def test_junk_and_other_files_are_left_out_and_told(tmp_path: Path) -> None:

@@ -31,7 +31,12 @@ def labelled(identities: list[int], cameras: list[int]) -> LabelledImages:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("0002_c1s1_000451_03.jpg", (2, 1)), ("-1_c6s3_012345_00.jpg", (-1, 6)), ("0000_c2s1_000001_01.png", (0, 2))],
+    [
+        ("0002_c1s1_000451_03.jpg", (2, 1)),
+        ("1488_c1s6_023021_00.jpg.jpg", (1488, 1)),
+        ("-1_c6s3_012345_00.jpg", (-1, 6)),
+        ("0000_c2s1_000001_01.png", (0, 2)),
+    ],
 )
 def test_names_tell_identity_and_camera(name: str, expected: tuple[int, int]) -> None:
     assert parse_name(name) == expected
