@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +13,13 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from app.settings import Settings, load_settings
-from model.card import (
-    Calibration,
-    Card,
-    DataSummary,
-    InputContract,
-    OutputContract,
-    Threshold,
-    write_card,
-)
+from model.card import Calibration, InputContract, OutputContract, write_card
 from model.synthetic import encode_jpeg, render
+from tests.tiny_model import CALIBRATION, tiny_card
 
 INPUT = InputContract(height=128, width=64)
 OUTPUT = OutputContract(dim=96)
 VERSION = "tiny@1"
-CALIBRATION = Calibration(
-    protocol="made up for tests",
-    identities=2,
-    positive_pairs=2,
-    negative_pairs=2,
-    equal_error_rate=0.1,
-    thresholds=tuple(
-        Threshold(false_match_rate=rate, threshold=line, low=line, high=line, true_match_rate=0.9)
-        for rate, line in ((0.01, 0.90), (0.001, 0.95), (0.0001, 0.99))
-    ),
-)
 
 
 def write_version(
@@ -50,7 +31,10 @@ def write_version(
     folder.mkdir(parents=True)
     data = _graph(shift).SerializeToString()
     (folder / "model.onnx").write_bytes(data)
-    write_card(_card(version, calibration, hashlib.sha256(data).hexdigest()), folder / "card.json")
+    write_card(
+        tiny_card(version, INPUT, OUTPUT, {"model.onnx": hashlib.sha256(data).hexdigest()}, calibration),
+        folder / "card.json",
+    )
 
 
 def _graph(shift: float) -> onnx.ModelProto:
@@ -73,26 +57,6 @@ def _graph(shift: float) -> onnx.ModelProto:
     contract = {"input": INPUT.model_dump(), "output": OUTPUT.model_dump()}
     helper.set_model_props(made, {"reid.contract": json.dumps(contract)})
     return made
-
-
-def _card(version: str, calibration: Calibration | None, sha256: str) -> Card:
-    data = DataSummary(name="none", images=0, identities=0, cameras=0, file_list_sha256="0" * 64, terms="none")
-    return Card(
-        version=version,
-        created=datetime(2026, 5, 1, tzinfo=UTC),
-        loss={"name": "none"},
-        recipe={},
-        data=data,
-        seed=0,
-        commit="none",
-        metrics=(),
-        calibration=calibration,
-        input=INPUT,
-        output=OUTPUT,
-        parity=(),
-        files={"model.onnx": sha256},
-        terms="none",
-    )
 
 
 def tiny_settings(folder: Path, **more: Any) -> Settings:  # noqa: ANN401 - any setting

@@ -3,7 +3,7 @@ import pytest
 from app.errors import InvalidParameter
 from app.parameters import Decision
 from app.verdict import Line, draw_line
-from tests.app.parts import CALIBRATION
+from tests.tiny_model import CALIBRATION
 
 
 @pytest.mark.parametrize(

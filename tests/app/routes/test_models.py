@@ -5,9 +5,10 @@ import httpx
 import pytest
 
 from app.application import create_app
-from tests.app.parts import CALIBRATION, VERSION, person, tiny_settings, write_version
+from tests.app.parts import VERSION, person, tiny_settings, write_version
 from tests.app.routes.calls import enrol, files, query, refused
 from tests.app.server import serving
+from tests.tiny_model import CALIBRATION
 
 OTHER = "tiny@2"
 
