@@ -4,6 +4,7 @@ Luo, Gu, Liao, Lai, Jiang. "Bag of Tricks and A Strong Baseline for Deep Person 
 """
 
 import lzma
+import math
 from collections import OrderedDict
 from pathlib import Path
 
@@ -32,8 +33,11 @@ class GeM(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return the pooled features, in float32."""
         with torch.autocast(features.device.type, enabled=False):
-            powers = features.float().clamp_min(self.least).pow(self.exponent)
-            return powers.mean(dim=(2, 3)).pow(1 / self.exponent)
+            # (mean x^p)^(1/p) as exp(log-mean-exp(p log x) / p): pow's gradient takes three times as long on a CPU
+            logarithms = features.float().clamp_min(self.least).log()
+            count = features.shape[2] * features.shape[3]
+            total = (self.exponent * logarithms).logsumexp(dim=(2, 3))
+            return ((total - math.log(count)) / self.exponent).exp()
 
 
 class AveragePooling(nn.Module):

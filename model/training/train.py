@@ -29,6 +29,7 @@ from model.training.augment import Augmentation, normalise
 from model.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.training.evaluation import Embedded, Retrieval, evaluate_retrieval
 from model.training.market1501 import TRAIN, LabelledImages, check_training, hold_out, read_split
+from model.training.memory import keep_freed_memory
 from model.training.network import ReidNetwork, load_imagenet
 from model.training.pictures import load_pictures
 from model.training.recipe import OptimiserRecipe, Recipe
@@ -64,6 +65,7 @@ def train(
     Returns the retrieval metrics of the held-out identities. Raises `RecipeError` and `DatasetError` for what does
     not fit, among it a run folder of another recipe or other data, and for a loss that is not a number any more.
     """
+    keep_freed_memory()
     data = read_data(recipe, data_root)
     out.mkdir(parents=True, exist_ok=True)
     names, labels = np.unique(data.train.identities, return_inverse=True)
@@ -132,9 +134,9 @@ def build_optimiser(network: ReidNetwork, recipe: OptimiserRecipe) -> torch.opti
     ]
     match recipe.name:
         case "adam":
-            return torch.optim.Adam(groups, lr=recipe.rate, weight_decay=recipe.weight_decay)
+            return torch.optim.Adam(groups, lr=recipe.rate, weight_decay=recipe.weight_decay, fused=True)
         case "adamw":
-            return torch.optim.AdamW(groups, lr=recipe.rate, weight_decay=recipe.weight_decay)
+            return torch.optim.AdamW(groups, lr=recipe.rate, weight_decay=recipe.weight_decay, fused=True)
         case "sgd":
             return torch.optim.SGD(groups, lr=recipe.rate, weight_decay=recipe.weight_decay, momentum=0.9)
 
