@@ -73,12 +73,18 @@ class HAP2SLoss(nn.Module):
         """
         if self.normalised:
             embeddings = functional.normalize(embeddings.float(), dim=1)
-        distances = pairwise_distances(embeddings)
-        positive, negative = set_masks(identities)
+        losses, usable = self.anchor_losses(pairwise_distances(embeddings), *set_masks(identities))
+        return losses.sum() / usable.sum().clamp_min(1)
+
+    def anchor_losses(self, distances: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
+        """Return L(a) `(N,)` and which anchors have both sets `(N,)`; the others' loss is 0.
+
+        `distances` and the masks of S+ and S- are `(N, M)`: anchors against what they are compared with.
+        """
         usable = positive.any(dim=1) & negative.any(dim=1)
         gap = self.distance_to_set(distances, positive, 1) - self.distance_to_set(distances, negative, -1)
         loss = functional.softplus(self.margin + gap) if self.softplus else (self.margin + gap).relu()
-        return torch.where(usable, loss, 0).sum() / usable.sum().clamp_min(1)
+        return torch.where(usable, loss, 0), usable
 
     def distance_to_set(self, distances: Tensor, members: Tensor, sign: int) -> Tensor:
         """Return D(a, S) `(N,)`; `sign` is 1 where far members are hard (S+) and -1 where near ones are (S-).
@@ -87,15 +93,15 @@ class HAP2SLoss(nn.Module):
         """
         if self.form is PointToSet.EXTREME:
             return sign * (sign * distances).masked_fill(~members, -torch.inf).amax(dim=1).clamp_min(-1e30)
-        logits = self._log_weights(distances, sign).masked_fill(~members, -torch.inf)
-        logits = torch.where(members.any(dim=1, keepdim=True), logits, 0)  # a row of -inf would give NaN
-        weights = logits.softmax(dim=1)  # (N, N)
+        # the least number, not -inf: its weight is 0 just the same, and an empty set's row does not turn to NaN
+        logits = self._log_weights(distances, sign)
+        weights = logits.masked_fill(~members, torch.finfo(logits.dtype).min).softmax(dim=1)  # (N, M)
         return ((weights.detach() if self.detach_weights else weights) * distances).sum(dim=1)
 
     def _log_weights(self, distances: Tensor, sign: int) -> Tensor:
         match self.form:
             case PointToSet.EXPONENTIAL:
-                return sign * distances / self.sigma
+                return distances * (sign / self.sigma)
             case PointToSet.POLYNOMIAL:
                 return (self.alpha if sign > 0 else -2 * self.alpha) * distances.log1p()
             case _:

@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model.errors import RecipeError
-from model.training.hap2s import HAP2SLoss, PointToSet
+from model.training.hap2s import PointToSet
 
 
 class _Section(BaseModel):
@@ -28,8 +28,10 @@ class NetworkRecipe(_Section):
 
 
 class LossRecipe(_Section):
-    """HAP2S and the identity cross-entropy beside it."""
+    """The metric loss, HAP2S or a rival, and the identity cross-entropy beside it."""
 
+    kind: Literal["hap2s", "agw", "triplet", "contrastive", "multi-similarity", "circle"] = "hap2s"
+    parameters: dict[str, float] = Field({}, description="a rival's own, by pytorch-metric-learning's names")
     form: PointToSet = PointToSet.EXPONENTIAL
     sigma: float = Field(0.5, gt=0)
     alpha: float = Field(10.0, gt=0)
@@ -40,18 +42,6 @@ class LossRecipe(_Section):
     weight: float = Field(1.0, ge=0)
     identity_weight: float = Field(1.0, ge=0)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-
-    def build(self) -> HAP2SLoss:
-        """Return the metric loss."""
-        return HAP2SLoss(
-            self.form,
-            sigma=self.sigma,
-            alpha=self.alpha,
-            margin=self.margin,
-            softplus=self.softplus,
-            normalised=self.normalised,
-            detach_weights=self.detach_weights,
-        )
 
 
 class BatchRecipe(_Section):

@@ -28,6 +28,7 @@ from model.errors import RecipeError
 from model.training.augment import Augmentation, normalise
 from model.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.training.evaluation import Embedded, Retrieval, evaluate_retrieval
+from model.training.losses import build_loss
 from model.training.market1501 import TRAIN, LabelledImages, check_training, hold_out, read_split
 from model.training.memory import keep_freed_memory
 from model.training.network import ReidNetwork, load_imagenet
@@ -76,7 +77,7 @@ def train(
     if step == 0:
         load_imagenet(network, recipe.network.backbone, weights)
 
-    metric_loss = recipe.loss.build()
+    metric_loss = build_loss(recipe.loss)
     targets = torch.from_numpy(labels).to(device)
     pictures = data.train_pictures.to(device)
     sampler = IdentitySampler(data.train.identities, p=recipe.batch.identities, k=recipe.batch.images, seed=recipe.seed)
@@ -265,7 +266,7 @@ class _Advance:
             self.progress.update(self.task, advance=1)
             return
         speed = f"{self.images / (time.monotonic() - self.started):.1f} images/s"
-        text = f"epoch {epoch + 1}  HAP2S {metric.item():.3f}  identity {classification.item():.3f}"
+        text = f"epoch {epoch + 1}  metric {metric.item():.3f}  identity {classification.item():.3f}"
         self.progress.update(self.task, advance=1, description=text, speed=speed)
         if not self.progress.console.is_terminal and self.steps % LOGGED_STEPS == 0:
             logger.info("%s  %s", text, speed)
