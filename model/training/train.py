@@ -1,6 +1,5 @@
 """Training, as one script to be read from top to bottom."""
 
-import json
 import logging
 import math
 import time
@@ -27,19 +26,21 @@ from torch.nn import functional
 from model.errors import RecipeError
 from model.training.augment import Augmentation, normalise
 from model.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from model.training.divergence import check_finite, check_spread
 from model.training.evaluation import Embedded, Retrieval, evaluate_retrieval
+from model.training.journal import Journal, read_history
 from model.training.losses import build_loss
 from model.training.market1501 import TRAIN, LabelledImages, check_training, hold_out, read_split
 from model.training.memory import keep_freed_memory
 from model.training.network import ReidNetwork, load_imagenet
 from model.training.pictures import load_pictures
 from model.training.recipe import OptimiserRecipe, Recipe
+from model.training.report import REPORT, Trained, write_report
 from model.training.sampler import IdentitySampler
 
 CHECKPOINT_STEPS = 200
 SHOWN_STEPS = 5  # the bar's text waits for the device, so it is not renewed at each step
 LOGGED_STEPS = 50
-HISTORY = "history.jsonl"
 logger = logging.getLogger(__name__)
 
 
@@ -61,10 +62,11 @@ def train(
     weights: Path | None,
     device: str,
 ) -> Retrieval:
-    """Train a network by the recipe and leave its checkpoint in `out`; go on when one is there.
+    """Train a network by the recipe and leave checkpoint, history and report in `out`; go on when a run is there.
 
     Returns the retrieval metrics of the held-out identities. Raises `RecipeError` and `DatasetError` for what does
-    not fit, among it a run folder of another recipe or other data, and for a loss that is not a number any more.
+    not fit, among it a run folder of another recipe or other data, and for a run that is lost: a loss that is not a
+    number any more, embeddings that have collapsed.
     """
     keep_freed_memory()
     data = read_data(recipe, data_root)
@@ -86,7 +88,7 @@ def train(
     autocast = torch.autocast(device, torch.bfloat16, enabled=use_bfloat16(recipe, device))
 
     network.train()
-    with progress_bar(total, step) as advance:
+    with progress_bar(total, step) as advance, Journal(out, step) as journal:
         while step < total:
             epoch = step // per_epoch
             stage = recipe.stage_of(epoch)
@@ -107,13 +109,21 @@ def train(
                 optimiser.step()
                 step += 1
                 advance(epoch, len(batch), metric, classification)
+                if step % LOGGED_STEPS == 0:
+                    check_finite(loss, step)
+                    check_spread(feature, step)
+                    losses = {"metric": metric.item(), "identity": classification.item()}
+                    journal.training(step, step / per_epoch, {**losses, "rate": optimiser.param_groups[0]["lr"]})
                 if step % CHECKPOINT_STEPS == 0 or step == total:
                     check_finite(loss, step)
                     save_checkpoint(snapshot(network, optimiser, recipe, data, step), out)
             if (epoch + 1) % recipe.validate_every == 0 and step < total:
-                record(out, epoch + 1, step, validate(network, data, recipe, epoch, device), loss.item())
-    result = validate(network, data, recipe, recipe.epochs - 1, device)
-    record(out, recipe.epochs, step, result, None)
+                held_out = validate(network, data, recipe, epoch, device)
+                journal.validation(step, epoch + 1, evaluate_retrieval(held_out, held_out))
+        held_out = validate(network, data, recipe, recipe.epochs - 1, device)
+        result = evaluate_retrieval(held_out, held_out)
+        journal.validation(step, recipe.epochs, result)
+    write_report(Trained(recipe, read_history(out), data.held_out, held_out), out / REPORT)
     return result
 
 
@@ -206,15 +216,6 @@ def snapshot(
     )
 
 
-def check_finite(loss: Tensor, step: int) -> None:
-    """Raise `RecipeError` when the loss is not a finite number."""
-    if not torch.isfinite(loss):
-        raise RecipeError(
-            f"the loss is {loss.item()} after step {step}: lower optimiser.rate, lengthen optimiser.warmup_epochs, "
-            "or set precision to float32"
-        )
-
-
 def embed_pictures(network: ReidNetwork, pictures: Tensor, device: str, *, bfloat16: bool, batch: int = 128) -> Tensor:
     """Return unit embeddings `(N, D)` float32, on the CPU, of uint8 pictures `(N, 3, H, W)`."""
     network.eval()
@@ -227,29 +228,12 @@ def embed_pictures(network: ReidNetwork, pictures: Tensor, device: str, *, bfloa
     return functional.normalize(torch.cat(parts), dim=1)
 
 
-def validate(network: ReidNetwork, data: Data, recipe: Recipe, epoch: int, device: str) -> Retrieval:
-    """Rank the held-out images against each other at the epoch's input size."""
+def validate(network: ReidNetwork, data: Data, recipe: Recipe, epoch: int, device: str) -> Embedded:
+    """Embed the held-out images at the epoch's input size."""
     stage = recipe.stage_of(epoch)
     pictures = fit(data.held_out_pictures, stage.height, stage.width)
     embeddings = embed_pictures(network, pictures, device, bfloat16=use_bfloat16(recipe, device)).numpy()
-    images = Embedded(embeddings, data.held_out.identities, data.held_out.cameras)
-    return evaluate_retrieval(images, images)
-
-
-def record(out: Path, epoch: int, step: int, result: Retrieval, loss: float | None) -> None:
-    """Append one validation to the run's history and tell it."""
-    row = {
-        "time": time.time(),
-        "epoch": epoch,
-        "step": step,
-        "loss": loss,
-        "rank1": result.rank(1),
-        "mAP": result.mAP,
-        "mINP": result.mINP,
-    }
-    with (out / HISTORY).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
-    logger.info("epoch %d, held-out identities: rank-1 %.1f mAP %.1f", epoch, 100 * result.rank(1), 100 * result.mAP)
+    return Embedded(embeddings, data.held_out.identities, data.held_out.cameras)
 
 
 class _Advance:

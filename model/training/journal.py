@@ -1,0 +1,90 @@
+"""A run's history: rows of JSON for its report, and the same for TensorBoard."""
+
+import json
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from torch.utils.tensorboard import SummaryWriter
+
+from model.errors import RecipeError
+from model.training.evaluation import Retrieval
+
+HISTORY = "history.jsonl"
+TENSORBOARD = "tensorboard"
+Kind = Literal["training", "validation"]
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured after a step; `epoch` may lie between two."""
+
+    kind: Kind
+    step: int
+    epoch: float
+    values: dict[str, float]
+
+
+class Journal:
+    """Writes a run's history while it trains."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self._path = folder / HISTORY
+        self._board = SummaryWriter(str(folder / TENSORBOARD), purge_step=step)
+
+    def training(self, step: int, epoch: float, values: dict[str, float]) -> None:
+        """Note losses, rate and speed."""
+        self._write(Row("training", step, epoch, values))
+
+    def validation(self, step: int, epoch: float, result: Retrieval) -> None:
+        """Note and tell the retrieval figures of the held-out identities, as fractions."""
+        values = {"rank1": result.rank(1), "mAP": result.mAP, "mINP": result.mINP}
+        self._write(Row("validation", step, epoch, values))
+        figures = "  ".join(f"{name} {100 * value:.1f}" for name, value in values.items())
+        logger.info("epoch %g, held-out identities: %s", epoch, figures)
+
+    def close(self) -> None:
+        """Write out what TensorBoard's file still lacks."""
+        self._board.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _write(self, row: Row) -> None:
+        written = {"kind": row.kind, "time": time.time(), "step": row.step, "epoch": row.epoch, **row.values}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(written) + "\n")
+        for name, value in row.values.items():
+            self._board.add_scalar(f"{row.kind}/{name}", value, row.step)
+
+
+def read_history(folder: Path) -> list[Row]:
+    """Read a run's rows in the order of their steps; steps that were done again after a stop count once.
+
+    Raises `RecipeError` when there is no history, or it is not one.
+    """
+    path = folder / HISTORY
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        rows = [_row(json.loads(line)) for line in lines]
+    except FileNotFoundError as exc:
+        raise RecipeError(f"expected a training run with a {HISTORY} in {folder}, found none") from exc
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as exc:
+        raise RecipeError(f"{path} is not a run's history: {exc!r}") from exc
+    latest = {(row.step, row.kind): row for row in rows}
+    return [latest[key] for key in sorted(latest)]
+
+
+def _row(fields: dict[str, float | str]) -> Row:
+    values = {name: float(value) for name, value in fields.items() if name not in ("kind", "time", "step", "epoch")}
+    kind: Kind = "training" if fields["kind"] == "training" else "validation"
+    return Row(kind, int(fields["step"]), float(fields["epoch"]), values)

@@ -1,0 +1,186 @@
+"""A run as one HTML page that needs no other file: recipe, curves, rankings of the held-out identities, thresholds.
+
+The page shows pictures of the data set that it was made from; it is as private as they are.
+"""
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from model.card import Calibration
+from model.errors import DatasetError
+from model.training import charts
+from model.training.calibration import calibrate, cross_camera_pairs
+from model.training.evaluation import Embedded, Retrieval, evaluate_retrieval
+from model.training.journal import Row
+from model.training.market1501 import LabelledImages
+from model.training.recipe import Recipe
+
+REPORT = "report.html"
+_QUERIES = 8  # of the worst, and as many at random
+_SHOWN = 10  # ranks
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One picture of a ranked list; `right` is None for the query itself."""
+
+    uri: str
+    title: str
+    score: float | None
+    right: bool | None
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One query's average precision, and its first ranks."""
+
+    average_precision: float
+    pictures: tuple[Shown, ...]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a report is made from: a run, and its embeddings of the held-out images."""
+
+    recipe: Recipe
+    history: list[Row]
+    images: LabelledImages
+    embedded: Embedded
+
+
+def write_report(run: Trained, path: Path) -> None:
+    """Write the page; what the held-out images are too few for is left out and said."""
+    template = Environment(autoescape=True).from_string(
+        (resources.files("model.training") / "report.html").read_text(encoding="utf-8")
+    )
+    result = evaluate_retrieval(run.embedded, run.embedded)
+    precision = average_precisions(run.embedded)
+    page = template.render(
+        recipe=run.recipe,
+        sections=run.recipe.model_dump(mode="json"),
+        result=result,
+        identities=len(np.unique(run.embedded.identities)),
+        images=len(run.embedded),
+        curves=list(_curves(run.history)),
+        cmc=charts.cmc({"held-out identities": result.cmc}),
+        verification=_verification(run.embedded),
+        map=charts.embedding_map(run.embedded, run.recipe.seed),
+        cameras=_cameras(run.embedded),
+        worst=list(_ranked(run, precision, worst(precision))),
+        drawn=list(_ranked(run, precision, drawn(precision, run.recipe.seed))),
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def average_precisions(images: Embedded) -> NDArray[np.float64]:
+    """Return each image's average precision as a query against all, (N,); NaN where nothing is right."""
+    found = np.full(len(images), np.nan)
+    for index in range(len(images)):
+        try:
+            found[index] = _alone(images, index, images).mAP
+        except DatasetError:  # its identity is on no other camera
+            continue
+    return found
+
+
+def worst(precision: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the queries with the least average precision, the worst first."""
+    return np.argsort(precision, kind="stable")[: min(_QUERIES, int(np.isfinite(precision).sum()))]
+
+
+def drawn(precision: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
+    """Return queries drawn at random among those that have a right answer."""
+    return np.random.default_rng(seed).permutation(np.flatnonzero(np.isfinite(precision)))[:_QUERIES]
+
+
+def rank1_between_cameras(images: Embedded) -> tuple[list[int], NDArray[np.float64]]:
+    """Return the cameras and rank-1 in percent of one's queries in the other's gallery, NaN without an answer."""
+    cameras = np.unique(images.cameras).tolist()
+    table = np.full((len(cameras), len(cameras)), np.nan)
+    for row, asked in enumerate(cameras):
+        for column, searched in enumerate(cameras):
+            try:
+                found = evaluate_retrieval(_of(images, asked), _of(images, searched))
+            except DatasetError:  # the diagonal, and cameras that share nobody
+                continue
+            table[row, column] = 100 * found.rank(1)
+    return cameras, table
+
+
+def _of(images: Embedded, camera: int) -> Embedded:
+    kept = images.cameras == camera
+    return Embedded(images.embeddings[kept], images.identities[kept], images.cameras[kept])
+
+
+def _alone(images: Embedded, index: int, gallery: Embedded) -> Retrieval:
+    part = slice(index, index + 1)
+    query = Embedded(images.embeddings[part], images.identities[part], images.cameras[part])
+    return evaluate_retrieval(query, gallery)
+
+
+def _curves(history: list[Row]) -> Iterator[Markup]:
+    """Draw what was noted while training, the losses together and every other figure alone."""
+    for names, label in ((("metric", "identity"), "loss"), (("rate",), "learning rate")):
+        rows = [row for row in history if row.kind == "training" and names[0] in row.values]
+        if rows:
+            epochs = [row.epoch for row in rows]
+            series = {name: (epochs, [row.values[name] for row in rows]) for name in names}
+            yield charts.lines(series, "epoch", label)
+    rows = [row for row in history if row.kind == "validation"]
+    series = {
+        name: ([row.epoch for row in rows], [100 * row.values[name] for row in rows])
+        for name in ("rank1", "mAP", "mINP")
+    }
+    yield charts.lines(series, "epoch", "held-out identities, %")
+
+
+@dataclass(frozen=True)
+class _Verification:
+    calibration: Calibration
+    roc: Markup
+    scores: Markup
+
+
+def _verification(images: Embedded) -> _Verification | str:
+    try:
+        calibration = calibrate(images)
+    except DatasetError as exc:
+        return str(exc)
+    pairs = cross_camera_pairs(images)
+    positive, negative = pairs.scores[pairs.same], pairs.scores[~pairs.same]
+    roc, scores = charts.roc(positive, negative), charts.scores(positive, negative, calibration.thresholds)
+    return _Verification(calibration, roc, scores)
+
+
+def _cameras(images: Embedded) -> Markup:
+    names, table = rank1_between_cameras(images)
+    return charts.camera_confusion([str(name) for name in names], table)
+
+
+def _ranked(run: Trained, precision: NDArray[np.float64], queries: NDArray[np.int64]) -> Iterator[Ranked]:
+    """Give each query with its first ranks by the protocol: its own identity on its own camera is dropped."""
+    images = run.embedded
+    for query in queries.tolist():
+        scores = images.embeddings @ images.embeddings[query]
+        same = images.identities == images.identities[query]
+        kept = ~(same & (images.cameras == images.cameras[query]))
+        order = [index for index in np.argsort(-scores, kind="stable").tolist() if kept[index]][:_SHOWN]
+        shown = [_shown(run.images, query, None, None)]
+        shown += [_shown(run.images, index, float(scores[index]), bool(same[index])) for index in order]
+        yield Ranked(float(precision[query]), tuple(shown))
+
+
+def _shown(images: LabelledImages, index: int, score: float | None, right: bool | None) -> Shown:
+    path = images.paths[index]
+    kind = "jpeg" if path.suffix.lower() in (".jpg", ".jpeg") else path.suffix[1:].lower()
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    title = f"identity {images.identities[index]}, camera {images.cameras[index]}, {path.name}"
+    return Shown(f"data:image/{kind};base64,{data}", title, score, right)

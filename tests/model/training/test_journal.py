@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from model.errors import RecipeError
+from model.training.evaluation import Retrieval
+from model.training.journal import HISTORY, TENSORBOARD, Journal, Row, read_history
+
+RESULT = Retrieval(np.array([0.5, 1.0]), 0.25, 0.125, 4, 0, 4)
+
+
+def test_what_is_noted_is_read_in_order(tmp_path: Path) -> None:
+    with Journal(tmp_path, 0) as journal:
+        journal.validation(4, 1, RESULT)
+        journal.training(2, 0.5, {"metric": 1.5})
+    assert read_history(tmp_path) == [
+        Row("training", 2, 0.5, {"metric": 1.5}),
+        Row("validation", 4, 1, {"rank1": 0.5, "mAP": 0.25, "mINP": 0.125}),
+    ]
+
+
+def test_a_step_that_was_done_again_counts_once(tmp_path: Path) -> None:
+    for loss in (3.0, 2.0):
+        with Journal(tmp_path, 0) as journal:
+            journal.training(50, 1, {"metric": loss})
+    assert read_history(tmp_path) == [Row("training", 50, 1, {"metric": 2.0})]
+
+
+def test_tensorboard_gets_the_same(tmp_path: Path) -> None:
+    with Journal(tmp_path, 0) as journal:
+        journal.training(50, 1, {"metric": 1.5})
+        journal.validation(60, 2, RESULT)
+    board = EventAccumulator(str(tmp_path / TENSORBOARD)).Reload()
+    assert [(event.step, event.value) for event in board.Scalars("training/metric")] == [(50, 1.5)]
+    assert [(event.step, event.value) for event in board.Scalars("validation/mAP")] == [(60, 0.25)]
+
+
+def test_what_is_no_history_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="expected a training run"):
+        read_history(tmp_path)
+    for text in ("torn", '{"step": 1}', "[]"):
+        (tmp_path / HISTORY).write_text(text)
+        with pytest.raises(RecipeError, match="is not a run's history"):
+            read_history(tmp_path)
