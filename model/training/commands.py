@@ -16,9 +16,11 @@ from rich.table import Table
 from model.card import CARD_NAME, Metrics, read_card
 from model.registry import FILES, Precision, Registry
 from model.runtime import Embedder
+from model.training.compare import FIGURES, differences, read_runs, write_comparison
 from model.training.evaluate import as_metrics, evaluate_version
 from model.training.export import export as run_export
 from model.training.recipe import bundled_recipes, read_recipe
+from model.training.report import REPORT
 from model.training.train import train as run_training
 
 DataOption = Annotated[Path, typer.Option(help="Market-1501: the folder with bounding_box_train, query, …")]
@@ -55,7 +57,7 @@ def train(
         typer.echo(json.dumps(metrics))
     else:
         figures = "  ".join(f"{name} {100 * value:.1f}" for name, value in metrics.items())
-        typer.echo(f"held-out identities: {figures}\nnext: reid export --run {out}")
+        typer.echo(f"held-out identities: {figures}\nreport: {out / REPORT}\nnext: reid export --run {out}")
 
 
 def evaluate(
@@ -96,6 +98,27 @@ def export(
     else:
         print_metrics(version, card.metrics)
         typer.echo(f"next: reid models import {out}")
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="two training runs' folders or more")],
+    out: Annotated[Path | None, typer.Option(help="also write an HTML page with the curves")] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Put training runs side by side: their held-out figures, and what differs in their recipes."""
+    found = read_runs(runs)
+    if out is not None:
+        write_comparison(found, out)
+    if json_output:
+        rows = [{"run": run.name, "epoch": run.last.epoch, **run.last.values} for run in found]
+        typer.echo(json.dumps({"runs": rows, "differences": differences(found)}))
+        return
+    table = Table("", *(run.name for run in found))
+    for figure in FIGURES:
+        table.add_row(figure, *(f"{100 * run.last.values[figure]:.1f}" for run in found))
+    for name, values in differences(found).items():
+        table.add_row(name, *values)
+    Console().print(table)
 
 
 def open_version(model: str, registry: Path, precision: Precision | None) -> tuple[Embedder, Precision]:
