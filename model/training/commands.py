@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -16,14 +17,22 @@ from rich.table import Table
 from model.card import CARD_NAME, Metrics, read_card
 from model.registry import FILES, Precision, Registry
 from model.runtime import Embedder
+from model.training.audit import audit as find_suspects
+from model.training.audit import write_list, write_sheet
 from model.training.compare import FIGURES, differences, read_runs, write_comparison
+from model.training.embedding import embed_images
 from model.training.evaluate import as_metrics, evaluate_version
 from model.training.export import export as run_export
+from model.training.market1501 import TRAIN, read_split
 from model.training.recipe import bundled_recipes, read_recipe
 from model.training.report import REPORT
 from model.training.train import train as run_training
 
 DataOption = Annotated[Path, typer.Option(help="Market-1501: the folder with bounding_box_train, query, …")]
+ModelOption = Annotated[
+    str, typer.Option(help="a version such as market1501-r50@1, or its folder; default: the active one")
+]
+RegistryOption = Annotated[Path, typer.Option(envvar="REID_REGISTRY_DIR", help="where versions are registered")]
 DeviceOption = Annotated[str, typer.Option(help="cpu or cuda; the default is cuda where there is one")]
 
 
@@ -62,12 +71,8 @@ def train(
 
 def evaluate(
     data: DataOption,
-    model: Annotated[
-        str, typer.Option(help="a version such as market1501-r50@1, or its folder; default: the active one")
-    ] = "",
-    registry: Annotated[Path, typer.Option(envvar="REID_REGISTRY_DIR", help="where versions are registered")] = Path(
-        "data/models"
-    ),
+    model: ModelOption = "",
+    registry: RegistryOption = Path("data/models"),
     precision: Annotated[Precision | None, typer.Option(help="int8 or fp32; default: the one that is served")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="print the figures as JSON")] = False,
 ) -> None:
@@ -98,6 +103,27 @@ def export(
     else:
         print_metrics(version, card.metrics)
         typer.echo(f"next: reid models import {out}")
+
+
+def audit(
+    data: DataOption,
+    out: Annotated[Path, typer.Option(help="an HTML page to look at; a CSV file is written beside it")],
+    model: ModelOption = "",
+    registry: RegistryOption = Path("data/models"),
+    limit: Annotated[int, typer.Option(min=1, help="images listed at most")] = 200,
+    json_output: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """List a data set's likely wrong labels, with a sheet of pictures to look at."""
+    embedder, _ = open_version(model, registry, None)
+    images = read_split(data, TRAIN)
+    suspects = find_suspects(embed_images(embedder, images), limit=limit)
+    write_sheet(suspects, images, out)
+    write_list(suspects, images, out.with_suffix(".csv"))
+    if json_output:
+        rows = [{"path": str(images.paths[each.index]), **asdict(each)} for each in suspects]
+        typer.echo(json.dumps({"images": len(images), "suspects": rows}))
+    else:
+        typer.echo(f"{len(suspects)} of {len(images)} images look like another identity: {out}")
 
 
 def compare(

@@ -64,6 +64,14 @@ class OptimiserRecipe(_Section):
     steps: tuple[float, ...] = Field((), description="epochs at which the rate falls to a tenth")
 
 
+class NoiseRecipe(_Section):
+    """Wrong labels put into the training images on purpose."""
+
+    kind: Literal["symmetric", "camera", "stranger"] = "symmetric"
+    share: float = Field(0.0, ge=0, lt=1, description="of the training images")
+    seed: int = 0
+
+
 class Stage(_Section):
     """Some epochs at one input size, with their augmentation."""
 
@@ -88,6 +96,7 @@ class Recipe(_Section):
     loss: LossRecipe
     batch: BatchRecipe
     optimiser: OptimiserRecipe
+    noise: NoiseRecipe = NoiseRecipe()
     stages: tuple[Stage, ...] = Field(min_length=1)
 
     @property

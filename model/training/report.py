@@ -3,7 +3,6 @@
 The page shows pictures of the data set that it was made from; it is as private as they are.
 """
 
-import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -22,6 +21,7 @@ from model.training.evaluation import Embedded, Retrieval, evaluate_retrieval
 from model.training.journal import Row
 from model.training.market1501 import LabelledImages
 from model.training.recipe import Recipe
+from model.training.thumbnails import Thumbnail, thumbnail
 
 REPORT = "report.html"
 _QUERIES = 8  # of the worst, and as many at random
@@ -29,21 +29,11 @@ _SHOWN = 10  # ranks
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One picture of a ranked list; `right` is None for the query itself."""
-
-    uri: str
-    title: str
-    score: float | None
-    right: bool | None
-
-
-@dataclass(frozen=True)
 class Ranked:
     """One query's average precision, and its first ranks."""
 
     average_precision: float
-    pictures: tuple[Shown, ...]
+    pictures: tuple[Thumbnail, ...]
 
 
 @dataclass(frozen=True)
@@ -173,14 +163,6 @@ def _ranked(run: Trained, precision: NDArray[np.float64], queries: NDArray[np.in
         same = images.identities == images.identities[query]
         kept = ~(same & (images.cameras == images.cameras[query]))
         order = [index for index in np.argsort(-scores, kind="stable").tolist() if kept[index]][:_SHOWN]
-        shown = [_shown(run.images, query, None, None)]
-        shown += [_shown(run.images, index, float(scores[index]), bool(same[index])) for index in order]
+        shown = [thumbnail(run.images, query)]
+        shown += [thumbnail(run.images, index, float(scores[index]), bool(same[index])) for index in order]
         yield Ranked(float(precision[query]), tuple(shown))
-
-
-def _shown(images: LabelledImages, index: int, score: float | None, right: bool | None) -> Shown:
-    path = images.paths[index]
-    kind = "jpeg" if path.suffix.lower() in (".jpg", ".jpeg") else path.suffix[1:].lower()
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    title = f"identity {images.identities[index]}, camera {images.cameras[index]}, {path.name}"
-    return Shown(f"data:image/{kind};base64,{data}", title, score, right)

@@ -33,6 +33,7 @@ from model.training.losses import build_loss
 from model.training.market1501 import TRAIN, LabelledImages, check_training, hold_out, read_split
 from model.training.memory import keep_freed_memory
 from model.training.network import ReidNetwork, load_imagenet
+from model.training.noise import corrupt
 from model.training.pictures import load_pictures
 from model.training.recipe import OptimiserRecipe, Recipe
 from model.training.report import REPORT, Trained, write_report
@@ -132,6 +133,7 @@ def read_data(recipe: Recipe, root: Path) -> Data:
     images = read_split(root, TRAIN)
     check_training(images)
     kept, held_out = hold_out(images, recipe.held_out_identities, recipe.seed)
+    kept = corrupt(kept, recipe.noise)
     height = max(stage.height for stage in recipe.stages)
     width = max(stage.width for stage in recipe.stages)
     return Data(kept, held_out, *(load_pictures(part.paths, height, width) for part in (kept, held_out)))

@@ -1,0 +1,26 @@
+"""A data set's pictures inside a page that needs no other file."""
+
+import base64
+from dataclasses import dataclass
+
+from model.training.market1501 import LabelledImages
+
+_KINDS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp", ".bmp": "bmp"}
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """One picture as a data URI with its names; score and whether it is right where it answers a query."""
+
+    uri: str
+    title: str
+    score: float | None
+    right: bool | None
+
+
+def thumbnail(images: LabelledImages, index: int, score: float | None = None, right: bool | None = None) -> Thumbnail:
+    """Return an image of a data set, as its file is."""
+    path = images.paths[index]
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    title = f"identity {images.identities[index]}, camera {images.cameras[index]}, {path.name}"
+    return Thumbnail(f"data:image/{_KINDS[path.suffix.lower()]};base64,{data}", title, score, right)
