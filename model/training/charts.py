@@ -41,6 +41,16 @@ def lines(
     return to_svg(figure)
 
 
+def error_bars(series: Mapping[str, Sequence[tuple[float, float, float]]], x_label: str, y_label: str) -> Markup:
+    """Draw series by name, each as its points' x, y and deviation."""
+    figure, axes = _axes(x_label, y_label)
+    for name, points in series.items():
+        x, y, deviation = np.array(points, dtype=np.float64).reshape(-1, 3).T
+        axes.errorbar(x, y, yerr=deviation, label=name, marker=".", capsize=3)
+    axes.legend()
+    return to_svg(figure)
+
+
 def cmc(curves: Mapping[str, NDArray[np.float64]]) -> Markup:
     """Draw CMC curves `(ranks,)` by name."""
     return lines(

@@ -22,10 +22,12 @@ from model.training.audit import write_list, write_sheet
 from model.training.compare import FIGURES, differences, read_runs, write_comparison
 from model.training.embedding import embed_images
 from model.training.evaluate import as_metrics, evaluate_version
+from model.training.evaluation import Retrieval
 from model.training.export import export as run_export
 from model.training.market1501 import TRAIN, read_split
-from model.training.recipe import bundled_recipes, read_recipe
+from model.training.recipe import Recipe, bundled_recipes, read_recipe
 from model.training.report import REPORT
+from model.training.study import STUDY_PAGE, bundled_studies, read_study, run_study
 from model.training.train import train as run_training
 
 DataOption = Annotated[Path, typer.Option(help="Market-1501: the folder with bounding_box_train, query, …")]
@@ -33,6 +35,7 @@ ModelOption = Annotated[
     str, typer.Option(help="a version such as market1501-r50@1, or its folder; default: the active one")
 ]
 RegistryOption = Annotated[Path, typer.Option(envvar="REID_REGISTRY_DIR", help="where versions are registered")]
+WeightsOption = Annotated[Path | None, typer.Option(help="ImageNet weights; without it torchvision downloads them")]
 DeviceOption = Annotated[str, typer.Option(help="cpu or cuda; the default is cuda where there is one")]
 
 
@@ -52,9 +55,7 @@ def train(
     data: DataOption,
     out: Annotated[Path, typer.Option(help="the run's folder; a run found there goes on where it was")],
     recipe: Annotated[str, typer.Option(help=f"{', '.join(bundled_recipes())}, or a TOML file")] = "cpu",
-    weights: Annotated[
-        Path | None, typer.Option(help="ImageNet weights; without it torchvision downloads them")
-    ] = None,
+    weights: WeightsOption = None,
     device: DeviceOption = "",
     json_output: Annotated[bool, typer.Option("--json", help="print the held-out metrics as JSON")] = False,
 ) -> None:
@@ -67,6 +68,32 @@ def train(
     else:
         figures = "  ".join(f"{name} {100 * value:.1f}" for name, value in metrics.items())
         typer.echo(f"held-out identities: {figures}\nreport: {out / REPORT}\nnext: reid export --run {out}")
+
+
+def study(
+    plan: Annotated[str, typer.Argument(help=f"{', '.join(bundled_studies())}, or a TOML file")],
+    data: DataOption,
+    out: Annotated[Path, typer.Option(help="the study's folder; one found there goes on where it was")],
+    weights: WeightsOption = None,
+    device: DeviceOption = "",
+    json_output: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Train one set-up many times with one thing changed, over several seeds, and plot what it makes of it."""
+    tell_progress()
+
+    def train_cell(recipe: Recipe, folder: Path) -> Retrieval:
+        return run_training(recipe, data, folder, weights=weights, device=device or default_device())
+
+    rows = run_study(read_study(plan), out, train_cell)
+    if json_output:
+        typer.echo(json.dumps([asdict(row) for row in rows]))
+        return
+    table = Table("", "x", "mAP", "rank-1", "seeds")
+    for row in rows:
+        figures = (f"{row.mAP:.1f} ± {row.mAP_deviation:.1f}", f"{row.rank1:.1f} ± {row.rank1_deviation:.1f}")
+        table.add_row(row.series, f"{row.x:g}", *figures, str(row.seeds))
+    Console().print(table)
+    typer.echo(f"page: {out / STUDY_PAGE}")
 
 
 def evaluate(

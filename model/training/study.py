@@ -1,0 +1,210 @@
+"""Studies: one set-up trained many times with one thing changed, over several seeds.
+
+A study is a TOML file: a recipe, the series (the lines of the plot), the points (its x axis) and the seeds. Everything
+but what a series or a point sets is the same, and a seed holds the same identities out in every cell.
+"""
+
+import json
+import statistics
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+
+from jinja2 import Environment
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from model.errors import RecipeError
+from model.training import charts
+from model.training.checkpoint import NAME as CHECKPOINT
+from model.training.evaluation import Retrieval
+from model.training.recipe import Recipe, read_recipe
+
+RESULTS = "results.jsonl"
+STUDY_PAGE = "study.html"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Series(_Section):
+    """One line of the plot, and the settings that make it, dotted as in `loss.form`."""
+
+    name: str
+    set: dict[str, object] = {}
+
+
+class Point(_Section):
+    """One place on the x axis, and the settings that make it."""
+
+    x: float
+    set: dict[str, object] = {}
+
+
+class Study(_Section):
+    """What is trained: every series at every point with every seed."""
+
+    name: str
+    description: str
+    x_label: str = ""
+    recipe: str
+    seeds: tuple[int, ...] = Field(min_length=1)
+    series: tuple[Series, ...] = Field(min_length=1)
+    points: tuple[Point, ...] = Field((Point(x=0),), min_length=1)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of a study."""
+
+    series: str
+    x: float
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        """Where in the study's folder it trains."""
+        return f"{self.series}/{self.x:g}/{self.seed}"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One series at one point: mean and standard deviation of mAP and rank-1 over the seeds, in percent."""
+
+    series: str
+    x: float
+    seeds: int
+    mAP: float
+    mAP_deviation: float
+    rank1: float
+    rank1_deviation: float
+
+
+Train = Callable[[Recipe, Path], Retrieval]
+
+
+def bundled_studies() -> list[str]:
+    """Return the names of the studies that come with the package."""
+    folder = resources.files("model.training") / "studies"
+    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def read_study(name: str) -> Study:
+    """Read a bundled study by name, or one from a TOML file; raise `RecipeError` when it is not one."""
+    bundled = resources.files("model.training") / "studies" / f"{name}.toml"
+    path = bundled if name in bundled_studies() else Path(name)
+    if not path.is_file():
+        raise RecipeError(f"expected a study out of {', '.join(bundled_studies())} or a TOML file, found {name}")
+    try:
+        return Study.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except tomllib.TOMLDecodeError as exc:
+        raise RecipeError(f"study {name} is not TOML: {exc}") from exc
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "study"
+        raise RecipeError(f"study {name}: {where}: {first['msg']}") from exc
+
+
+def cells(study: Study) -> Iterator[tuple[Cell, Recipe]]:
+    """Give every training with its recipe, seed by seed, so that a study cut short has whole comparisons.
+
+    Raises `RecipeError` for a setting that the recipe does not have.
+    """
+    base = read_recipe(study.recipe)
+    for seed in study.seeds:
+        for point in study.points:
+            for series in study.series:
+                changes = {**series.set, **point.set, "seed": seed, "name": f"{study.name} {series.name} {point.x:g}"}
+                yield Cell(series.name, point.x, seed), override(base, changes)
+
+
+def override(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
+    """Return the recipe with some settings replaced, each named dotted as in `loss.form`."""
+    content = recipe.model_dump(mode="json")
+    for name, value in changes.items():
+        *sections, last = name.split(".")
+        place = content
+        for section in sections:
+            place = place.get(section, {}) if isinstance(place, dict) else {}
+        if last not in place:
+            raise RecipeError(f"expected a setting of the recipe such as loss.form, found {name}")
+        place[last] = value
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RecipeError(f"{where}: {first['msg']}, found {first['input']!r}") from exc
+
+
+def run_study(study: Study, out: Path, train: Train) -> list[Summary]:
+    """Train what is not done yet, and write page and results; a study that was stopped goes on where it was.
+
+    A cell's checkpoint is removed when its result is on the disk.
+    """
+    plan = list(cells(study))  # every recipe is checked before the first hour is spent
+    out.mkdir(parents=True, exist_ok=True)
+    done = read_results(out)
+    for cell, recipe in plan:
+        if cell in done:
+            continue
+        folder = out / cell.folder
+        done[cell] = _figures(train(recipe, folder))
+        with (out / RESULTS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({**asdict(cell), **done[cell]}) + "\n")
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+        write_page(study, summarise(study, done), out / STUDY_PAGE)
+    return summarise(study, done)
+
+
+def read_results(out: Path) -> dict[Cell, dict[str, float]]:
+    """Return the figures, in percent, of every cell that is done; a line that was cut off counts as not done."""
+    path = out / RESULTS
+    found = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        found[Cell(row.pop("series"), row.pop("x"), row.pop("seed"))] = row
+    return found
+
+
+def summarise(study: Study, done: Mapping[Cell, Mapping[str, float]]) -> list[Summary]:
+    """Return mean and deviation of each series at each point that has a result."""
+    rows = []
+    for series in study.series:
+        for point in study.points:
+            found = [done[cell] for seed in study.seeds if (cell := Cell(series.name, point.x, seed)) in done]
+            if found:
+                rows.append(_summary(series.name, point.x, found))
+    return rows
+
+
+def write_page(study: Study, rows: list[Summary], path: Path) -> None:
+    """Write table and plot to one HTML page."""
+    template = Environment(autoescape=True).from_string(
+        (resources.files("model.training") / "study.html").read_text(encoding="utf-8")
+    )
+    bars = {
+        series.name: [(row.x, row.mAP, row.mAP_deviation) for row in rows if row.series == series.name]
+        for series in study.series
+    }
+    plot = charts.error_bars(bars, study.x_label, "held-out mAP, %")
+    path.write_text(template.render(study=study, rows=rows, plot=plot), encoding="utf-8")
+
+
+def _figures(result: Retrieval) -> dict[str, float]:
+    return {"rank1": 100 * result.rank(1), "mAP": 100 * result.mAP, "mINP": 100 * result.mINP}
+
+
+def _summary(series: str, x: float, found: list[Mapping[str, float]]) -> Summary:
+    mAP, rank1 = ([row[name] for row in found] for name in ("mAP", "rank1"))
+    return Summary(series, x, len(found), *_mean_and_deviation(mAP), *_mean_and_deviation(rank1))
+
+
+def _mean_and_deviation(values: list[float]) -> tuple[float, float]:
+    """Return the mean, and the sample standard deviation, which one value does not have: then 0."""
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0

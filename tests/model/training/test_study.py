@@ -1,0 +1,147 @@
+import json
+import statistics
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.cli import main
+from model.errors import RecipeError
+from model.training.checkpoint import NAME as CHECKPOINT
+from model.training.evaluation import Retrieval
+from model.training.recipe import Recipe, read_recipe
+from model.training.study import (
+    RESULTS,
+    STUDY_PAGE,
+    Study,
+    bundled_studies,
+    cells,
+    override,
+    read_study,
+    run_study,
+)
+
+PLAN = """
+name = "made up"
+description = "for tests"
+x_label = "share"
+recipe = "RECIPE"
+seeds = [1, 2]
+series = [{name = "E"}, {name = "hard", set = {"loss.form" = "extreme"}}]
+points = [{x = 0.0}, {x = 0.5, set = {"noise.share" = 0.5}}]
+"""
+
+
+class Stopped(Exception):
+    """The process ends here."""
+
+
+@pytest.fixture
+def plan(tmp_path: Path, recipe_file: Path) -> Path:
+    path = tmp_path / "plan.toml"
+    path.write_text(PLAN.replace("RECIPE", str(recipe_file)))
+    return path
+
+
+@pytest.fixture
+def study(plan: Path) -> Study:
+    return read_study(str(plan))
+
+
+class Trainer:
+    """Answers at once, by what the recipe says, and writes down what it was asked."""
+
+    def __init__(self, stop_after: int = 100) -> None:
+        self.asked: list[Recipe] = []
+        self.stop_after = stop_after
+
+    def __call__(self, recipe: Recipe, folder: Path) -> Retrieval:
+        if len(self.asked) == self.stop_after:
+            raise Stopped
+        self.asked.append(recipe)
+        folder.mkdir(parents=True)
+        (folder / CHECKPOINT).write_bytes(b"large")
+        mAP = 0.5 + 0.1 * recipe.seed - 0.2 * recipe.noise.share
+        return Retrieval(np.array([mAP + 0.1]), mAP, 0.1, 4, 0, 4)
+
+
+def test_every_series_meets_every_point_and_seed_and_nothing_else_changes(study: Study) -> None:
+    found = list(cells(study))
+    assert len({cell.folder for cell, _ in found}) == len(found) == 8
+    first = found[0][1]
+    assert {recipe.seed for _, recipe in found} == {1, 2}
+    for cell, recipe in found:
+        assert recipe.loss.form == ("extreme" if cell.series == "hard" else "exponential")
+        assert recipe.noise.share == cell.x
+        same = {"seed": first.seed, "name": first.name, "loss": first.loss, "noise": first.noise}
+        assert recipe.model_copy(update=same) == first
+
+
+def test_mean_and_deviation_over_the_seeds(study: Study, tmp_path: Path) -> None:
+    rows = run_study(study, tmp_path / "out", Trainer())
+    assert [(row.series, row.x, row.seeds) for row in rows] == [
+        ("E", 0.0, 2), ("E", 0.5, 2), ("hard", 0.0, 2), ("hard", 0.5, 2),
+    ]  # fmt: skip
+    assert rows[1].mAP == pytest.approx(statistics.fmean([50, 60]))
+    assert rows[1].mAP_deviation == pytest.approx(statistics.stdev([50, 60]))
+    page = (tmp_path / "out" / STUDY_PAGE).read_text()
+    assert "55.0 ± 7.1" in page
+    assert "<svg" in page
+    assert not list((tmp_path / "out").rglob(CHECKPOINT))
+
+
+def test_a_stopped_study_goes_on_where_it_was(study: Study, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(Stopped):
+        run_study(study, out, Trainer(stop_after=3))
+    with (out / RESULTS).open("a") as file:
+        file.write('{"series": "E"')  # the power went
+    again = Trainer()
+    rows = run_study(study, out, again)
+    assert len(again.asked) == 5
+    assert rows == run_study(study, tmp_path / "straight", Trainer())
+
+
+def test_bundled_studies_are_of_settings_that_exist() -> None:
+    assert set(bundled_studies()) >= {"alpha", "noise", "sigma"}
+    for name in bundled_studies():
+        assert len(list(cells(read_study(name)))) >= 12
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"loss.gamma": 1}, "found loss.gamma"),
+        ({"loss.form.deep": 1}, "found loss.form.deep"),
+        ({"loss.sigma": -1}, "loss.sigma"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_named(changes: dict[str, object], said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        override(read_recipe("ladder"), changes)
+
+
+@pytest.mark.parametrize("text", ["name = ", "name = 1", PLAN.replace("seeds", "grains")])
+def test_what_is_no_study_is_told(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=r"study .*plan\.toml"):
+        read_study(str(path))
+    with pytest.raises(RecipeError, match="expected a study out of alpha, noise"):
+        read_study("nothing")
+
+
+def test_the_verb_trains_and_prints(
+    recipe_file: Path, market: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = PLAN.replace("RECIPE", str(recipe_file)).replace("[1, 2]", "[1]")
+    (tmp_path / "plan.toml").write_text(text.replace('{name = "E"}, ', ""))
+    with pytest.raises(SystemExit) as ended:
+        main(
+            ["study", str(tmp_path / "plan.toml"), "--data", str(market), "--out", str(tmp_path / "out"),
+             "--weights", str(weights), "--device", "cpu", "--json"]
+        )  # fmt: skip
+    assert not ended.value.code
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["x"] for row in rows] == [0.0, 0.5]
+    assert all(0 <= row["mAP"] <= 100 for row in rows)
