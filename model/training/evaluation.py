@@ -28,6 +28,10 @@ class Embedded:
     def __len__(self) -> int:
         return len(self.embeddings)
 
+    def select(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> "Embedded":
+        """Return the images where a mask `(N,)` is true, or those at the given places."""
+        return Embedded(self.embeddings[keep], self.identities[keep], self.cameras[keep])
+
 
 @dataclass(frozen=True)
 class Retrieval:
@@ -92,6 +96,12 @@ def ranks_of(scores: NDArray[np.float32], right: NDArray[np.bool_], wrong: NDArr
         before = slice(columns[place])
         ahead[place] += np.count_nonzero(wrong[before] & (scores[before] == hits[place]))
     return ahead + np.arange(1, len(hits) + 1)
+
+
+def unit_rows(rows: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return the rows `(N, D)` at unit length."""
+    unit: NDArray[np.float32] = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return unit
 
 
 def summarise(rankings: Sequence[NDArray[np.int64]], *, gallery: int, ranks: int = 50) -> Retrieval:
