@@ -137,7 +137,7 @@ def evaluate(data: Path, settings: Settings, version: str) -> float:
     registry = ["--registry", str(settings.registry_dir)]
     command = [*REID, "evaluate", "--data", str(data), "--model", version, *registry, "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    found: float = json.loads(done.stdout)["rank1"]
+    found: float = json.loads(done.stdout)["metrics"][0]["rank1"]
     return found
 
 

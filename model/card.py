@@ -73,6 +73,26 @@ class Calibration(_Part):
     thresholds: tuple[Threshold, ...] = Field(min_length=1)
 
 
+class Identification(_Part):
+    """At a rate of strangers taken for somebody: the share of known people who are found, first and by that score."""
+
+    false_alarm_rate: float = Field(gt=0, lt=1)
+    threshold: float = Field(ge=-1, le=1)
+    detection_rate: float = Field(ge=0, le=1)
+    deviation: float = Field(ge=0, description="standard deviation of the detection rate over the divisions")
+
+
+class OpenSet(_Part):
+    """Open-set identification, DIR@FAR, on identities that training never saw; counts and rates are means."""
+
+    protocol: str
+    divisions: int
+    enrolled: int
+    mated_probes: float
+    unmated_probes: float
+    rates: tuple[Identification, ...] = Field(min_length=1)
+
+
 class DataSummary(_Part):
     """What the network was trained on; the hash is over the sorted list of file names and sizes."""
 
@@ -109,6 +129,7 @@ class Card(_Part):
     commit: str
     metrics: tuple[Metrics, ...]
     calibration: Calibration | None
+    open_set: OpenSet | None = None
     input: InputContract
     output: OutputContract
     parity: tuple[Parity, ...]

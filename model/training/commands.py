@@ -21,7 +21,7 @@ from model.training.audit import audit as find_suspects
 from model.training.audit import write_list, write_sheet
 from model.training.compare import FIGURES, differences, read_runs, write_comparison
 from model.training.embedding import embed_images
-from model.training.evaluate import as_metrics, evaluate_version
+from model.training.evaluate import Variants, as_metrics, evaluate_variants
 from model.training.evaluation import Retrieval
 from model.training.export import export as run_export
 from model.training.market1501 import TRAIN, read_split
@@ -101,15 +101,25 @@ def evaluate(
     model: ModelOption = "",
     registry: RegistryOption = Path("data/models"),
     precision: Annotated[Precision | None, typer.Option(help="int8 or fp32; default: the one that is served")] = None,
+    flip: Annotated[bool, typer.Option("--flip", help="also with embeddings averaged with the mirror image's")] = False,
+    rerank: Annotated[bool, typer.Option("--rerank", help="also with k-reciprocal re-ranking")] = False,
+    multi_query: Annotated[bool, typer.Option("--multi-query", help="also with queries pooled by camera")] = False,
+    single_shot: Annotated[
+        bool, typer.Option("--single-shot", help="also with one gallery image per identity")
+    ] = False,
     json_output: Annotated[bool, typer.Option("--json", help="print the figures as JSON")] = False,
 ) -> None:
-    """Measure rank-1, mAP and mINP of a model version on Market-1501's test split."""
+    """Measure rank-1, mAP and mINP of a model version on Market-1501's test split, a row per variant."""
     embedder, found = open_version(model, registry, precision)
-    result = as_metrics(evaluate_version(embedder, data), precision=found, command=this_command())
+    variants = Variants(flip=flip, rerank=rerank, multi_query=multi_query, single_shot=single_shot)
+    metrics = [
+        as_metrics(row.result, precision=found, command=this_command(), protocol=row.protocol)
+        for row in evaluate_variants(embedder, data, variants)
+    ]
     if json_output:
-        typer.echo(json.dumps({"version": embedder.version, **result.model_dump()}))
+        typer.echo(json.dumps({"version": embedder.version, "metrics": [row.model_dump() for row in metrics]}))
     else:
-        print_metrics(embedder.version, [result])
+        print_metrics(embedder.version, metrics)
 
 
 def export(
@@ -187,14 +197,17 @@ def open_version(model: str, registry: Path, precision: Precision | None) -> tup
 
 
 def print_metrics(version: str, rows: Sequence[Metrics]) -> None:
-    """Print figures as a table."""
-    table = Table("precision", "rank-1", "rank-5", "rank-10", "mAP", "mINP", "queries", "gallery", "protocol")
+    """Print figures as a table, and below it the protocols that its rows name by number."""
+    table = Table("", "precision", "rank-1", "rank-5", "rank-10", "mAP", "mINP", "queries", "gallery")
+    protocols = list(dict.fromkeys(row.protocol for row in rows))
     for row in rows:
-        figures = (row.rank1, row.rank5, row.rank10, row.mAP, row.mINP)
-        table.add_row(
-            row.precision, *(f"{value:.1f}" for value in figures), str(row.queries), str(row.gallery), row.protocol
-        )
-    Console().print(f"{version} on Market-1501", table)
+        figures = (f"{value:.1f}" for value in (row.rank1, row.rank5, row.rank10, row.mAP, row.mINP))
+        number = protocols.index(row.protocol) + 1
+        table.add_row(str(number), row.precision, *figures, str(row.queries), str(row.gallery))
+    console = Console()
+    console.print(f"{version} on Market-1501", table)
+    for number, protocol in enumerate(protocols, start=1):
+        console.print(f"{number}  {protocol}", soft_wrap=True, markup=False, highlight=False)
 
 
 def this_command() -> str:

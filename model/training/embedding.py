@@ -13,20 +13,30 @@ from model.card import InputContract
 from model.errors import DatasetError, ImageError
 from model.preprocess import prepare
 from model.runtime import Embedder
-from model.training.evaluation import Embedded
+from model.training.evaluation import Embedded, unit_rows
 from model.training.market1501 import LabelledImages
 
 BATCH = 32
 
 
-def embed_images(embedder: Embedder, images: LabelledImages, *, batch: int = BATCH) -> Embedded:
-    """Return the images' unit embeddings; memory stays at one batch of pictures."""
+def embed_images(embedder: Embedder, images: LabelledImages, *, batch: int = BATCH, mirrored: bool = False) -> Embedded:
+    """Return the unit embeddings of the images, or of their mirror images; memory stays at one batch of pictures."""
     blocks = prepared_batches(images.paths, embedder.contract, batch)
     shown = track(
         blocks, f"embedding {images.name}", total=-(-len(images) // batch), console=Console(stderr=True), transient=True
     )
-    embeddings = np.concatenate([embedder.embed(block) for block in shown])
+    embeddings = np.concatenate([embedder.embed(mirror(block) if mirrored else block) for block in shown])
     return Embedded(embeddings, images.identities, images.cameras)
+
+
+def mirror(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return pictures `(N, H, W, 3)` with left and right exchanged."""
+    return np.ascontiguousarray(pictures[:, :, ::-1])
+
+
+def average(first: Embedded, second: Embedded) -> Embedded:
+    """Return the normalised means of two embeddings of the same images, such as plain and mirrored."""
+    return Embedded(unit_rows(first.embeddings + second.embeddings), first.identities, first.cameras)
 
 
 def prepared_batches(paths: tuple[Path, ...], contract: InputContract, batch: int) -> Iterator[NDArray[np.uint8]]:

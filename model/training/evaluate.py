@@ -1,27 +1,79 @@
 """Measure a model version on Market-1501's test split."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from model.card import Metrics
 from model.runtime import Embedder
-from model.training.embedding import embed_images
-from model.training.evaluation import PROTOCOL, Retrieval, evaluate_retrieval
+from model.training import reranking
+from model.training.embedding import average, embed_images
+from model.training.evaluation import PROTOCOL, Embedded, Retrieval, evaluate_retrieval
 from model.training.market1501 import GALLERY, QUERY, read_split
+from model.training.protocols import DRAWS, MULTI_QUERY, SINGLE_SHOT, evaluate_single_shot, pool_queries
 
 Precision = Literal["fp32", "int8", "torch"]
 
 
+@dataclass(frozen=True)
+class Variants:
+    """What is measured beside the single query: each adds rows of its own, and combines with the others."""
+
+    flip: bool = False
+    rerank: bool = False
+    multi_query: bool = False
+    single_shot: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: the protocol by its name, and what came of it."""
+
+    protocol: str
+    result: Retrieval
+
+
 def evaluate_version(embedder: Embedder, data: Path) -> Retrieval:
     """Rank the test split's gallery for each of its queries, embedded by the path that serves."""
-    query, gallery = (embed_images(embedder, read_split(data, split)) for split in (QUERY, GALLERY))
-    return evaluate_retrieval(query, gallery)
+    return evaluate_retrieval(*embed_test(embedder, data))
 
 
-def as_metrics(result: Retrieval, *, precision: Precision, command: str, split: str = "test") -> Metrics:
+def evaluate_variants(embedder: Embedder, data: Path, variants: Variants) -> list[Row]:
+    """Measure the single query and every variant that is asked for, each image embedded once, or twice for the flip."""
+    plain = embed_test(embedder, data)
+    rows = list(rank_variants(*plain, variants))
+    if variants.flip:
+        mirrored = embed_test(embedder, data, mirrored=True)
+        query, gallery = (average(*views) for views in zip(plain, mirrored, strict=True))
+        rows += [Row(f"{row.protocol}; flip averaged", row.result) for row in rank_variants(query, gallery, variants)]
+    return rows
+
+
+def embed_test(embedder: Embedder, data: Path, *, mirrored: bool = False) -> tuple[Embedded, Embedded]:
+    """Return the test split's queries and gallery, embedded by the path that serves."""
+    query, gallery = (embed_images(embedder, read_split(data, split), mirrored=mirrored) for split in (QUERY, GALLERY))
+    return query, gallery
+
+
+def rank_variants(query: Embedded, gallery: Embedded, variants: Variants) -> Iterator[Row]:
+    """Yield the rows for one set of embeddings: single query first."""
+    asked = {PROTOCOL: query} | ({MULTI_QUERY: pool_queries(query, gallery)} if variants.multi_query else {})
+    for protocol, queries in asked.items():
+        yield Row(protocol, evaluate_retrieval(queries, gallery))
+        if variants.rerank:
+            scores = reranking.rerank(queries, gallery)
+            yield Row(f"{protocol}; {reranking.PROTOCOL}", evaluate_retrieval(queries, gallery, scores=scores))
+    if variants.single_shot:
+        yield Row(SINGLE_SHOT.format(draws=DRAWS), evaluate_single_shot(query, gallery))
+
+
+def as_metrics(
+    result: Retrieval, *, precision: Precision, command: str, split: str = "test", protocol: str = PROTOCOL
+) -> Metrics:
     """Return the figures in percent for a card or the terminal, with the protocol's name."""
     return Metrics(
-        protocol=f"{PROTOCOL}; {split}",
+        protocol=f"{protocol}; {split}",
         precision=precision,
         rank1=round(100 * result.rank(1), 2),
         rank5=round(100 * result.rank(5), 2),

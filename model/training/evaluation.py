@@ -3,6 +3,7 @@
 Zheng et al., ICCV 2015 (CMC, mAP); Ye et al., "Deep Learning for Person Re-identification", TPAMI 2021 (mINP).
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from model.errors import DatasetError
 
 PROTOCOL = "market1501 single query, same identity and camera dropped, rectangular AP, ties by gallery index"
+CELLS = 2**24  # scores held at a time: 64 MB, however long the gallery is
+
+Scores = Callable[[slice], NDArray[np.float32]]  # of some of the queries: (b, G), the higher the better
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,10 @@ class Embedded:
 
     def __len__(self) -> int:
         return len(self.embeddings)
+
+    def select(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> "Embedded":
+        """Return the images where a mask `(N,)` is true, or those at the given places."""
+        return Embedded(self.embeddings[keep], self.identities[keep], self.cameras[keep])
 
 
 @dataclass(frozen=True)
@@ -41,58 +49,78 @@ class Retrieval:
         return float(self.cmc[min(k, len(self.cmc)) - 1])
 
 
-def evaluate_retrieval(query: Embedded, gallery: Embedded, *, ranks: int = 50, block: int = 256) -> Retrieval:
-    """Rank the gallery for each query by cosine and score the rankings.
+def evaluate_retrieval(
+    query: Embedded, gallery: Embedded, *, scores: Scores | None = None, ranks: int = 50, cells: int = CELLS
+) -> Retrieval:
+    """Rank the gallery for each query, by cosine unless `scores` says otherwise, and score the rankings.
 
     Gallery images of the query's identity on the query's camera are dropped. A query left without a right answer
-    is skipped and counted. Memory is bounded by `block` × gallery. Raises `DatasetError` when every query is skipped.
+    is skipped and counted. Memory is bounded by `cells`, or one row of the gallery where that is more.
+    Raises `DatasetError` when every query is skipped.
     """
-    first, average, inverse, skipped = [], [], [], 0
+    return summarise(list(rank_hits(query, gallery, scores=scores, cells=cells)), gallery=len(gallery), ranks=ranks)
+
+
+def rank_hits(
+    query: Embedded, gallery: Embedded, *, scores: Scores | None = None, cells: int = CELLS
+) -> Iterator[NDArray[np.int64]]:
+    """Yield for each query the ranks of its right answers, from 1 and ascending; empty where there is none."""
+    scores = scores or cosine(query, gallery)
+    block = max(1, cells // max(len(gallery), 1))
     for start in range(0, len(query), block):
         part = slice(start, start + block)
-        hits, kept = _ranked_hits(query, gallery, part)
-        answerable = hits.any(axis=1)
-        skipped += int((~answerable).sum())
-        scores = _score_rows(hits[answerable], kept[answerable])
-        first.append(scores[0])
-        average.append(scores[1])
-        inverse.append(scores[2])
-    first_hits = np.concatenate(first)  # (Q,) rank of the first hit, from 0
-    if not len(first_hits):
+        for row, identity, camera in zip(scores(part), query.identities[part], query.cameras[part], strict=True):
+            same = gallery.identities == identity
+            yield ranks_of(row, same & (gallery.cameras != camera), ~same)
+
+
+def cosine(query: Embedded, gallery: Embedded) -> Scores:
+    """Return the plain scores: cosines of unit embeddings."""
+    return lambda part: query.embeddings[part] @ gallery.embeddings.T
+
+
+def ranks_of(scores: NDArray[np.float32], right: NDArray[np.bool_], wrong: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the ranks from 1, ascending, of the right answers among the right and the wrong ones, each `(G,)`.
+
+    Ties go to the lower index. Only the wrong answers that reach the last right one are sorted, and only by value.
+    """
+    columns = np.flatnonzero(right)
+    if not len(columns):
+        return columns
+    columns = columns[np.argsort(-scores[columns], kind="stable")]
+    hits = scores[columns]  # (h,) descending
+    rivals = np.sort(scores[wrong & (scores >= hits[-1])])
+    ahead = len(rivals) - np.searchsorted(rivals, hits, side="right")
+    equal = len(rivals) - ahead - np.searchsorted(rivals, hits, side="left")
+    for place in np.flatnonzero(equal):
+        before = slice(columns[place])
+        ahead[place] += np.count_nonzero(wrong[before] & (scores[before] == hits[place]))
+    return ahead + np.arange(1, len(hits) + 1)
+
+
+def unit_rows(rows: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return the rows `(N, D)` at unit length."""
+    unit: NDArray[np.float32] = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return unit
+
+
+def summarise(rankings: Sequence[NDArray[np.int64]], *, gallery: int, ranks: int = 50) -> Retrieval:
+    """Return the means over the queries' rankings, as `rank_hits` yields them.
+
+    Raises `DatasetError` when no ranking has a right answer.
+    """
+    answered = [hits for hits in rankings if len(hits)]
+    if not answered:
         raise DatasetError(
-            f"none of the {len(query)} queries has its identity on another camera of the gallery; "
+            f"none of the {len(rankings)} queries has its identity on another camera of the gallery; "
             "are all images labelled with one camera?"
         )
-    cmc = (first_hits[:, None] <= np.arange(min(ranks, max(len(gallery), 1)))).mean(axis=0)
+    first = np.array([hits[0] for hits in answered])  # (Q,)
     return Retrieval(
-        cmc=cmc,
-        mAP=float(np.concatenate(average).mean()),
-        mINP=float(np.concatenate(inverse).mean()),
-        queries=len(first_hits),
-        skipped=skipped,
-        gallery=len(gallery),
+        cmc=(first[:, None] <= np.arange(1, min(ranks, gallery) + 1)).mean(axis=0),
+        mAP=float(np.mean([(np.arange(1, len(hits) + 1) / hits).mean() for hits in answered])),
+        mINP=float(np.mean([len(hits) / hits[-1] for hits in answered])),
+        queries=len(answered),
+        skipped=len(rankings) - len(answered),
+        gallery=gallery,
     )
-
-
-def _ranked_hits(query: Embedded, gallery: Embedded, part: slice) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return, in ranked order `(b, G)`: which gallery images are right, and which are not dropped."""
-    similarity = query.embeddings[part] @ gallery.embeddings.T
-    order = np.argsort(-similarity, axis=1, kind="stable")
-    same = gallery.identities[order] == query.identities[part, None]
-    kept = ~(same & (gallery.cameras[order] == query.cameras[part, None]))
-    return same & kept, kept
-
-
-def _score_rows(
-    hits: NDArray[np.bool_], kept: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return per query `(b,)`: the first hit's rank from 0, the average precision, the inverse negative penalty."""
-    rows, columns = np.nonzero(hits)
-    position = np.cumsum(kept, axis=1)[rows, columns]  # rank among the kept, from 1
-    found = np.cumsum(hits, axis=1)[rows, columns]
-    total = hits.sum(axis=1)
-    ends = np.cumsum(total)
-    average = np.bincount(rows, weights=found / position, minlength=len(hits)) / total
-    first = position[ends - total] - 1
-    inverse = total / position[ends - 1]
-    return first, average, inverse

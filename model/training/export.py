@@ -20,6 +20,7 @@ from model.training.evaluate import as_metrics, evaluate_version
 from model.training.evaluation import Embedded, Retrieval, evaluate_retrieval
 from model.training.market1501 import TERMS, TRAIN, LabelledImages, hold_out, read_split
 from model.training.network import ReidNetwork
+from model.training.open_set import measure_open_set
 from model.training.pictures import load_pictures
 from model.training.quantise import quantise
 from model.training.serving import write_onnx
@@ -83,6 +84,7 @@ def export(run: Path, data: Path, out: Path, *, version: str, terms: str, comman
         commit=current_commit(),
         metrics=tuple(metrics),
         calibration=calibrate(embedded["int8"]),  # the file that is served
+        open_set=measure_open_set(embedded["int8"]),
         input=exported.contract,
         output=exported.output,
         parity=tuple(parities),

@@ -20,6 +20,11 @@ def test_a_card_is_read_as_it_was_written(card: Card, tmp_path: Path) -> None:
     assert read_card(tmp_path / "card.json") == card
 
 
+def test_a_card_from_before_the_open_set_is_read(card: Card, tmp_path: Path) -> None:
+    (tmp_path / "card.json").write_text(card.model_dump_json(exclude={"open_set"}))
+    assert read_card(tmp_path / "card.json") == card
+
+
 def test_a_card_is_text_for_people(card: Card, tmp_path: Path) -> None:
     write_card(card, tmp_path / "card.json")
     lines = (tmp_path / "card.json").read_text().splitlines()

@@ -28,10 +28,24 @@ def test_evaluate_prints_the_figures_of_the_card(
         assert reid("evaluate", "--model", folder, "--data", market, "--precision", precision, "--json") == 0
         printed = json.loads(capsys.readouterr().out)
         assert printed["version"] == "tiny@1"
-        assert printed["precision"] == precision
-        assert printed["mAP"] == pytest.approx(rows[precision].mAP)
+        (row,) = printed["metrics"]
+        assert row["precision"] == precision
+        assert row["mAP"] == pytest.approx(rows[precision].mAP)
     assert reid("evaluate", "--model", folder, "--data", market) == 0
     assert "mAP" in capsys.readouterr().out
+
+
+def test_evaluate_prints_a_row_per_variant(folder: Path, market: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("--flip", "--rerank", "--multi-query", "--single-shot")
+    assert reid("evaluate", "--model", folder, "--data", market, *asked, "--json") == 0
+    rows = json.loads(capsys.readouterr().out)["metrics"]
+    assert len(rows) == 10
+    assert len({row["protocol"] for row in rows}) == 10
+    assert sum("flip averaged" in row["protocol"] for row in rows) == 5
+    assert reid("evaluate", "--model", folder, "--data", market, "--rerank") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == [f"{number}  {row['protocol']}" for number, row in enumerate(rows[:2], start=1)]
+    assert f"{rows[1]['mAP']:.1f}" in lines[-4]
 
 
 @pytest.mark.parametrize("verb", ["train", "evaluate", "export"])

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from model.errors import DatasetError
-from model.training.evaluation import Embedded, evaluate_retrieval
+from model.training.evaluation import Embedded, evaluate_retrieval, ranks_of
 
 
 def at_angles(degrees: list[float], identities: list[int], cameras: list[int]) -> Embedded:
@@ -36,8 +37,8 @@ def slow_evaluate(query: Embedded, gallery: Embedded, ranks: int) -> tuple[list[
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("block", [1, 7, 256])
-def test_equals_plain_loop(seed: int, block: int) -> None:
+@pytest.mark.parametrize("cells", [1, 7 * 60, 2**24])
+def test_equals_plain_loop(seed: int, cells: int) -> None:
     rng = np.random.default_rng(seed)
 
     def sample(n: int) -> Embedded:
@@ -45,7 +46,7 @@ def test_equals_plain_loop(seed: int, block: int) -> None:
         return Embedded(x, rng.integers(0, 9, size=n), rng.integers(1, 4, size=n))
 
     query, gallery = sample(23), sample(60)
-    result = evaluate_retrieval(query, gallery, ranks=20, block=block)
+    result = evaluate_retrieval(query, gallery, ranks=20, cells=cells)
     cmc, precision, penalty, skipped = slow_evaluate(query, gallery, 20)
     assert result.cmc == pytest.approx(cmc)
     assert (result.mAP, result.mINP) == pytest.approx((precision, penalty))
@@ -86,6 +87,31 @@ def test_query_without_a_right_answer_is_skipped_and_counted() -> None:
     query = at_angles([0, 0], [1, 7], [1, 1])
     result = evaluate_retrieval(query, at_angles([1, 2], [1, 2], [2, 2]))
     assert (result.queries, result.skipped, result.rank(1)) == (1, 1, 1)
+
+
+def test_scores_asked_for_come_in_blocks_and_replace_the_cosines() -> None:
+    query = at_angles([0, 0, 0], [1, 1, 1], [1, 1, 1])
+    gallery = at_angles([1, 2], [2, 1], [2, 2])
+    asked = []
+
+    def scores(part: slice) -> NDArray[np.float32]:
+        asked.append((part.start, part.stop))
+        return np.tile(np.array([0.1, 0.2], dtype=np.float32), (len(query.embeddings[part]), 1))
+
+    assert evaluate_retrieval(query, gallery, scores=scores, cells=4).rank(1) == 1
+    assert asked == [(0, 2), (2, 4)]
+    assert evaluate_retrieval(query, gallery).rank(1) == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_ranks_are_those_of_a_stable_sort(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(4, size=200).astype(np.float32)
+    kind = rng.choice(["right", "wrong", "dropped"], size=200, p=[0.1, 0.6, 0.3])
+    order = np.argsort(-scores, kind="stable")
+    kept = kind[order][kind[order] != "dropped"]
+    expected = np.flatnonzero(kept == "right") + 1
+    assert ranks_of(scores, kind == "right", kind == "wrong").tolist() == expected.tolist()
 
 
 def test_one_camera_for_everything_is_refused() -> None:

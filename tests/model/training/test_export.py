@@ -23,6 +23,8 @@ def test_card_tells_what_was_exported(folder: Path, market: Path) -> None:
     assert card.parity[0].least_cosine > 0.9999
     assert card.calibration is not None
     assert card.calibration.identities == 6
+    assert card.open_set is not None
+    assert card.open_set.enrolled == 3
     assert card.data.identities == 8
     assert "Market-1501" in card.terms
     assert len(card.metrics) == 4
