@@ -1,7 +1,6 @@
 """The verbs of the command line that need torch."""
 
 import json
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,26 +9,21 @@ from typing import Annotated
 import torch
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.table import Table
 
 from model.card import CARD_NAME, Metrics, read_card
 from model.registry import FILES, Precision, Registry
 from model.runtime import Embedder
+from model.training.datasets.reading import AUTO, NAMES, read_dataset
 from model.training.evaluate import as_metrics, evaluate_version
 from model.training.export import export as run_export
 from model.training.recipe import bundled_recipes, read_recipe
+from model.training.telling import tell_progress
 from model.training.train import train as run_training
 
-DataOption = Annotated[Path, typer.Option(help="Market-1501: the folder with bounding_box_train, query, …")]
+DataOption = Annotated[Path, typer.Option(help="the data set: its folder, or a CSV manifest")]
+DatasetOption = Annotated[str, typer.Option(help=f"{', '.join(NAMES)}; name:N is the N-th of several splits")]
 DeviceOption = Annotated[str, typer.Option(help="cpu or cuda; the default is cuda where there is one")]
-
-
-def tell_progress() -> None:
-    """Show what the package logs on stderr, beside the progress bars."""
-    handler = RichHandler(console=Console(stderr=True), show_path=False)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
-    logging.getLogger("model").setLevel(logging.INFO)  # the libraries' own news are not the user's
 
 
 def default_device() -> str:
@@ -45,11 +39,13 @@ def train(
         Path | None, typer.Option(help="ImageNet weights; without it torchvision downloads them")
     ] = None,
     device: DeviceOption = "",
+    dataset: DatasetOption = AUTO,
     json_output: Annotated[bool, typer.Option("--json", help="print the held-out metrics as JSON")] = False,
 ) -> None:
     """Train a network with the HAP2S loss."""
     tell_progress()
-    result = run_training(read_recipe(recipe), data, out, weights=weights, device=device or default_device())
+    plan, images = read_recipe(recipe), read_dataset(data, dataset)
+    result = run_training(plan, images, out, weights=weights, device=device or default_device())
     metrics = {"rank1": result.rank(1), "mAP": result.mAP, "mINP": result.mINP}
     if json_output:
         typer.echo(json.dumps(metrics))
@@ -67,15 +63,18 @@ def evaluate(
         "data/models"
     ),
     precision: Annotated[Precision | None, typer.Option(help="int8 or fp32; default: the one that is served")] = None,
+    dataset: DatasetOption = AUTO,
     json_output: Annotated[bool, typer.Option("--json", help="print the figures as JSON")] = False,
 ) -> None:
-    """Measure rank-1, mAP and mINP of a model version on Market-1501's test split."""
+    """Measure rank-1, mAP and mINP of a model version on a data set's test split."""
+    tell_progress()
     embedder, found = open_version(model, registry, precision)
-    result = as_metrics(evaluate_version(embedder, data), precision=found, command=this_command())
+    images = read_dataset(data, dataset)
+    result = as_metrics(evaluate_version(embedder, images), precision=found, command=this_command())
     if json_output:
         typer.echo(json.dumps({"version": embedder.version, **result.model_dump()}))
     else:
-        print_metrics(embedder.version, [result])
+        print_metrics(f"{embedder.version} on {images.name}", [result])
 
 
 def export(
@@ -86,15 +85,17 @@ def export(
     terms: Annotated[
         str, typer.Option(help="terms of use, beside those of the data")
     ] = "Weights: as their source says.",
+    dataset: DatasetOption = AUTO,
     json_output: Annotated[bool, typer.Option("--json", help="print the card")] = False,
 ) -> None:
     """Export a run to ONNX, fp32 and int8, with parity, thresholds and figures in its card."""
     tell_progress()
-    card = run_export(run, data, out, version=version, terms=terms, command=this_command())
+    images = read_dataset(data, dataset)
+    card = run_export(run, images, out, version=version, terms=terms, command=this_command())
     if json_output:
         typer.echo(card.model_dump_json())
     else:
-        print_metrics(version, card.metrics)
+        print_metrics(f"{version} on {images.name}", card.metrics)
         typer.echo(f"next: reid models import {out}")
 
 
@@ -110,7 +111,7 @@ def open_version(model: str, registry: Path, precision: Precision | None) -> tup
     return versions.open(version, precision=precision), "int8" if path.name == FILES["int8"] else "fp32"
 
 
-def print_metrics(version: str, rows: Sequence[Metrics]) -> None:
+def print_metrics(title: str, rows: Sequence[Metrics]) -> None:
     """Print figures as a table."""
     table = Table("precision", "rank-1", "rank-5", "rank-10", "mAP", "mINP", "queries", "gallery", "protocol")
     for row in rows:
@@ -118,7 +119,7 @@ def print_metrics(version: str, rows: Sequence[Metrics]) -> None:
         table.add_row(
             row.precision, *(f"{value:.1f}" for value in figures), str(row.queries), str(row.gallery), row.protocol
         )
-    Console().print(f"{version} on Market-1501", table)
+    Console().print(title, table)
 
 
 def this_command() -> str:

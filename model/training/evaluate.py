@@ -1,20 +1,19 @@
-"""Measure a model version on Market-1501's test split."""
+"""Measure a model version on a data set's test split."""
 
-from pathlib import Path
 from typing import Literal
 
 from model.card import Metrics
 from model.runtime import Embedder
+from model.training.datasets.dataset import Dataset
 from model.training.embedding import embed_images
 from model.training.evaluation import PROTOCOL, Retrieval, evaluate_retrieval
-from model.training.market1501 import GALLERY, QUERY, read_split
 
 Precision = Literal["fp32", "int8", "torch"]
 
 
-def evaluate_version(embedder: Embedder, data: Path) -> Retrieval:
+def evaluate_version(embedder: Embedder, dataset: Dataset) -> Retrieval:
     """Rank the test split's gallery for each of its queries, embedded by the path that serves."""
-    query, gallery = (embed_images(embedder, read_split(data, split)) for split in (QUERY, GALLERY))
+    query, gallery = (embed_images(embedder, dataset.require(split)) for split in ("query", "gallery"))
     return evaluate_retrieval(query, gallery)
 
 
