@@ -105,7 +105,7 @@ def _opened(release: Path) -> Iterator[Stored]:
             if missing:
                 raise DatasetError(f"{release}: expected the variable {missing[0]}, found {', '.join(file)}")
             yield file
-    except OSError as exc:
-        if exc.filename is not None:  # not the file itself: a full disk, a folder that may not be written
+    except (LookupError, OSError, RuntimeError, TypeError, ValueError) as exc:
+        if isinstance(exc, OSError) and exc.errno is not None:  # the system's, such as a full disk
             raise
-        raise DatasetError(f"{release}: expected a MATLAB 7.3 file: {exc}; fetch it again") from exc
+        raise DatasetError(f"{release}: expected CUHK03's MATLAB 7.3 file: {exc}; fetch it again") from exc

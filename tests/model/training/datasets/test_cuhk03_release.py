@@ -1,3 +1,5 @@
+from collections.abc import Callable
+from errno import ENOSPC
 from pathlib import Path
 
 import numpy as np
@@ -69,8 +71,33 @@ def test_the_release_may_lie_beside(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kept", [0, 10, 3000])
 def test_a_damaged_release_is_one_line(release: Path, kept: int) -> None:
     release.write_bytes(release.read_bytes()[:kept])
-    with pytest.raises(DatasetError, match=r"expected a MATLAB 7\.3 file.*fetch it again"):
+    with pytest.raises(DatasetError, match=r"expected CUHK03's MATLAB 7\.3 file: .*fetch it again"):
         read_test_sets(release)
+
+
+def test_another_structure_is_one_line(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="h5py is not installed")
+    with h5py.File(tmp_path / "cuhk-03.mat", "w") as file:
+        for name in ("labeled", "detected", "testsets"):
+            file[name] = np.zeros((1, 5))
+    readers: tuple[Callable[[Path], object], ...] = (
+        read_test_sets,
+        lambda release: unpack(release, "labeled", tmp_path / "images_labeled"),
+    )
+    for read in readers:
+        with pytest.raises(DatasetError, match=r"expected CUHK03's MATLAB 7\.3 file: .*fetch it again"):
+            read(tmp_path / "cuhk-03.mat")
+
+
+def test_a_full_disk_is_not_blamed_on_the_release(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Image.Image, path: Path) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(OSError, match="No space left"):
+        unpack(release, "labeled", tmp_path / "images_labeled")
 
 
 def test_a_variable_that_is_missing_is_named(release: Path) -> None:
