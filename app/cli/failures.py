@@ -10,8 +10,10 @@ from model.errors import ModelError
 EXTRAS = {
     "faiss": "cpu",
     "onnxruntime": "cpu",
+    "h5py": "train",
     "onnx": "train",
     "safetensors": "train",
+    "scipy": "train",
     "torch": "train",
     "torchvision": "train",
     "psycopg": "scale",

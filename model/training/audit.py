@@ -15,8 +15,8 @@ import numpy as np
 from jinja2 import Environment
 from numpy.typing import NDArray
 
+from model.training.datasets.images import LabelledImages
 from model.training.evaluation import Embedded
-from model.training.market1501 import LabelledImages
 from model.training.thumbnails import Thumbnail, thumbnail
 
 _BLOCK = 1024

@@ -1,7 +1,6 @@
 """The verbs of the command line that need torch."""
 
 import json
-import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,7 +10,6 @@ from typing import Annotated
 import torch
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.table import Table
 
 from model.card import CARD_NAME, Metrics, read_card
@@ -19,31 +17,28 @@ from model.registry import FILES, Precision, Registry
 from model.runtime import Embedder
 from model.training.audit import audit as find_suspects
 from model.training.audit import write_list, write_sheet
+from model.training.class_retrieval import PROTOCOL as CLASSES
+from model.training.class_retrieval import ClassRetrieval
 from model.training.compare import FIGURES, differences, read_runs, write_comparison
+from model.training.datasets.reading import AUTO, NAMES, read_dataset
 from model.training.embedding import embed_images
-from model.training.evaluate import Variants, as_metrics, evaluate_variants
+from model.training.evaluate import Variants, as_metrics, evaluate_retrieval_set, evaluate_variants
 from model.training.evaluation import Retrieval
 from model.training.export import export as run_export
-from model.training.market1501 import TRAIN, read_split
 from model.training.recipe import Recipe, bundled_recipes, read_recipe
 from model.training.report import REPORT
 from model.training.study import STUDY_PAGE, bundled_studies, read_study, run_study
+from model.training.telling import tell_progress
 from model.training.train import train as run_training
 
-DataOption = Annotated[Path, typer.Option(help="Market-1501: the folder with bounding_box_train, query, …")]
+DataOption = Annotated[Path, typer.Option(help="the data set: its folder, or a CSV manifest")]
+DatasetOption = Annotated[str, typer.Option(help=f"{', '.join(NAMES)}; name:N is the N-th of several splits")]
 ModelOption = Annotated[
     str, typer.Option(help="a version such as market1501-r50@1, or its folder; default: the active one")
 ]
 RegistryOption = Annotated[Path, typer.Option(envvar="REID_REGISTRY_DIR", help="where versions are registered")]
 WeightsOption = Annotated[Path | None, typer.Option(help="ImageNet weights; without it torchvision downloads them")]
 DeviceOption = Annotated[str, typer.Option(help="cpu or cuda; the default is cuda where there is one")]
-
-
-def tell_progress() -> None:
-    """Show what the package logs on stderr, beside the progress bars."""
-    handler = RichHandler(console=Console(stderr=True), show_path=False)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
-    logging.getLogger("model").setLevel(logging.INFO)  # the libraries' own news are not the user's
 
 
 def default_device() -> str:
@@ -57,11 +52,13 @@ def train(
     recipe: Annotated[str, typer.Option(help=f"{', '.join(bundled_recipes())}, or a TOML file")] = "cpu",
     weights: WeightsOption = None,
     device: DeviceOption = "",
+    dataset: DatasetOption = AUTO,
     json_output: Annotated[bool, typer.Option("--json", help="print the held-out metrics as JSON")] = False,
 ) -> None:
     """Train a network with the HAP2S loss."""
     tell_progress()
-    result = run_training(read_recipe(recipe), data, out, weights=weights, device=device or default_device())
+    plan, images = read_recipe(recipe), read_dataset(data, dataset)
+    result = run_training(plan, images, out, weights=weights, device=device or default_device())
     metrics = {"rank1": result.rank(1), "mAP": result.mAP, "mINP": result.mINP}
     if json_output:
         typer.echo(json.dumps(metrics))
@@ -76,13 +73,15 @@ def study(
     out: Annotated[Path, typer.Option(help="the study's folder; one found there goes on where it was")],
     weights: WeightsOption = None,
     device: DeviceOption = "",
+    dataset: DatasetOption = AUTO,
     json_output: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Train one set-up many times with one thing changed, over several seeds, and plot what it makes of it."""
     tell_progress()
+    images = read_dataset(data, dataset)
 
     def train_cell(recipe: Recipe, folder: Path) -> Retrieval:
-        return run_training(recipe, data, folder, weights=weights, device=device or default_device())
+        return run_training(recipe, images, folder, weights=weights, device=device or default_device())
 
     rows = run_study(read_study(plan), out, train_cell)
     if json_output:
@@ -107,19 +106,29 @@ def evaluate(
     single_shot: Annotated[
         bool, typer.Option("--single-shot", help="also with one gallery image per identity")
     ] = False,
+    dataset: DatasetOption = AUTO,
     json_output: Annotated[bool, typer.Option("--json", help="print the figures as JSON")] = False,
 ) -> None:
-    """Measure rank-1, mAP and mINP of a model version on Market-1501's test split, a row per variant."""
+    """Measure rank-1, mAP and mINP of a model version on a data set's test split, a row per variant.
+
+    A data set without cameras is measured by Recall@K, NMI and F1 instead.
+    """
+    tell_progress()
     embedder, found = open_version(model, registry, precision)
+    images = read_dataset(data, dataset)
+    if images.protocol == "retrieval":
+        print_classes(embedder.version, images.name, evaluate_retrieval_set(embedder, images), json_output=json_output)
+        return
+    single_shot = single_shot or images.protocol == "single-shot"
     variants = Variants(flip=flip, rerank=rerank, multi_query=multi_query, single_shot=single_shot)
     metrics = [
         as_metrics(row.result, precision=found, command=this_command(), protocol=row.protocol)
-        for row in evaluate_variants(embedder, data, variants)
+        for row in evaluate_variants(embedder, images, variants)
     ]
     if json_output:
         typer.echo(json.dumps({"version": embedder.version, "metrics": [row.model_dump() for row in metrics]}))
     else:
-        print_metrics(embedder.version, metrics)
+        print_metrics(f"{embedder.version} on {images.name}", metrics)
 
 
 def export(
@@ -130,15 +139,17 @@ def export(
     terms: Annotated[
         str, typer.Option(help="terms of use, beside those of the data")
     ] = "Weights: as their source says.",
+    dataset: DatasetOption = AUTO,
     json_output: Annotated[bool, typer.Option("--json", help="print the card")] = False,
 ) -> None:
     """Export a run to ONNX, fp32 and int8, with parity, thresholds and figures in its card."""
     tell_progress()
-    card = run_export(run, data, out, version=version, terms=terms, command=this_command())
+    images = read_dataset(data, dataset)
+    card = run_export(run, images, out, version=version, terms=terms, command=this_command())
     if json_output:
         typer.echo(card.model_dump_json())
     else:
-        print_metrics(version, card.metrics)
+        print_metrics(f"{version} on {images.name}", card.metrics)
         typer.echo(f"next: reid models import {out}")
 
 
@@ -148,11 +159,13 @@ def audit(
     model: ModelOption = "",
     registry: RegistryOption = Path("data/models"),
     limit: Annotated[int, typer.Option(min=1, help="images listed at most")] = 200,
+    dataset: DatasetOption = AUTO,
     json_output: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """List a data set's likely wrong labels, with a sheet of pictures to look at."""
+    tell_progress()
     embedder, _ = open_version(model, registry, None)
-    images = read_split(data, TRAIN)
+    images = read_dataset(data, dataset).require("train")
     suspects = find_suspects(embed_images(embedder, images), limit=limit)
     write_sheet(suspects, images, out)
     write_list(suspects, images, out.with_suffix(".csv"))
@@ -196,7 +209,7 @@ def open_version(model: str, registry: Path, precision: Precision | None) -> tup
     return versions.open(version, precision=precision), "int8" if path.name == FILES["int8"] else "fp32"
 
 
-def print_metrics(version: str, rows: Sequence[Metrics]) -> None:
+def print_metrics(title: str, rows: Sequence[Metrics]) -> None:
     """Print figures as a table, and below it the protocols that its rows name by number."""
     table = Table("", "precision", "rank-1", "rank-5", "rank-10", "mAP", "mINP", "queries", "gallery")
     protocols = list(dict.fromkeys(row.protocol for row in rows))
@@ -205,9 +218,23 @@ def print_metrics(version: str, rows: Sequence[Metrics]) -> None:
         number = protocols.index(row.protocol) + 1
         table.add_row(str(number), row.precision, *figures, str(row.queries), str(row.gallery))
     console = Console()
-    console.print(f"{version} on Market-1501", table)
+    console.print(title, table)
     for number, protocol in enumerate(protocols, start=1):
         console.print(f"{number}  {protocol}", soft_wrap=True, markup=False, highlight=False)
+
+
+def print_classes(version: str, dataset: str, result: ClassRetrieval, *, json_output: bool) -> None:
+    """Print what a model is worth on a data set without cameras, in percent."""
+    figures = {f"recall@{k}": 100 * value for k, value in result.recall.items()}
+    figures |= {"nmi": 100 * result.nmi, "f1": 100 * result.f1}
+    if json_output:
+        counts = {"queries": result.queries, "skipped": result.skipped, "classes": result.classes}
+        typer.echo(json.dumps({"version": version, "protocol": CLASSES, **figures, **counts}))
+        return
+    table = Table(*figures, "queries", "classes")
+    table.add_row(*(f"{value:.1f}" for value in figures.values()), str(result.queries), str(result.classes))
+    Console().print(f"{version} on {dataset}", table)
+    Console().print(CLASSES, highlight=False)
 
 
 def this_command() -> str:

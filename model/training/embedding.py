@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.progress import track
 
 from model.card import InputContract
-from model.errors import DatasetError, ImageError
-from model.preprocess import prepare
+from model.errors import DatasetError
 from model.runtime import Embedder
+from model.training.datasets.files import check_readable, prepare_file
+from model.training.datasets.images import LabelledImages
 from model.training.evaluation import Embedded, unit_rows
-from model.training.market1501 import LabelledImages
 
 BATCH = 32
 
@@ -40,15 +40,12 @@ def average(first: Embedded, second: Embedded) -> Embedded:
 
 
 def prepared_batches(paths: tuple[Path, ...], contract: InputContract, batch: int) -> Iterator[NDArray[np.uint8]]:
-    """Yield pictures `(n, H, W, 3)` ready for the model; raise `DatasetError` naming one that is broken."""
+    """Yield pictures `(n, H, W, 3)` ready for the model; raise `DatasetError` naming all that are broken."""
     with ThreadPoolExecutor(2) as pool:
         for start in range(0, len(paths), batch):
-            yield np.stack(list(pool.map(lambda path: prepare_file(path, contract), paths[start : start + batch])))
-
-
-def prepare_file(path: Path, contract: InputContract) -> NDArray[np.uint8]:
-    """Read one picture and prepare it `(H, W, 3)` for the model."""
-    try:
-        return prepare(path.read_bytes(), contract)
-    except (ImageError, OSError) as exc:
-        raise DatasetError(f"{path}: {exc}; repair or remove the file") from exc
+            try:
+                pictures = list(pool.map(lambda path: prepare_file(path, contract), paths[start : start + batch]))
+            except DatasetError:
+                check_readable(paths)
+                raise
+            yield np.stack(pictures)

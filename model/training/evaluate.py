@@ -1,16 +1,16 @@
-"""Measure a model version on Market-1501's test split."""
+"""Measure a model version on a data set's test split."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from model.card import Metrics
 from model.runtime import Embedder
 from model.training import reranking
+from model.training.class_retrieval import ClassRetrieval, evaluate_classes
+from model.training.datasets.dataset import Dataset
 from model.training.embedding import average, embed_images
 from model.training.evaluation import PROTOCOL, Embedded, Retrieval, evaluate_retrieval
-from model.training.market1501 import GALLERY, QUERY, read_split
 from model.training.protocols import DRAWS, MULTI_QUERY, SINGLE_SHOT, evaluate_single_shot, pool_queries
 
 Precision = Literal["fp32", "int8", "torch"]
@@ -34,26 +34,34 @@ class Row:
     result: Retrieval
 
 
-def evaluate_version(embedder: Embedder, data: Path) -> Retrieval:
+def evaluate_version(embedder: Embedder, dataset: Dataset) -> Retrieval:
     """Rank the test split's gallery for each of its queries, embedded by the path that serves."""
-    return evaluate_retrieval(*embed_test(embedder, data))
+    return evaluate_retrieval(*embed_test(embedder, dataset))
 
 
-def evaluate_variants(embedder: Embedder, data: Path, variants: Variants) -> list[Row]:
+def evaluate_variants(embedder: Embedder, dataset: Dataset, variants: Variants) -> list[Row]:
     """Measure the single query and every variant that is asked for, each image embedded once, or twice for the flip."""
-    plain = embed_test(embedder, data)
+    plain = embed_test(embedder, dataset)
     rows = list(rank_variants(*plain, variants))
     if variants.flip:
-        mirrored = embed_test(embedder, data, mirrored=True)
+        mirrored = embed_test(embedder, dataset, mirrored=True)
         query, gallery = (average(*views) for views in zip(plain, mirrored, strict=True))
         rows += [Row(f"{row.protocol}; flip averaged", row.result) for row in rank_variants(query, gallery, variants)]
     return rows
 
 
-def embed_test(embedder: Embedder, data: Path, *, mirrored: bool = False) -> tuple[Embedded, Embedded]:
+def embed_test(embedder: Embedder, dataset: Dataset, *, mirrored: bool = False) -> tuple[Embedded, Embedded]:
     """Return the test split's queries and gallery, embedded by the path that serves."""
-    query, gallery = (embed_images(embedder, read_split(data, split), mirrored=mirrored) for split in (QUERY, GALLERY))
+    query, gallery = (
+        embed_images(embedder, dataset.require(split), mirrored=mirrored) for split in ("query", "gallery")
+    )
     return query, gallery
+
+
+def evaluate_retrieval_set(embedder: Embedder, dataset: Dataset) -> ClassRetrieval:
+    """Measure a data set without cameras: each image of its test asks for the others of its class."""
+    images = embed_images(embedder, dataset.require("query"))
+    return evaluate_classes(images.embeddings, images.identities)
 
 
 def rank_variants(query: Embedded, gallery: Embedded, variants: Variants) -> Iterator[Row]:

@@ -15,10 +15,11 @@ from model.runtime import Embedder
 from model.training.augment import normalise
 from model.training.calibration import calibrate
 from model.training.checkpoint import Checkpoint, load_checkpoint
+from model.training.datasets.dataset import Dataset
+from model.training.datasets.images import LabelledImages, hold_out
 from model.training.embedding import embed_images
 from model.training.evaluate import as_metrics, evaluate_version
 from model.training.evaluation import Embedded, Retrieval, evaluate_retrieval
-from model.training.market1501 import TERMS, TRAIN, LabelledImages, hold_out, read_split
 from model.training.network import ReidNetwork
 from model.training.open_set import measure_open_set
 from model.training.pictures import load_pictures
@@ -58,13 +59,13 @@ class Exported:
     folder: Path
 
 
-def export(run: Path, data: Path, out: Path, *, version: str, terms: str, command: str) -> Card:
+def export(run: Path, dataset: Dataset, out: Path, *, version: str, terms: str, command: str) -> Card:
     """Write a run's network to `out` as fp32 and int8 with its card, ready for `reid models import`.
 
-    The files are measured against the network on real crops at several batch sizes, and on the test split.
-    Raises `ExportError` when one is further off than its tolerance; then no card is written.
+    The files are measured against the network on real crops at several batch sizes, and on the test split where there
+    is one. Raises `ExportError` when one is further off than its tolerance; then no card is written.
     """
-    exported = write_files(run, data, out)
+    exported = write_files(run, dataset, out)
     embedded, parities, metrics = {}, [], []
     for precision in TOLERANCES:
         embedder = Embedder(out / FILES[precision], exported.contract, exported.output, version)
@@ -73,13 +74,14 @@ def export(run: Path, data: Path, out: Path, *, version: str, terms: str, comman
         metrics.append(
             as_metrics(rank_all(embedded[precision]), precision=precision, command=command, split="held-out")
         )
-        metrics.append(as_metrics(evaluate_version(embedder, data), precision=precision, command=command))
+        if len(dataset.query):
+            metrics.append(as_metrics(evaluate_version(embedder, dataset), precision=precision, command=command))
     card = Card(
         version=version,
         created=created_now(),
         loss=exported.run.recipe.loss.model_dump(mode="json"),
         recipe=exported.run.recipe.model_dump(mode="json"),
-        data=summarise(exported.train),
+        data=summarise(exported.train, dataset),
         seed=exported.run.recipe.seed,
         commit=current_commit(),
         metrics=tuple(metrics),
@@ -89,18 +91,18 @@ def export(run: Path, data: Path, out: Path, *, version: str, terms: str, comman
         output=exported.output,
         parity=tuple(parities),
         files={name: sha256(out / name) for name in FILES.values()},
-        terms=f"{TERMS} {terms}",
+        terms=f"{dataset.terms} {terms}",
     )
     write_card(card, out / CARD_NAME)
     return card
 
 
-def write_files(run: Path, data: Path, out: Path) -> Exported:
+def write_files(run: Path, dataset: Dataset, out: Path) -> Exported:
     """Write both ONNX files and embed the held-out images with the network itself."""
     checkpoint = load_checkpoint(run)
-    train, held_out = hold_out(read_split(data, TRAIN), checkpoint.recipe.held_out_identities, checkpoint.recipe.seed)
+    train, held_out = hold_out(dataset.require("train"), checkpoint.recipe.held_out_identities, checkpoint.recipe.seed)
     if train.sha256() != checkpoint.data_sha256:
-        raise DatasetError(f"{run} was trained on other files than those of {data}; give the same --data")
+        raise DatasetError(f"{run} was trained on other files than those of {dataset.name}; give the same --data")
     network = ReidNetwork(checkpoint.recipe.network, checkpoint.identities)
     network.load_state_dict(checkpoint.network)
     stage = checkpoint.recipe.stages[-1]
@@ -162,15 +164,15 @@ def rank_all(images: Embedded) -> Retrieval:
     return evaluate_retrieval(images, images)
 
 
-def summarise(images: LabelledImages) -> DataSummary:
+def summarise(images: LabelledImages, dataset: Dataset) -> DataSummary:
     """Return what the card says of the training data."""
     return DataSummary(
         name=images.name,
         images=len(images),
         identities=len(np.unique(images.identities)),
-        cameras=len(np.unique(images.cameras)),
+        cameras=0 if dataset.protocol == "retrieval" else len(np.unique(images.cameras)),
         file_list_sha256=images.sha256(),
-        terms=TERMS,
+        terms=dataset.terms,
     )
 
 

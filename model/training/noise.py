@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from model.training.market1501 import LabelledImages
+from model.training.datasets.images import LabelledImages
 from model.training.recipe import NoiseRecipe
 
 

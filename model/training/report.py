@@ -17,15 +17,16 @@ from model.card import Calibration
 from model.errors import DatasetError
 from model.training import charts
 from model.training.calibration import calibrate, cross_camera_pairs
+from model.training.datasets.images import LabelledImages
 from model.training.evaluation import Embedded, Retrieval, evaluate_retrieval
 from model.training.journal import Row
-from model.training.market1501 import LabelledImages
 from model.training.recipe import Recipe
 from model.training.thumbnails import Thumbnail, thumbnail
 
 REPORT = "report.html"
 _QUERIES = 8  # of the worst, and as many at random
 _SHOWN = 10  # ranks
+_MOST_CAMERAS = 30
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,9 @@ def _verification(images: Embedded) -> _Verification | str:
     return _Verification(calibration, roc, scores)
 
 
-def _cameras(images: Embedded) -> Markup:
+def _cameras(images: Embedded) -> Markup | None:
+    if len(np.unique(images.cameras)) > _MOST_CAMERAS:  # without cameras each image counts as one
+        return None
     names, table = rank1_between_cameras(images)
     return charts.camera_confusion([str(name) for name in names], table)
 

@@ -3,9 +3,8 @@
 import base64
 from dataclasses import dataclass
 
-from model.training.market1501 import LabelledImages
-
-_KINDS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".webp": "webp", ".bmp": "bmp"}
+from model.container import read_container
+from model.training.datasets.images import LabelledImages
 
 
 @dataclass(frozen=True)
@@ -21,6 +20,8 @@ class Thumbnail:
 def thumbnail(images: LabelledImages, index: int, score: float | None = None, right: bool | None = None) -> Thumbnail:
     """Return an image of a data set, as its file is."""
     path = images.paths[index]
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    data = path.read_bytes()
+    kind = read_container(data).kind.lower()
+    text = base64.b64encode(data).decode("ascii")
     title = f"identity {images.identities[index]}, camera {images.cameras[index]}, {path.name}"
-    return Thumbnail(f"data:image/{_KINDS[path.suffix.lower()]};base64,{data}", title, score, right)
+    return Thumbnail(f"data:image/{kind};base64,{text}", title, score, right)

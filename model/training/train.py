@@ -26,11 +26,13 @@ from torch.nn import functional
 from model.errors import RecipeError
 from model.training.augment import Augmentation, normalise
 from model.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from model.training.datasets.dataset import Dataset
+from model.training.datasets.files import check_duplicates
+from model.training.datasets.images import LabelledImages, hold_out
 from model.training.divergence import check_finite, check_spread
 from model.training.evaluation import Embedded, Retrieval, evaluate_retrieval
 from model.training.journal import Journal, read_history
 from model.training.losses import build_loss
-from model.training.market1501 import TRAIN, LabelledImages, check_training, hold_out, read_split
 from model.training.memory import keep_freed_memory
 from model.training.network import ReidNetwork, load_imagenet
 from model.training.noise import corrupt
@@ -57,7 +59,7 @@ class Data:
 
 def train(
     recipe: Recipe,
-    data_root: Path,
+    dataset: Dataset,
     out: Path,
     *,
     weights: Path | None,
@@ -70,7 +72,7 @@ def train(
     number any more, embeddings that have collapsed.
     """
     keep_freed_memory()
-    data = read_data(recipe, data_root)
+    data = read_data(recipe, dataset)
     out.mkdir(parents=True, exist_ok=True)
     names, labels = np.unique(data.train.identities, return_inverse=True)
     torch.manual_seed(recipe.seed)
@@ -128,10 +130,10 @@ def train(
     return result
 
 
-def read_data(recipe: Recipe, root: Path) -> Data:
-    """Read and decode the training split, and hold identities out of it."""
-    images = read_split(root, TRAIN)
-    check_training(images)
+def read_data(recipe: Recipe, dataset: Dataset) -> Data:
+    """Check and decode the training split, and hold identities out of it."""
+    images = dataset.require("train")
+    check_duplicates(images, published=dataset.release is not None)
     kept, held_out = hold_out(images, recipe.held_out_identities, recipe.seed)
     kept = corrupt(kept, recipe.noise)
     height = max(stage.height for stage in recipe.stages)

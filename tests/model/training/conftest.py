@@ -6,6 +6,7 @@ import torchvision
 
 from model.synthetic import write_market
 from model.training import export as export_module
+from model.training.datasets.reading import read_dataset
 from model.training.export import Tolerance, export
 from model.training.recipe import read_recipe
 from model.training.train import train
@@ -74,7 +75,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def run(recipe_file: Path, market: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run")
-    train(read_recipe(str(recipe_file)), market, out, weights=weights, device="cpu")
+    train(read_recipe(str(recipe_file)), read_dataset(market), out, weights=weights, device="cpu")
     return out
 
 
@@ -83,5 +84,5 @@ def folder(run: Path, market: Path, tmp_path_factory: pytest.TempPathFactory) ->
     out = tmp_path_factory.mktemp("version")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(export_module.TOLERANCES, "int8", LOOSE)
-        export(run, market, out, version="tiny@1", terms="none", command="reid export")
+        export(run, read_dataset(market), out, version="tiny@1", terms="none", command="reid export")
     return out

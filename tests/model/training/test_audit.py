@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from model.training.audit import audit, write_list, write_sheet
+from model.training.datasets.images import LabelledImages
+from model.training.datasets.reading import read_dataset
 from model.training.evaluation import Embedded
-from model.training.market1501 import TRAIN, LabelledImages, read_split
 
 
 def clusters(identities: int = 30, each: int = 8, noise: float = 0.15) -> Embedded:
@@ -62,7 +63,7 @@ def test_the_only_image_of_an_identity_cannot_be_judged() -> None:
 
 
 def test_sheet_and_list_show_every_suspect(market: Path, tmp_path: Path) -> None:
-    images = read_split(market, TRAIN)
+    images = read_dataset(market).train
     rng = np.random.default_rng(0)
     x = rng.normal(size=(len(images), 8))
     unit = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)

@@ -5,6 +5,8 @@ import pytest
 
 from app.cli import main
 from model.card import read_card
+from model.synthetic import write_market
+from tests.model.training.datasets.trees import cub200
 
 
 def reid(*arguments: str | Path) -> int:
@@ -48,6 +50,36 @@ def test_evaluate_prints_a_row_per_variant(folder: Path, market: Path, capsys: p
     assert f"{rows[1]['mAP']:.1f}" in lines[-4]
 
 
+def test_a_data_set_without_cameras_is_measured_by_its_classes(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = cub200(tmp_path)
+    assert reid("evaluate", "--model", folder, "--data", data, "--dataset", "cub200", "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["queries"], printed["skipped"]) == (4, 0)
+    assert 0 <= printed["recall@1"] <= printed["recall@2"] <= 100
+    assert reid("evaluate", "--model", folder, "--data", data) == 0
+    assert "recall@1" in capsys.readouterr().out
+
+
+def test_all_broken_pictures_of_a_data_set_are_one_line(
+    folder: Path, recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_market(tmp_path / "market", train_identities=9, test_identities=2, cameras=3, views=2)
+    for part in ("bounding_box_train", "query"):
+        for path in sorted((root / part).iterdir())[:2]:
+            path.write_bytes(path.read_bytes()[:-20])
+    runs: tuple[list[str | Path], ...] = (
+        ["train", "--recipe", recipe_file, "--out", tmp_path / "run"],
+        ["evaluate", "--model", folder],
+    )
+    for arguments in runs:
+        assert reid(*arguments, "--data", root) == 1
+        error = capsys.readouterr().err
+        assert "reid: 2 of" in error
+        assert "Traceback" not in error
+
+
 @pytest.mark.parametrize("verb", ["train", "evaluate", "export"])
 def test_a_folder_that_is_no_data_set_is_one_line(
     verb: str, run: Path, folder: Path, recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -59,7 +91,7 @@ def test_a_folder_that_is_no_data_set_is_one_line(
     }
     assert reid(verb, "--data", tmp_path, *arguments[verb]) == 1
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
-    assert "expected the folders bounding_box_train" in line
+    assert "an empty folder; expected one of market1501: the folders bounding_box_train" in line
 
 
 def test_export_without_a_run_is_one_line(tmp_path: Path, market: Path, capsys: pytest.CaptureFixture[str]) -> None:

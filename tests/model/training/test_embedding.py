@@ -7,9 +7,10 @@ from model.card import read_card
 from model.errors import DatasetError
 from model.preprocess import prepare
 from model.runtime import Embedder
+from model.training.datasets.images import LabelledImages
+from model.training.datasets.reading import read_dataset
 from model.training.embedding import average, embed_images, mirror
 from model.training.evaluation import Embedded
-from model.training.market1501 import GALLERY, LabelledImages, read_split
 from tests.tiny_model import write_version
 
 
@@ -21,7 +22,7 @@ def embedder(tmp_path: Path) -> Embedder:
 
 @pytest.fixture
 def images(market: Path) -> LabelledImages:
-    return read_split(market, GALLERY).first(7)
+    return read_dataset(market).gallery.first(7)
 
 
 def test_embeddings_are_those_of_the_pictures_by_any_batch(embedder: Embedder, images: LabelledImages) -> None:

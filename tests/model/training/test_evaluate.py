@@ -6,6 +6,8 @@ import pytest
 from model.card import read_card
 from model.runtime import Embedder
 from model.training import reranking
+from model.training.datasets.dataset import Dataset
+from model.training.datasets.reading import read_dataset
 from model.training.embedding import average
 from model.training.evaluate import Variants, as_metrics, embed_test, evaluate_variants, evaluate_version
 from model.training.evaluation import PROTOCOL, evaluate_retrieval
@@ -19,18 +21,23 @@ def embedder(tmp_path: Path) -> Embedder:
     return Embedder(tmp_path / "version" / "model.onnx", card.input, card.output, card.version)
 
 
-def test_without_variants_it_is_the_single_query(embedder: Embedder, market: Path) -> None:
-    (row,) = evaluate_variants(embedder, market, Variants())
+@pytest.fixture
+def dataset(market: Path) -> Dataset:
+    return read_dataset(market)
+
+
+def test_without_variants_it_is_the_single_query(embedder: Embedder, dataset: Dataset) -> None:
+    (row,) = evaluate_variants(embedder, dataset, Variants())
     assert row.protocol == PROTOCOL
-    assert row.result.mAP == evaluate_version(embedder, market).mAP
+    assert row.result.mAP == evaluate_version(embedder, dataset).mAP
 
 
-def test_each_row_is_what_its_protocol_says(embedder: Embedder, market: Path) -> None:
+def test_each_row_is_what_its_protocol_says(embedder: Embedder, dataset: Dataset) -> None:
     found = {
         row.protocol: row.result.mAP
-        for row in evaluate_variants(embedder, market, Variants(flip=True, rerank=True, multi_query=True))
+        for row in evaluate_variants(embedder, dataset, Variants(flip=True, rerank=True, multi_query=True))
     }
-    plain, mirrored = embed_test(embedder, market), embed_test(embedder, market, mirrored=True)
+    plain, mirrored = embed_test(embedder, dataset), embed_test(embedder, dataset, mirrored=True)
     flipped = [average(*views) for views in zip(plain, mirrored, strict=True)]
     for (query, gallery), ending in ((plain, ""), (flipped, "; flip averaged")):
         pooled = pool_queries(query, gallery)
@@ -43,8 +50,8 @@ def test_each_row_is_what_its_protocol_says(embedder: Embedder, market: Path) ->
     assert len(set(found.values())) > 4
 
 
-def test_metrics_are_in_percent_and_name_protocol_and_split(embedder: Embedder, market: Path) -> None:
-    (row,) = evaluate_variants(embedder, market, Variants())
+def test_metrics_are_in_percent_and_name_protocol_and_split(embedder: Embedder, dataset: Dataset) -> None:
+    (row,) = evaluate_variants(embedder, dataset, Variants())
     metrics = as_metrics(row.result, precision="fp32", command="reid evaluate", protocol="ours", split="held-out")
     assert metrics.protocol == "ours; held-out"
     assert metrics.mAP == pytest.approx(100 * row.result.mAP, abs=0.01)

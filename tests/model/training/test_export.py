@@ -8,10 +8,15 @@ import pytest
 from model.card import Card, Parity, read_card
 from model.errors import DatasetError, ExportError
 from model.registry import Precision, Registry
+from model.synthetic import encode_jpeg, render
 from model.training import export as module
 from model.training.augment import normalise
+from model.training.datasets.reading import read_dataset
 from model.training.evaluate import evaluate_version
 from model.training.export import TOLERANCES, export, judge
+from model.training.recipe import read_recipe
+from model.training.train import train
+from tests.model.training.conftest import LOOSE
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
 
@@ -34,7 +39,7 @@ def test_figures_in_the_card_are_those_of_the_files(folder: Path, market: Path, 
     registry = Registry(tmp_path)
     assert registry.import_version(folder) == "tiny@1"
     for precision in PRECISIONS:
-        result = evaluate_version(registry.open("tiny@1", precision=precision), market)
+        result = evaluate_version(registry.open("tiny@1", precision=precision), read_dataset(market))
         (row,) = [
             r for r in registry.card("tiny@1").metrics if r.precision == precision and r.protocol.endswith("test")
         ]
@@ -67,7 +72,7 @@ def test_a_network_that_computes_something_else_fails_the_export(
 ) -> None:
     monkeypatch.setattr(module, "normalise", lambda images: normalise(images.flip(1)))  # BGR in the reference
     with pytest.raises(ExportError, match="fp32: expected a least cosine"):
-        export(run, market, tmp_path, version="tiny@1", terms="none", command="reid export")
+        export(run, read_dataset(market), tmp_path, version="tiny@1", terms="none", command="reid export")
     assert not (tmp_path / "card.json").exists()
 
 
@@ -102,7 +107,24 @@ def test_other_data_than_the_run_saw_is_refused(run: Path, market: Path, tmp_pat
         for path in sorted((market / split).iterdir())[1:]:
             (other / split / path.name).write_bytes(path.read_bytes())
     with pytest.raises(DatasetError, match="trained on other files"):
-        export(run, other, tmp_path / "out", version="tiny@1", terms="none", command="reid export")
+        export(run, read_dataset(other), tmp_path / "out", version="tiny@1", terms="none", command="reid export")
+
+
+def test_people_without_cameras_and_test_are_trained_on_and_exported(
+    recipe_file: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for person in range(10):
+        (tmp_path / "people" / str(person)).mkdir(parents=True)
+        for view in range(4):
+            picture = tmp_path / "people" / str(person) / f"{view}.jpg"
+            picture.write_bytes(encode_jpeg(render(person, view, view)))
+    people = read_dataset(tmp_path / "people", "folder")
+    train(read_recipe(str(recipe_file)), people, tmp_path / "run", weights=weights, device="cpu")
+    monkeypatch.setitem(TOLERANCES, "int8", LOOSE)
+    card = export(tmp_path / "run", people, tmp_path / "out", version="tiny@1", terms="none", command="reid export")
+    assert (card.data.identities, card.data.cameras, card.data.terms) == (4, 0, people.terms)
+    assert all(row.protocol.endswith("held-out") for row in card.metrics)
+    assert card.terms == f"{people.terms} none"
 
 
 def test_card_survives_its_own_json(folder: Path) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.training.market1501 import LabelledImages
+from model.training.datasets.images import LabelledImages
 from model.training.noise import corrupt
 from model.training.recipe import NoiseRecipe
 

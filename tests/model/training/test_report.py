@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.training.datasets.reading import read_dataset
 from model.training.evaluation import Embedded, evaluate_retrieval
-from model.training.market1501 import TRAIN, read_split
 from model.training.recipe import read_recipe
 from model.training.report import (
     REPORT,
@@ -79,7 +79,7 @@ def test_rank_one_between_cameras_by_hand() -> None:
 
 
 def test_names_in_recipe_and_data_cannot_become_markup(market: Path, recipe_file: Path, tmp_path: Path) -> None:
-    images = read_split(market, TRAIN).first(24)
+    images = read_dataset(market).train.first(24)
     recipe = read_recipe(str(recipe_file)).model_copy(update={"name": "<script>alert(1)</script>"})
     write_report(Trained(recipe, [], images, embedded()), tmp_path / REPORT)
     text = (tmp_path / REPORT).read_text()

@@ -6,6 +6,7 @@ import torch
 from model.errors import RecipeError
 from model.training import train as module
 from model.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from model.training.datasets.reading import read_dataset
 from model.training.journal import read_history
 from model.training.recipe import Recipe, read_recipe
 from model.training.train import fit, rate_factor, train
@@ -21,7 +22,7 @@ def recipe(recipe_file: Path) -> Recipe:
 
 
 def run(recipe: Recipe, market: Path, out: Path, weights: Path) -> Checkpoint:
-    train(recipe, market, out, weights=weights, device="cpu")
+    train(recipe, read_dataset(market), out, weights=weights, device="cpu")
     return load_checkpoint(out)
 
 
