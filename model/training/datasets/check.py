@@ -54,7 +54,7 @@ def check_cameras(images: LabelledImages) -> None:
     if len(np.unique(images.cameras)) == 1:
         raise DatasetError(
             f"every image of {images.name} has camera {images.cameras[0]}: the protocol drops matches on the "
-            "query's own camera, so nothing could be right; give each camera an id of its own"
+            "query's own camera, so nothing could be right; give each camera an id of its own, or no picture a camera"
         )
 
 
