@@ -1,5 +1,7 @@
 """Wrong labels on purpose, to see what a loss makes of them."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +23,7 @@ def corrupt(images: LabelledImages, recipe: NoiseRecipe) -> LabelledImages:
             labels = _relabel_within_cameras(images, _drawn(images, recipe.share, rng), rng)
         case "stranger":
             labels = _relabel_strangers(images, recipe.share, rng)
-    return LabelledImages(images.name, images.paths, labels, images.cameras)
+    return replace(images, identities=labels)
 
 
 def _drawn(images: LabelledImages, share: float, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -74,7 +74,8 @@ def train(
     keep_freed_memory()
     data = read_data(recipe, dataset)
     out.mkdir(parents=True, exist_ok=True)
-    names, labels = np.unique(data.train.identities, return_inverse=True)
+    labelled = corrupt(data.train, recipe.noise).identities
+    names, labels = np.unique(labelled, return_inverse=True)
     torch.manual_seed(recipe.seed)
     network = ReidNetwork(recipe.network, len(names)).to(device).to(memory_format=torch.channels_last)
     optimiser = build_optimiser(network, recipe.optimiser)
@@ -85,7 +86,7 @@ def train(
     metric_loss = build_loss(recipe.loss)
     targets = torch.from_numpy(labels).to(device)
     pictures = data.train_pictures.to(device)
-    sampler = IdentitySampler(data.train.identities, p=recipe.batch.identities, k=recipe.batch.images, seed=recipe.seed)
+    sampler = IdentitySampler(labelled, p=recipe.batch.identities, k=recipe.batch.images, seed=recipe.seed)
     per_epoch = sampler.batches_per_epoch
     total = recipe.epochs * per_epoch
     autocast = torch.autocast(device, torch.bfloat16, enabled=use_bfloat16(recipe, device))
@@ -135,7 +136,6 @@ def read_data(recipe: Recipe, dataset: Dataset) -> Data:
     images = dataset.require("train")
     check_duplicates(images, published=dataset.release is not None)
     kept, held_out = hold_out(images, recipe.held_out_identities, recipe.seed)
-    kept = corrupt(kept, recipe.noise)
     height = max(stage.height for stage in recipe.stages)
     width = max(stage.width for stage in recipe.stages)
     return Data(kept, held_out, *(load_pictures(part.paths, height, width) for part in (kept, held_out)))

@@ -12,7 +12,7 @@ def images(identities: int = 20, each: int = 10, cameras: int = 4) -> LabelledIm
     rng = np.random.default_rng(0)
     names = np.repeat(np.arange(100, 100 + identities), each)
     paths = tuple(Path(f"{index}.jpg") for index in range(len(names)))
-    return LabelledImages("made up", paths, names, rng.integers(cameras, size=len(names)))
+    return LabelledImages("made up", paths, names, rng.integers(cameras, size=len(names)), listed=True)
 
 
 @pytest.mark.parametrize("kind", ["symmetric", "camera", "stranger"])
@@ -22,6 +22,7 @@ def test_the_share_of_images_is_wrong(kind: str, share: float) -> None:
     noisy = corrupt(clean, NoiseRecipe.model_validate({"kind": kind, "share": share}))
     assert np.mean(noisy.identities != clean.identities) == pytest.approx(share)
     assert noisy.paths == clean.paths
+    assert noisy.listed == clean.listed
     assert (noisy.cameras == clean.cameras).all()
     assert set(noisy.identities) <= set(clean.identities)
 

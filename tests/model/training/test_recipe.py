@@ -7,7 +7,7 @@ from model.training.recipe import bundled_recipes, read_recipe
 
 
 def test_bundled_recipes_are_valid() -> None:
-    assert bundled_recipes() == ["cpu", "paper", "strong"]
+    assert bundled_recipes() == ["cpu", "ladder", "paper", "strong"]
     for name in bundled_recipes():
         assert read_recipe(name).name == name
 
@@ -36,5 +36,5 @@ def test_mistakes_are_named(recipe_file: Path, tmp_path: Path, old: str, new: st
 
 
 def test_unknown_recipe_lists_what_there_is() -> None:
-    with pytest.raises(RecipeError, match="cpu, paper, strong"):
+    with pytest.raises(RecipeError, match="cpu, ladder, paper, strong"):
         read_recipe("gpu")

@@ -8,7 +8,7 @@ from model.training import train as module
 from model.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.training.datasets.reading import read_dataset
 from model.training.journal import read_history
-from model.training.recipe import Recipe, read_recipe
+from model.training.recipe import NoiseRecipe, Recipe, read_recipe
 from model.training.train import fit, rate_factor, train
 
 
@@ -56,6 +56,16 @@ def test_another_recipe_is_not_mixed_into_a_run(recipe: Recipe, market: Path, we
     run(short, market, tmp_path, weights)
     with pytest.raises(RecipeError, match="another recipe"):
         run(recipe, market, tmp_path, weights)
+
+
+def test_wrong_labels_are_trained_on_and_the_data_stay_the_same(
+    recipe: Recipe, market: Path, weights: Path, tmp_path: Path
+) -> None:
+    short = recipe.model_copy(update={"stages": recipe.stages[:1]})
+    clean = run(short, market, tmp_path / "clean", weights)
+    noisy = run(short.model_copy(update={"noise": NoiseRecipe(share=0.5)}), market, tmp_path / "noisy", weights)
+    assert noisy.data_sha256 == clean.data_sha256
+    assert not torch.equal(noisy.network["classifier.weight"], clean.network["classifier.weight"])
 
 
 def test_damaged_checkpoint_is_refused(recipe: Recipe, market: Path, weights: Path, tmp_path: Path) -> None:
