@@ -139,13 +139,17 @@ def export(
     terms: Annotated[
         str, typer.Option(help="terms of use, beside those of the data")
     ] = "Weights: as their source says.",
+    int8_only: Annotated[
+        bool, typer.Option("--int8-only", help="keep no fp32 file, which is four times as large; its figures stay")
+    ] = False,
     dataset: DatasetOption = AUTO,
     json_output: Annotated[bool, typer.Option("--json", help="print the card")] = False,
 ) -> None:
     """Export a run to ONNX, fp32 and int8, with parity, thresholds and figures in its card."""
     tell_progress()
     images = read_dataset(data, dataset)
-    card = run_export(run, images, out, version=version, terms=terms, command=this_command())
+    keep: tuple[Precision, ...] = ("int8",) if int8_only else ("int8", "fp32")
+    card = run_export(run, images, out, version=version, terms=terms, command=this_command(), keep=keep)
     if json_output:
         typer.echo(card.model_dump_json())
     else:

@@ -1,6 +1,7 @@
 """From a training run to a version's folder: ONNX files, parity, thresholds, figures, card."""
 
 import subprocess
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,8 +60,19 @@ class Exported:
     folder: Path
 
 
-def export(run: Path, dataset: Dataset, out: Path, *, version: str, terms: str, command: str) -> Card:
+def export(
+    run: Path,
+    dataset: Dataset,
+    out: Path,
+    *,
+    version: str,
+    terms: str,
+    command: str,
+    keep: Collection[Precision] = tuple(FILES),
+) -> Card:
     """Write a run's network to `out` as fp32 and int8 with its card, ready for `reid models import`.
+
+    A file that is not to be kept is measured all the same, and removed.
 
     The files are measured against the network on real crops at several batch sizes, and on the test split where there
     is one. Raises `ExportError` when one is further off than its tolerance; then no card is written.
@@ -90,9 +102,11 @@ def export(run: Path, dataset: Dataset, out: Path, *, version: str, terms: str, 
         input=exported.contract,
         output=exported.output,
         parity=tuple(parities),
-        files={name: sha256(out / name) for name in FILES.values()},
+        files={name: sha256(out / name) for precision, name in FILES.items() if precision in keep},
         terms=f"{dataset.terms} {terms}",
     )
+    for name in set(FILES.values()) - set(card.files):
+        (out / name).unlink()
     write_card(card, out / CARD_NAME)
     return card
 

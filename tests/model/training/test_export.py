@@ -127,6 +127,20 @@ def test_people_without_cameras_and_test_are_trained_on_and_exported(
     assert card.terms == f"{people.terms} none"
 
 
+def test_int8_alone_keeps_the_figures_of_both_and_can_be_registered(
+    run: Path, market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TOLERANCES, "int8", LOOSE)
+    out = tmp_path / "out"
+    card = export(run, read_dataset(market), out, version="tiny@1", terms="none", command="reid export", keep=("int8",))
+    assert sorted(path.name for path in out.iterdir()) == ["card.json", "model.int8.onnx"]
+    assert {row.precision for row in card.metrics} == {row.precision for row in card.parity} == {"fp32", "int8"}
+    registry = Registry(tmp_path / "models")
+    assert registry.import_version(out) == "tiny@1"
+    registry.activate("tiny@1")
+    assert registry.file("tiny@1").name == "model.int8.onnx"
+
+
 def test_card_survives_its_own_json(folder: Path) -> None:
     card = read_card(folder / "card.json")
     assert Card.model_validate_json(card.model_dump_json()) == card
