@@ -132,7 +132,8 @@ def test_int8_alone_keeps_the_figures_of_both_and_can_be_registered(
 ) -> None:
     monkeypatch.setitem(TOLERANCES, "int8", LOOSE)
     out = tmp_path / "out"
-    card = export(run, read_dataset(market), out, version="tiny@1", terms="none", command="reid export", keep=("int8",))
+    keep: tuple[Precision, ...] = ("int8",)
+    card = export(run, read_dataset(market), out, version="tiny@1", terms="none", command="reid export", keep=keep)
     assert sorted(path.name for path in out.iterdir()) == ["card.json", "model.int8.onnx"]
     assert {row.precision for row in card.metrics} == {row.precision for row in card.parity} == {"fp32", "int8"}
     registry = Registry(tmp_path / "models")
