@@ -3,12 +3,14 @@
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model.errors import RecipeError
 from model.training.hap2s import PointToSet
+
+Parsed = TypeVar("Parsed", bound=BaseModel)
 
 
 class _Section(BaseModel):
@@ -133,11 +135,22 @@ def read_recipe(name: str) -> Recipe:
         text = Path(name).read_text(encoding="utf-8")
     else:
         raise RecipeError(f"expected a recipe out of {', '.join(bundled_recipes())} or a TOML file, found {name}")
+    return parse_toml(Recipe, f"recipe {name}", text)
+
+
+def parse_toml(kind: type[Parsed], what: str, text: str) -> Parsed:
+    """Return a TOML text as a recipe or another plan; raise `RecipeError` naming what of it is wrong."""
     try:
-        return Recipe.model_validate(tomllib.loads(text))
+        return validate(kind, what, tomllib.loads(text))
     except tomllib.TOMLDecodeError as exc:
-        raise RecipeError(f"recipe {name} is not TOML: {exc}") from exc
+        raise RecipeError(f"{what} is not TOML: {exc}") from exc
+
+
+def validate(kind: type[Parsed], what: str, content: object) -> Parsed:
+    """Return content as a recipe or another plan; raise `RecipeError` naming the setting that is wrong."""
+    try:
+        return kind.model_validate(content)
     except ValidationError as exc:
         first = exc.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "recipe"
-        raise RecipeError(f"recipe {name}: {where}: {first['msg']}, found {first['input']!r}") from exc
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise RecipeError(f"{what}: {where}: {first['msg']}, found {first['input']!r}") from exc

@@ -6,20 +6,19 @@ but what a series or a point sets is the same, and a seed holds the same identit
 
 import json
 import statistics
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 
 from jinja2 import Environment
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from model.errors import RecipeError
 from model.training import charts
 from model.training.checkpoint import NAME as CHECKPOINT
 from model.training.evaluation import Retrieval
-from model.training.recipe import Recipe, read_recipe
+from model.training.recipe import Recipe, parse_toml, read_recipe, validate
 
 RESULTS = "results.jsonl"
 STUDY_PAGE = "study.html"
@@ -97,14 +96,7 @@ def read_study(name: str) -> Study:
     path = bundled if name in bundled_studies() else Path(name)
     if not path.is_file():
         raise RecipeError(f"expected a study out of {', '.join(bundled_studies())} or a TOML file, found {name}")
-    try:
-        return Study.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except tomllib.TOMLDecodeError as exc:
-        raise RecipeError(f"study {name} is not TOML: {exc}") from exc
-    except ValidationError as exc:
-        first = exc.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "study"
-        raise RecipeError(f"study {name}: {where}: {first['msg']}") from exc
+    return parse_toml(Study, f"study {name}", path.read_text(encoding="utf-8"))
 
 
 def cells(study: Study) -> Iterator[tuple[Cell, Recipe]]:
@@ -131,12 +123,7 @@ def override(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
         if last not in place:
             raise RecipeError(f"expected a setting of the recipe such as loss.form, found {name}")
         place[last] = value
-    try:
-        return Recipe.model_validate(content)
-    except ValidationError as exc:
-        first = exc.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RecipeError(f"{where}: {first['msg']}, found {first['input']!r}") from exc
+    return validate(Recipe, "recipe", content)
 
 
 def run_study(study: Study, out: Path, train: Train) -> list[Summary]:
