@@ -37,7 +37,9 @@ ModelOption = Annotated[
     str, typer.Option(help="a version such as market1501-r50@1, or its folder; default: the active one")
 ]
 RegistryOption = Annotated[Path, typer.Option(envvar="REID_REGISTRY_DIR", help="where versions are registered")]
-WeightsOption = Annotated[Path | None, typer.Option(help="ImageNet weights; without it torchvision downloads them")]
+WeightsOption = Annotated[
+    Path | None, typer.Option(help="ImageNet weights, or a run's folder to start from; default: torchvision's download")
+]
 DeviceOption = Annotated[str, typer.Option(help="cpu or cuda; the default is cuda where there is one")]
 
 

@@ -130,6 +130,20 @@ def _bottleneck(dim: int) -> nn.Module:
     return neck
 
 
+def load_trained(network: ReidNetwork, trained: dict[str, Tensor]) -> None:
+    """Load the weights of a trained network of the same build; a classifier of another number of identities stays new.
+
+    Raises `RecipeError` when it is another build.
+    """
+    size = len(network.classifier.weight), len(trained["classifier.weight"])
+    if size[0] != size[1]:
+        trained = {**trained, "classifier.weight": network.classifier.weight.detach()}
+    try:
+        network.load_state_dict(trained)
+    except RuntimeError as exc:
+        raise RecipeError("the run to start from has another network than the recipe") from exc
+
+
 def load_imagenet(network: ReidNetwork, backbone: str, weights: Path | None) -> None:
     """Load ImageNet weights in torchvision's layout into the backbone.
 

@@ -34,7 +34,7 @@ from model.training.evaluation import Embedded, Retrieval, evaluate_retrieval
 from model.training.journal import Journal, read_history
 from model.training.losses import build_loss
 from model.training.memory import keep_freed_memory
-from model.training.network import ReidNetwork, load_imagenet
+from model.training.network import ReidNetwork, load_imagenet, load_trained
 from model.training.noise import corrupt
 from model.training.pictures import load_pictures
 from model.training.recipe import OptimiserRecipe, Recipe
@@ -81,7 +81,7 @@ def train(
     optimiser = build_optimiser(network, recipe.optimiser)
     step = resume(network, optimiser, recipe, data, out)
     if step == 0:
-        load_imagenet(network, recipe.network.backbone, weights)
+        start(network, recipe, data, weights)
 
     metric_loss = build_loss(recipe.loss)
     targets = torch.from_numpy(labels).to(device)
@@ -204,6 +204,21 @@ def resume(network: ReidNetwork, optimiser: torch.optim.Optimizer, recipe: Recip
     optimiser.load_state_dict(checkpoint.optimiser)
     logger.info("going on after step %d", checkpoint.step)
     return checkpoint.step
+
+
+def start(network: ReidNetwork, recipe: Recipe, data: Data, weights: Path | None) -> None:
+    """Give a new run its first weights: ImageNet's, or where `weights` is a run's folder, that run's."""
+    if weights is None or not weights.is_dir():
+        load_imagenet(network, recipe.network.backbone, weights)
+        return
+    before = load_checkpoint(weights)
+    load_trained(network, before.network)
+    if before.data_sha256 != data.train.sha256():
+        logger.warning(
+            "%s was trained on other images; where they show this run's held-out people, its "
+            "held-out figures and thresholds read too well",
+            weights,
+        )
 
 
 def snapshot(

@@ -74,6 +74,26 @@ def test_damaged_checkpoint_is_refused(recipe: Recipe, market: Path, weights: Pa
         run(recipe, market, tmp_path, weights)
 
 
+def test_run_starts_from_another(recipe: Recipe, market: Path, weights: Path, tmp_path: Path) -> None:
+    first = run(recipe, market, tmp_path / "first", weights)
+    still = recipe.optimiser.model_copy(update={"rate": 1e-30, "weight_decay": 0.0})
+    second = run(recipe.model_copy(update={"optimiser": still}), market, tmp_path / "second", tmp_path / "first")
+    assert torch.allclose(second.network["classifier.weight"], first.network["classifier.weight"])
+    other = recipe.network.model_copy(update={"pooling": "average"})
+    with pytest.raises(RecipeError, match="another network"):
+        run(recipe.model_copy(update={"network": other}), market, tmp_path / "third", tmp_path / "first")
+
+
+def test_start_on_other_people_makes_a_new_classifier_and_says_so(
+    recipe: Recipe, market: Path, weights: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(recipe, market, tmp_path / "first", weights)
+    more = recipe.model_copy(update={"held_out_identities": recipe.held_out_identities + 1})
+    second = run(more, market, tmp_path / "second", tmp_path / "first")
+    assert second.identities == load_checkpoint(tmp_path / "first").identities - 1
+    assert "held-out figures" in caplog.text
+
+
 def test_rate_warms_up_and_falls(recipe: Recipe) -> None:
     optimiser = recipe.optimiser
     assert rate_factor(optimiser, 0, 10) == pytest.approx(optimiser.warmup_start)
