@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from model.training.parallel import ALONE, Share
+
 MEAN = (0.485, 0.456, 0.406)  # ImageNet's, of RGB in [0, 1]
 STD = (0.229, 0.224, 0.225)
 _ERASED_AREA = (0.02, 0.4)  # of the picture
@@ -18,11 +20,15 @@ _ERASED_ASPECT = (0.3, 1 / 0.3)
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Chances of flipping and erasing, and the crop's padding in pixels."""
+    """Chances of flipping and erasing, and the crop's padding in pixels.
+
+    What is drawn for a picture does not depend on how many processes share the batch.
+    """
 
     flip: float
     pad: int
     erasing: float
+    share: Share = ALONE
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return normalised, augmented float images `(N, 3, H, W)` of uint8 ones; `generator` is on the CPU."""
@@ -32,7 +38,7 @@ class Augmentation:
         return self._erase(x, generator)
 
     def _flip(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        chosen = torch.rand(len(x), generator=generator).to(x.device) < self.flip
+        (chosen,) = self._draw(1, x, generator) < self.flip
         return torch.where(chosen[:, None, None, None], x.flip(3), x)
 
     def _crop(self, x: Tensor, generator: torch.Generator) -> Tensor:
@@ -40,9 +46,9 @@ class Augmentation:
             return x
         n, _, height, width = x.shape
         padded = functional.pad(x, [self.pad] * 4)
-        offset = torch.randint(2 * self.pad + 1, (n, 2), generator=generator).to(x.device)
-        rows = offset[:, :1] + torch.arange(height, device=x.device)  # (N, H)
-        columns = offset[:, 1:] + torch.arange(width, device=x.device)  # (N, W)
+        down, right = (self._draw(2, x, generator) * (2 * self.pad + 1)).long()
+        rows = down[:, None] + torch.arange(height, device=x.device)  # (N, H)
+        columns = right[:, None] + torch.arange(width, device=x.device)  # (N, W)
         picture = torch.arange(n, device=x.device)[:, None, None]
         return padded.permute(0, 2, 3, 1)[picture, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
@@ -50,8 +56,8 @@ class Augmentation:
         """Blank one rectangle, to the mean colour, in the chosen pictures."""
         if not self.erasing:
             return x
-        n, _, height, width = x.shape
-        chance, area, aspect, top, left = torch.rand(5, n, generator=generator).to(x.device)
+        height, width = x.shape[2:]
+        chance, area, aspect, top, left = self._draw(5, x, generator)
         pixels = height * width * (_ERASED_AREA[0] + (_ERASED_AREA[1] - _ERASED_AREA[0]) * area)
         low, high = map(math.log, _ERASED_ASPECT)
         ratio = torch.exp(low + (high - low) * aspect)
@@ -63,6 +69,11 @@ class Augmentation:
         )  # (N, H, W)
         erased = inside & (chance < self.erasing)[:, None, None]
         return x.masked_fill(erased[:, None], 0)
+
+    def _draw(self, count: int, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Return `count` uniform numbers for each picture of this share, `(count, N)`."""
+        whole = len(x) * self.share.size
+        return torch.rand(count, whole, generator=generator)[:, self.share.slice(whole)].to(x.device)
 
 
 def _between(start: Tensor, length: Tensor, size: int) -> Tensor:

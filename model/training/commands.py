@@ -25,6 +25,7 @@ from model.training.embedding import embed_images
 from model.training.evaluate import Variants, as_metrics, evaluate_retrieval_set, evaluate_variants
 from model.training.evaluation import Retrieval
 from model.training.export import export as run_export
+from model.training.parallel import joined, share
 from model.training.recipe import Recipe, bundled_recipes, read_recipe
 from model.training.report import REPORT
 from model.training.study import STUDY_PAGE, bundled_studies, read_study, run_study
@@ -57,10 +58,17 @@ def train(
     dataset: DatasetOption = AUTO,
     json_output: Annotated[bool, typer.Option("--json", help="print the held-out metrics as JSON")] = False,
 ) -> None:
-    """Train a network with the HAP2S loss."""
+    """Train a network with the HAP2S loss.
+
+    On several GPUs or machines: torchrun --nproc-per-node 2 -m app.cli train …
+    """
     tell_progress()
     plan, images = read_recipe(recipe), read_dataset(data, dataset)
-    result = run_training(plan, images, out, weights=weights, device=device or default_device())
+    device = device or default_device()
+    with joined(device):
+        result = run_training(plan, images, out, weights=weights, device=device)
+        if not share().first:
+            return
     metrics = {"rank1": result.rank(1), "mAP": result.mAP, "mINP": result.mINP}
     if json_output:
         typer.echo(json.dumps(metrics))

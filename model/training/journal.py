@@ -67,6 +67,22 @@ class Journal:
             self._board.add_scalar(f"{row.kind}/{name}", value, row.step)
 
 
+class Unwritten(Journal):
+    """The journal of a process beside the first, which alone writes."""
+
+    def __init__(self) -> None:
+        """Open nothing."""
+
+    def training(self, step: int, epoch: float, values: dict[str, float]) -> None:
+        """Note nothing."""
+
+    def validation(self, step: int, epoch: float, result: Retrieval) -> None:
+        """Note nothing."""
+
+    def close(self) -> None:
+        """Close nothing."""
+
+
 def read_history(folder: Path) -> list[Row]:
     """Read a run's rows in the order of their steps; steps that were done again after a stop count once.
 

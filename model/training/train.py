@@ -31,11 +31,12 @@ from model.training.datasets.files import check_duplicates
 from model.training.datasets.images import LabelledImages, hold_out
 from model.training.divergence import check_finite, check_spread
 from model.training.evaluation import Embedded, Retrieval, evaluate_retrieval
-from model.training.journal import Journal, read_history
+from model.training.journal import Journal, Unwritten, read_history
 from model.training.losses import build_loss
 from model.training.memory import keep_freed_memory
 from model.training.network import ReidNetwork, load_imagenet, load_trained
 from model.training.noise import corrupt
+from model.training.parallel import distribute, gather, mean_over_processes, share
 from model.training.pictures import load_pictures
 from model.training.recipe import OptimiserRecipe, Recipe
 from model.training.report import REPORT, Trained, write_report
@@ -67,6 +68,8 @@ def train(
 ) -> Retrieval:
     """Train a network by the recipe and leave checkpoint, history and report in `out`; go on when a run is there.
 
+    Where processes train together, the first validates and writes; losses and weights are those of one process.
+
     Returns the retrieval metrics of the held-out identities. Raises `RecipeError` and `DatasetError` for what does
     not fit, among it a run folder of another recipe or other data, and for a run that is lost: a loss that is not a
     number any more, embeddings that have collapsed.
@@ -83,6 +86,9 @@ def train(
     if step == 0:
         start(network, recipe, data, weights)
 
+    mine = share()
+    part = mine.slice(recipe.batch.identities * recipe.batch.images)
+    distributed = distribute(network)
     metric_loss = build_loss(recipe.loss)
     targets = torch.from_numpy(labels).to(device)
     pictures = data.train_pictures.to(device)
@@ -92,21 +98,27 @@ def train(
     autocast = torch.autocast(device, torch.bfloat16, enabled=use_bfloat16(recipe, device))
 
     network.train()
-    with progress_bar(total, step) as advance, Journal(out, step) as journal:
+    with (
+        progress_bar(total, step, shown=mine.first) as advance,
+        Journal(out, step) if mine.first else Unwritten() as journal,
+    ):
         while step < total:
             epoch = step // per_epoch
             stage = recipe.stage_of(epoch)
-            augment = Augmentation(stage.flip, stage.pad, stage.erasing)
+            augment = Augmentation(stage.flip, stage.pad, stage.erasing, mine)
             for batch in torch.from_numpy(sampler.epoch(epoch))[step % per_epoch :]:
                 set_rate(optimiser, recipe, step / per_epoch)
                 generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
-                images = fit(pictures[batch.to(device)], stage.height, stage.width)
+                images = fit(pictures[batch[part].to(device)], stage.height, stage.width)  # (P·K / processes, 3, H, W)
                 images = augment(images, generator).contiguous(memory_format=torch.channels_last)
                 identity = targets[batch.to(device)]  # (P·K,)
                 with autocast:
-                    feature, logits = network(images)
+                    feature, logits = distributed(images)
+                feature = gather(feature)  # (P·K, D)
                 metric = metric_loss(feature, identity)
-                classification = functional.cross_entropy(logits, identity, label_smoothing=recipe.loss.label_smoothing)
+                classification = functional.cross_entropy(
+                    logits, identity[part], label_smoothing=recipe.loss.label_smoothing
+                )
                 loss = recipe.loss.weight * metric + recipe.loss.identity_weight * classification
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
@@ -116,18 +128,20 @@ def train(
                 if step % LOGGED_STEPS == 0:
                     check_finite(loss, step)
                     check_spread(feature, step)
-                    losses = {"metric": metric.item(), "identity": classification.item()}
+                    losses = {"metric": metric.item(), "identity": mean_over_processes(classification.detach()).item()}
                     journal.training(step, step / per_epoch, {**losses, "rate": optimiser.param_groups[0]["lr"]})
                 if step % CHECKPOINT_STEPS == 0 or step == total:
                     check_finite(loss, step)
-                    save_checkpoint(snapshot(network, optimiser, recipe, data, step), out)
+                    if mine.first:
+                        save_checkpoint(snapshot(network, optimiser, recipe, data, step), out)
             if (epoch + 1) % recipe.validate_every == 0 and step < total:
                 held_out = validate(network, data, recipe, epoch, device)
                 journal.validation(step, epoch + 1, evaluate_retrieval(held_out, held_out))
         held_out = validate(network, data, recipe, recipe.epochs - 1, device)
         result = evaluate_retrieval(held_out, held_out)
         journal.validation(step, recipe.epochs, result)
-    write_report(Trained(recipe, read_history(out), data.held_out, held_out), out / REPORT)
+    if mine.first:
+        write_report(Trained(recipe, read_history(out), data.held_out, held_out), out / REPORT)
     return result
 
 
@@ -276,7 +290,7 @@ class _Advance:
 
 
 @contextmanager
-def progress_bar(total: int, done: int) -> Iterator[_Advance]:
+def progress_bar(total: int, done: int, *, shown: bool = True) -> Iterator[_Advance]:
     """Show steps, losses, images/s and the time left while training runs."""
     columns = (
         TextColumn("{task.description}"),
@@ -286,5 +300,5 @@ def progress_bar(total: int, done: int) -> Iterator[_Advance]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=Console(stderr=True), disable=not shown) as progress:
         yield _Advance(progress, progress.add_task("training", total=total, completed=done, speed=""))
