@@ -24,6 +24,12 @@ class Checkpoint:
     step: int
     network: dict[str, torch.Tensor]
     optimiser: dict[str, Any]
+    averaged: dict[str, torch.Tensor] | None = None
+
+    @property
+    def served(self) -> dict[str, torch.Tensor]:
+        """The weights that are measured and exported: the averaged ones where the recipe keeps them."""
+        return self.network if self.averaged is None else self.averaged
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:

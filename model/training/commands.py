@@ -54,6 +54,7 @@ def train(
     out: Annotated[Path, typer.Option(help="the run's folder; a run found there goes on where it was")],
     recipe: Annotated[str, typer.Option(help=f"{', '.join(bundled_recipes())}, or a TOML file")] = "cpu",
     weights: WeightsOption = None,
+    teacher: Annotated[Path | None, typer.Option(help="the teacher's run folder, for a recipe that distils")] = None,
     device: DeviceOption = "",
     dataset: DatasetOption = AUTO,
     json_output: Annotated[bool, typer.Option("--json", help="print the held-out metrics as JSON")] = False,
@@ -66,7 +67,7 @@ def train(
     plan, images = read_recipe(recipe), read_dataset(data, dataset)
     device = device or default_device()
     with joined(device):
-        result = run_training(plan, images, out, weights=weights, device=device)
+        result = run_training(plan, images, out, weights=weights, device=device, teacher=teacher)
         if not share().first:
             return
     metrics = {"rank1": result.rank(1), "mAP": result.mAP, "mINP": result.mINP}

@@ -118,7 +118,7 @@ def write_files(run: Path, dataset: Dataset, out: Path) -> Exported:
     if train.sha256() != checkpoint.data_sha256:
         raise DatasetError(f"{run} was trained on other files than those of {dataset.name}; give the same --data")
     network = ReidNetwork(checkpoint.recipe.network, checkpoint.identities)
-    network.load_state_dict(checkpoint.network)
+    network.load_state_dict(checkpoint.served)
     stage = checkpoint.recipe.stages[-1]
     contract = InputContract(height=stage.height, width=stage.width)
     out.mkdir(parents=True, exist_ok=True)

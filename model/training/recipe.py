@@ -66,6 +66,14 @@ class OptimiserRecipe(_Section):
     steps: tuple[float, ...] = Field((), description="epochs at which the rate falls to a tenth")
 
 
+class DistillationRecipe(_Section):
+    """How a student listens to its teacher: weights beside the other losses, and the logits' softening."""
+
+    logits: float = Field(1.0, ge=0)
+    distances: float = Field(10.0, ge=0)
+    temperature: float = Field(4.0, gt=0)
+
+
 class NoiseRecipe(_Section):
     """Wrong labels put into the training images on purpose."""
 
@@ -99,6 +107,10 @@ class Recipe(_Section):
     batch: BatchRecipe
     optimiser: OptimiserRecipe
     noise: NoiseRecipe = NoiseRecipe()
+    distillation: DistillationRecipe | None = None
+    averaging: float = Field(
+        0.0, ge=0, lt=1, description="decay a step of the averaged weights (EMA); 0: none are kept"
+    )
     stages: tuple[Stage, ...] = Field(min_length=1)
 
     @property

@@ -25,10 +25,12 @@ from torch.nn import functional
 
 from model.errors import RecipeError
 from model.training.augment import Augmentation, normalise
+from model.training.averaging import Averaged
 from model.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.training.datasets.dataset import Dataset
 from model.training.datasets.files import check_duplicates
 from model.training.datasets.images import LabelledImages, hold_out
+from model.training.distillation import Teacher, load_teacher
 from model.training.divergence import check_finite, check_spread
 from model.training.evaluation import Embedded, Retrieval, evaluate_retrieval
 from model.training.journal import Journal, Unwritten, read_history
@@ -65,6 +67,7 @@ def train(
     *,
     weights: Path | None,
     device: str,
+    teacher: Path | None = None,
 ) -> Retrieval:
     """Train a network by the recipe and leave checkpoint, history and report in `out`; go on when a run is there.
 
@@ -72,7 +75,8 @@ def train(
 
     Returns the retrieval metrics of the held-out identities. Raises `RecipeError` and `DatasetError` for what does
     not fit, among it a run folder of another recipe or other data, and for a run that is lost: a loss that is not a
-    number any more, embeddings that have collapsed.
+    number any more, embeddings that have collapsed. `teacher` is the run's folder that a recipe with distillation
+    learns from.
     """
     keep_freed_memory()
     data = read_data(recipe, dataset)
@@ -82,9 +86,11 @@ def train(
     torch.manual_seed(recipe.seed)
     network = ReidNetwork(recipe.network, len(names)).to(device).to(memory_format=torch.channels_last)
     optimiser = build_optimiser(network, recipe.optimiser)
-    step = resume(network, optimiser, recipe, data, out)
+    averaged = Averaged(network, recipe.averaging)
+    step = resume(averaged, optimiser, recipe, data, out)
     if step == 0:
         start(network, recipe, data, weights)
+    tutor = find_teacher(teacher, recipe, data, device)
 
     mine = share()
     part = mine.slice(recipe.batch.identities * recipe.batch.images)
@@ -120,9 +126,13 @@ def train(
                     logits, identity[part], label_smoothing=recipe.loss.label_smoothing
                 )
                 loss = recipe.loss.weight * metric + recipe.loss.identity_weight * classification
+                if tutor is not None:
+                    with autocast:
+                        loss = loss + tutor(images, feature, logits)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 optimiser.step()
+                averaged.update()
                 step += 1
                 advance(epoch, len(batch), metric, classification)
                 if step % LOGGED_STEPS == 0:
@@ -133,11 +143,11 @@ def train(
                 if step % CHECKPOINT_STEPS == 0 or step == total:
                     check_finite(loss, step)
                     if mine.first:
-                        save_checkpoint(snapshot(network, optimiser, recipe, data, step), out)
+                        save_checkpoint(snapshot(averaged, optimiser, recipe, data, step), out)
             if (epoch + 1) % recipe.validate_every == 0 and step < total:
-                held_out = validate(network, data, recipe, epoch, device)
+                held_out = validate(averaged.served, data, recipe, epoch, device)
                 journal.validation(step, epoch + 1, evaluate_retrieval(held_out, held_out))
-        held_out = validate(network, data, recipe, recipe.epochs - 1, device)
+        held_out = validate(averaged.served, data, recipe, recipe.epochs - 1, device)
         result = evaluate_retrieval(held_out, held_out)
         journal.validation(step, recipe.epochs, result)
     if mine.first:
@@ -202,7 +212,7 @@ def fit(images: Tensor, height: int, width: int) -> Tensor:
     return resized.round().clamp(0, 255).to(torch.uint8)
 
 
-def resume(network: ReidNetwork, optimiser: torch.optim.Optimizer, recipe: Recipe, data: Data, out: Path) -> int:
+def resume(averaged: Averaged, optimiser: torch.optim.Optimizer, recipe: Recipe, data: Data, out: Path) -> int:
     """Take up the run in `out` if there is one; return how many steps it has done."""
     try:
         checkpoint = load_checkpoint(out)
@@ -214,7 +224,8 @@ def resume(network: ReidNetwork, optimiser: torch.optim.Optimizer, recipe: Recip
         raise RecipeError(f"{out} holds a run of another recipe ({checkpoint.recipe.name}); give another --out")
     if checkpoint.data_sha256 != data.train.sha256():
         raise RecipeError(f"{out} holds a run on other data than {data.train.name}; give another --out")
-    network.load_state_dict(checkpoint.network)
+    averaged.network.load_state_dict(checkpoint.network)
+    averaged.restore(checkpoint.averaged)
     optimiser.load_state_dict(checkpoint.optimiser)
     logger.info("going on after step %d", checkpoint.step)
     return checkpoint.step
@@ -226,7 +237,7 @@ def start(network: ReidNetwork, recipe: Recipe, data: Data, weights: Path | None
         load_imagenet(network, recipe.network.backbone, weights)
         return
     before = load_checkpoint(weights)
-    load_trained(network, before.network)
+    load_trained(network, before.served)
     if before.data_sha256 != data.train.sha256():
         logger.warning(
             "%s was trained on other images; where they show this run's held-out people, its "
@@ -235,17 +246,27 @@ def start(network: ReidNetwork, recipe: Recipe, data: Data, weights: Path | None
         )
 
 
-def snapshot(
-    network: ReidNetwork, optimiser: torch.optim.Optimizer, recipe: Recipe, data: Data, step: int
-) -> Checkpoint:
+def find_teacher(run: Path | None, recipe: Recipe, data: Data, device: str) -> Teacher | None:
+    """Return the teacher that the recipe asks for; raise `RecipeError` when recipe and call disagree on having one."""
+    if recipe.distillation is None and run is None:
+        return None
+    if recipe.distillation is None:
+        raise RecipeError(f"recipe {recipe.name} has no [distillation], so no teacher can be given")
+    if run is None:
+        raise RecipeError(f"recipe {recipe.name} distils: give the teacher's run folder as --teacher")
+    return load_teacher(run, recipe.distillation, data.train.sha256(), device)
+
+
+def snapshot(averaged: Averaged, optimiser: torch.optim.Optimizer, recipe: Recipe, data: Data, step: int) -> Checkpoint:
     """Return the run's state after `step` steps."""
     return Checkpoint(
         recipe=recipe,
         data_sha256=data.train.sha256(),
-        identities=network.classifier.out_features,
+        identities=averaged.network.classifier.out_features,
         step=step,
-        network=network.state_dict(),
+        network=averaged.network.state_dict(),
         optimiser=optimiser.state_dict(),
+        averaged=averaged.state(),
     )
 
 

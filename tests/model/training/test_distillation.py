@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from model.errors import RecipeError
+from model.training.checkpoint import load_checkpoint
+from model.training.datasets.reading import read_dataset
+from model.training.distillation import answer_loss, distance_loss, load_teacher
+from model.training.recipe import DistillationRecipe, Recipe, read_recipe
+from model.training.train import train
+
+GENERATOR = torch.Generator().manual_seed(0)
+
+
+def drawn(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=GENERATOR)
+
+
+def test_distances_are_compared_in_units_of_their_mean() -> None:
+    student, teacher = drawn(5, 3).double(), drawn(5, 7).double()
+    pairs = [(i, j) for i in range(5) for j in range(i + 1, 5)]
+    ours, theirs = ([float(np.linalg.norm(e[i] - e[j])) for i, j in pairs] for e in (student, teacher))
+    gaps = [abs(a / np.mean(ours) - b / np.mean(theirs)) for a, b in zip(ours, theirs, strict=True)]
+    expected = np.mean([0.5 * gap**2 if gap < 1 else gap - 0.5 for gap in gaps])
+    assert distance_loss(student, teacher).item() == pytest.approx(expected, rel=1e-5)
+    assert distance_loss(3 * teacher, teacher).item() == pytest.approx(0, abs=1e-7)
+
+
+def test_answers_are_compared_by_their_softened_divergence() -> None:
+    student, teacher, temperature = drawn(4, 6), drawn(4, 6), 2.0
+    expected = 0.0
+    for ours, theirs in zip(student.double().numpy(), teacher.double().numpy(), strict=True):
+        p, q = (np.exp(x / temperature) / np.exp(x / temperature).sum() for x in (theirs, ours))
+        expected += float((p * np.log(p / q)).sum()) / len(student)
+    assert answer_loss(student, teacher, temperature).item() == pytest.approx(4 * expected, rel=1e-5)
+    assert answer_loss(student, student, temperature).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def recipe(recipe_file: Path) -> Recipe:
+    plain = read_recipe(str(recipe_file))
+    return plain.model_copy(update={"distillation": DistillationRecipe(), "averaging": 0.5})
+
+
+def test_student_learns_from_a_teacher(recipe: Recipe, run: Path, market: Path, weights: Path, tmp_path: Path) -> None:
+    data = read_dataset(market)
+    train(recipe, data, tmp_path / "taught", weights=weights, device="cpu", teacher=run)
+    taught = load_checkpoint(tmp_path / "taught")
+    assert taught.averaged is not None
+    assert not torch.equal(taught.served["classifier.weight"], taught.network["classifier.weight"])
+    alone = recipe.model_copy(update={"distillation": None})
+    train(alone, data, tmp_path / "alone", weights=weights, device="cpu")
+    untaught = load_checkpoint(tmp_path / "alone")
+    assert not torch.allclose(taught.network["classifier.weight"], untaught.network["classifier.weight"])
+
+
+def test_recipe_and_call_agree_on_a_teacher(
+    recipe: Recipe, recipe_file: Path, run: Path, market: Path, weights: Path, tmp_path: Path
+) -> None:
+    data = read_dataset(market)
+    with pytest.raises(RecipeError, match="--teacher"):
+        train(recipe, data, tmp_path, weights=weights, device="cpu")
+    with pytest.raises(RecipeError, match=r"no \[distillation\]"):
+        train(read_recipe(str(recipe_file)), data, tmp_path, weights=weights, device="cpu", teacher=run)
+
+
+def test_teacher_of_other_images_is_refused(run: Path) -> None:
+    with pytest.raises(RecipeError, match="trained on other images"):
+        load_teacher(run, DistillationRecipe(), "0" * 64, "cpu")
+
+
+def test_teacher_is_asked_at_its_own_size_and_never_trained(run: Path) -> None:
+    checkpoint = load_checkpoint(run)
+    teacher = load_teacher(run, DistillationRecipe(), checkpoint.data_sha256, "cpu")
+    before = {name: value.clone() for name, value in teacher.network.state_dict().items()}
+    feature = drawn(4, 16).requires_grad_()
+    loss = teacher(drawn(4, 3, 48, 24), feature, drawn(4, checkpoint.identities))
+    loss.backward()
+    assert feature.grad is not None
+    assert all(torch.equal(before[name], value) for name, value in teacher.network.state_dict().items())
