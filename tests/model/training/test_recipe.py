@@ -7,7 +7,7 @@ from model.training.recipe import bundled_recipes, read_recipe
 
 
 def test_bundled_recipes_are_valid() -> None:
-    assert bundled_recipes() == ["cpu", "ladder", "paper", "strong"]
+    assert bundled_recipes() == ["cpu", "cpu-longer", "ladder", "paper", "strong", "student"]
     for name in bundled_recipes():
         assert read_recipe(name).name == name
 
