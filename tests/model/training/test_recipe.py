@@ -36,5 +36,5 @@ def test_mistakes_are_named(recipe_file: Path, tmp_path: Path, old: str, new: st
 
 
 def test_unknown_recipe_lists_what_there_is() -> None:
-    with pytest.raises(RecipeError, match="cpu, ladder, paper, strong"):
+    with pytest.raises(RecipeError, match="cpu, cpu-longer, ladder, paper, strong, student"):
         read_recipe("gpu")
