@@ -127,7 +127,7 @@ def test_what_is_no_study_is_told(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(RecipeError, match=r"study .*plan\.toml"):
         read_study(str(path))
-    with pytest.raises(RecipeError, match="expected a study out of alpha, noise"):
+    with pytest.raises(RecipeError, match="expected a study out of alpha, losses, noise"):
         read_study("nothing")
 
 
