@@ -5,7 +5,6 @@ Luo, Gu, Liao, Lai, Jiang. "Bag of Tricks and A Strong Baseline for Deep Person 
 
 import lzma
 import math
-from collections import OrderedDict
 from pathlib import Path
 
 import safetensors
@@ -16,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.errors import RecipeError
+from model.training.backbones import build_backbone, without_classifier
+from model.training.instance_norm import split_norms
 from model.training.recipe import NetworkRecipe
 
 
@@ -53,15 +54,15 @@ class ReidNetwork(nn.Module):
 
     def __init__(self, recipe: NetworkRecipe, identities: int) -> None:
         super().__init__()
-        self.backbone, channels = _backbone(recipe)
+        self.backbone, channels = build_backbone(recipe)
         self.pooling = GeM() if recipe.pooling == "gem" else AveragePooling()
         self.reduction, self.dim = _reduction(recipe, channels)
         self.neck = _bottleneck(self.dim) if recipe.bottleneck else nn.Identity()
         self.classifier = nn.Linear(self.dim, identities, bias=False)
         nn.init.normal_(self.classifier.weight, std=0.001)
-        self.frozen = tuple(self.backbone.get_submodule(name) for name in recipe.frozen)
-        for module in self.frozen:
-            module.requires_grad_(False)
+        self._frozen: tuple[nn.Module, ...] = ()
+        self._openings = recipe.openings
+        self.freeze(0)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the metric feature `(N, D)` and the identity logits `(N, identities)`, both float32."""
@@ -79,32 +80,30 @@ class ReidNetwork(nn.Module):
     def train(self, mode: bool = True) -> "ReidNetwork":
         """Switch to training; frozen modules keep their batch statistics."""
         super().train(mode)
-        for module in self.frozen:
+        for module in self._frozen:
             module.eval()
         return self
+
+    def freeze(self, epoch: float) -> bool:
+        """Train what is open at an epoch, and return whether that changed; frozen modules keep their statistics too."""
+        shut = [name for name, opening in self._openings.items() if epoch < opening]
+        before = self._frozen
+        self.backbone.requires_grad_(True)
+        self._frozen = tuple(self.backbone.get_submodule(name) for name in shut)
+        for module in self._frozen:
+            module.requires_grad_(False)
+        self.train(self.training)
+        return self._frozen != before
 
     def head_parameters(self) -> list[nn.Parameter]:
         """Return the parameters that do not come from ImageNet."""
         return [p for name, p in self.named_parameters() if not name.startswith("backbone.")]
 
     def backbone_parameters(self) -> list[nn.Parameter]:
-        """Return the backbone's parameters that are trained."""
-        return [p for p in self.backbone.parameters() if p.requires_grad]
-
-
-def _backbone(recipe: NetworkRecipe) -> tuple[nn.Module, int]:
-    """Return the ResNet up to its last feature map, and that map's channels."""
-    resnet = torchvision.models.get_model(recipe.backbone, weights=None)
-    channels = resnet.fc.in_features
-    if recipe.last_stride == 1:
-        block = resnet.layer4[0]
-        (block.conv2 if hasattr(block, "conv3") else block.conv1).stride = (1, 1)
-        block.downsample[0].stride = (1, 1)
-    unknown = set(recipe.frozen) - {name for name, _ in resnet.named_modules()}
-    if unknown:
-        raise RecipeError(f"network.frozen: {recipe.backbone} has no module named {', '.join(sorted(unknown))}")
-    del resnet.avgpool, resnet.fc
-    return nn.Sequential(OrderedDict(resnet.named_children())), channels
+        """Return the backbone's parameters that are trained sooner or later."""
+        never = {name for name, opening in self._openings.items() if math.isinf(opening)}
+        frozen = {p for name in never for p in self.backbone.get_submodule(name).parameters()}
+        return [p for p in self.backbone.parameters() if p not in frozen]
 
 
 def _reduction(recipe: NetworkRecipe, channels: int) -> tuple[nn.Module, int]:
@@ -151,9 +150,9 @@ def load_imagenet(network: ReidNetwork, backbone: str, weights: Path | None) -> 
     download. Raises `RecipeError` when the file cannot be read or is of another network.
     """
     state = _download(backbone) if weights is None else _read_state(weights)
-    state = {name: value.float() for name, value in state.items() if not name.startswith("fc.")}
+    state = without_classifier({name: value.float() for name, value in state.items()})
     try:
-        missing, unexpected = network.backbone.load_state_dict(state, strict=False)
+        missing, unexpected = network.backbone.load_state_dict(split_norms(network.backbone, state), strict=False)
     except RuntimeError as exc:
         raise RecipeError(f"{weights}: expected the weights of a {backbone}, found other shapes") from exc
     lost = [name for name in missing if not name.endswith("num_batches_tracked")]

@@ -1,5 +1,6 @@
 """Training recipes: TOML files that say everything about a run but its data and its folder."""
 
+import math
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -20,13 +21,28 @@ class _Section(BaseModel):
 class NetworkRecipe(_Section):
     """Backbone, pooling and the layers between the pooled feature and the embedding."""
 
-    backbone: Literal["resnet18", "resnet34", "resnet50"]
+    backbone: Literal[
+        "resnet18",
+        "resnet34",
+        "resnet50",
+        "mobilenet_v3_small",
+        "mobilenet_v3_large",
+        "convnext_tiny",
+        "vit_b_16",
+    ]
+    instance_norm: bool = Field(False, description="IBN-a, of the ResNets")
     pooling: Literal["gem", "average"] = "gem"
     last_stride: Literal[1, 2] = 1
     embedding_dim: int = Field(0, ge=0, description="0: the pooled feature is the embedding")
     bottleneck: bool = Field(True, description="BNNeck between the metric feature and the classifier")
     hidden_dim: int = Field(0, ge=0, description="a layer before the embedding, as the paper's FC-1024")
     frozen: tuple[str, ...] = Field((), description="the backbone's modules that keep their ImageNet weights")
+    opened: dict[str, float] = Field({}, description="modules frozen at first: the epoch at which each begins to train")
+
+    @property
+    def openings(self) -> dict[str, float]:
+        """The epoch at which each module that is not trained from the start opens, infinite for a frozen one."""
+        return {**self.opened, **dict.fromkeys(self.frozen, math.inf)}
 
 
 class LossRecipe(_Section):
@@ -125,6 +141,15 @@ class Recipe(_Section):
                 return stage
             epoch -= stage.epochs
         return self.stages[-1]
+
+    @model_validator(mode="after")
+    def _modules_open_in_time(self) -> Self:
+        late = [name for name, epoch in self.network.opened.items() if epoch >= self.epochs]
+        if late:
+            raise ValueError(f"network.opened: {', '.join(late)} would open after the last of {self.epochs} epochs")
+        if both := sorted(set(self.network.opened) & set(self.network.frozen)):
+            raise ValueError(f"network.opened and network.frozen both name {', '.join(both)}; keep one")
+        return self
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> Self:

@@ -111,6 +111,8 @@ def train(
         while step < total:
             epoch = step // per_epoch
             stage = recipe.stage_of(epoch)
+            if network.freeze(epoch):
+                distributed = distribute(network)  # which parameters it synchronises is settled when it is made
             augment = Augmentation(stage.flip, stage.pad, stage.erasing, mine)
             for batch in torch.from_numpy(sampler.epoch(epoch))[step % per_epoch :]:
                 set_rate(optimiser, recipe, step / per_epoch)

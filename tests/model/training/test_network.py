@@ -56,6 +56,27 @@ def test_frozen_modules_do_not_change() -> None:
     assert changed == {"layer2", "layer3", "layer4"}
 
 
+def test_modules_open_at_their_epoch() -> None:
+    net = network(frozen=["conv1"], opened={"layer1": 1, "layer2": 2.5}).train()
+    open_at = {}
+    for epoch in (0, 1, 2, 3):
+        changed = net.freeze(epoch)
+        names = {name.split(".")[1] for name, p in net.named_parameters() if p.requires_grad and "layer" in name}
+        assert all(
+            net.backbone.get_submodule(f"{name}.0.bn1").training == (name in names) for name in ("layer1", "layer2")
+        )
+        open_at[epoch] = (changed, "layer1" in names, "layer2" in names)
+    assert open_at == {
+        0: (False, False, False),
+        1: (True, True, False),
+        2: (False, True, False),
+        3: (True, True, True),
+    }
+    trained = {id(p) for p in net.backbone_parameters()}
+    assert {id(p) for p in net.backbone.layer1.parameters()} <= trained  # type: ignore[union-attr]
+    assert not {id(p) for p in net.backbone.conv1.parameters()} & trained  # type: ignore[union-attr]
+
+
 def test_neck_has_no_trained_bias_and_embedding_comes_after_it() -> None:
     net = network(embedding_dim=8).eval()
     assert isinstance(net.neck, torch.nn.BatchNorm1d)

@@ -26,6 +26,8 @@ def test_stages_follow_each_other(recipe_file: Path) -> None:
         ('"resnet18"', '"resnet19"', "network.backbone"),
         ("warmup_epochs = 0.5", "warmup_epochs = 2", "leaves nothing"),
         ("[loss]", "[loss", "not TOML"),
+        ("embedding_dim = 32", "opened = {layer2 = 2}", "layer2 would open after the last of 2 epochs"),
+        ("embedding_dim = 32", "opened = {layer1 = 1}", "both name layer1"),
     ],
 )
 def test_mistakes_are_named(recipe_file: Path, tmp_path: Path, old: str, new: str, message: str) -> None:
