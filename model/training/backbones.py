@@ -93,7 +93,8 @@ class VisionTransformer(nn.Module):
         tokens = functional.pad(tokens, (0, 0, 1, 0)) + functional.pad(self.class_token, (0, 0, 0, size.numel()))
         x = self.encoder.dropout(tokens + self._positions(size[0], size[1]).to(tokens.dtype))
         x = self.encoder.ln(self.encoder.layers(x))
-        return x[:, 1:].transpose(1, 2).reshape(len(x), -1, *size)
+        features: Tensor = x[:, 1:]
+        return features.transpose(1, 2).reshape(len(x), -1, *size)
 
     def _positions(self, height: int, width: int) -> Tensor:
         """Return the position embedding `(1, 1 + height·width, C)`."""

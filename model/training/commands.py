@@ -41,6 +41,9 @@ RegistryOption = Annotated[Path, typer.Option(envvar="REID_REGISTRY_DIR", help="
 WeightsOption = Annotated[
     Path | None, typer.Option(help="ImageNet weights, or a run's folder to start from; default: torchvision's download")
 ]
+CacheOption = Annotated[
+    Path | None, typer.Option(envvar="REID_PICTURE_CACHE", help="keep decoded pictures in this folder for other runs")
+]
 DeviceOption = Annotated[str, typer.Option(help="cpu or cuda; the default is cuda where there is one")]
 
 
@@ -55,6 +58,7 @@ def train(
     recipe: Annotated[str, typer.Option(help=f"{', '.join(bundled_recipes())}, or a TOML file")] = "cpu",
     weights: WeightsOption = None,
     teacher: Annotated[Path | None, typer.Option(help="the teacher's run folder, for a recipe that distils")] = None,
+    cache: CacheOption = None,
     device: DeviceOption = "",
     dataset: DatasetOption = AUTO,
     json_output: Annotated[bool, typer.Option("--json", help="print the held-out metrics as JSON")] = False,
@@ -67,7 +71,7 @@ def train(
     plan, images = read_recipe(recipe), read_dataset(data, dataset)
     device = device or default_device()
     with joined(device):
-        result = run_training(plan, images, out, weights=weights, device=device, teacher=teacher)
+        result = run_training(plan, images, out, weights=weights, device=device, teacher=teacher, cache=cache)
         if not share().first:
             return
     metrics = {"rank1": result.rank(1), "mAP": result.mAP, "mINP": result.mINP}
@@ -83,6 +87,7 @@ def study(
     data: DataOption,
     out: Annotated[Path, typer.Option(help="the study's folder; one found there goes on where it was")],
     weights: WeightsOption = None,
+    cache: CacheOption = None,
     device: DeviceOption = "",
     dataset: DatasetOption = AUTO,
     json_output: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
@@ -92,7 +97,7 @@ def study(
     images = read_dataset(data, dataset)
 
     def train_cell(recipe: Recipe, folder: Path) -> Retrieval:
-        return run_training(recipe, images, folder, weights=weights, device=device or default_device())
+        return run_training(recipe, images, folder, weights=weights, device=device or default_device(), cache=cache)
 
     rows = run_study(read_study(plan), out, train_cell)
     if json_output:

@@ -118,6 +118,7 @@ class Recipe(_Section):
     held_out_identities: int = Field(50, ge=2, description="whole identities kept for validation")
     validate_every: int = Field(5, gt=0, description="epochs")
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compiled: bool = Field(False, description="torch.compile: slow to start, faster a step; needs a C++ compiler")
     network: NetworkRecipe
     loss: LossRecipe
     batch: BatchRecipe

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from model.errors import RecipeError
@@ -68,6 +68,7 @@ def train(
     weights: Path | None,
     device: str,
     teacher: Path | None = None,
+    cache: Path | None = None,
 ) -> Retrieval:
     """Train a network by the recipe and leave checkpoint, history and report in `out`; go on when a run is there.
 
@@ -76,10 +77,10 @@ def train(
     Returns the retrieval metrics of the held-out identities. Raises `RecipeError` and `DatasetError` for what does
     not fit, among it a run folder of another recipe or other data, and for a run that is lost: a loss that is not a
     number any more, embeddings that have collapsed. `teacher` is the run's folder that a recipe with distillation
-    learns from.
+    learns from, `cache` the folder that keeps decoded pictures.
     """
     keep_freed_memory()
-    data = read_data(recipe, dataset)
+    data = read_data(recipe, dataset, cache)
     out.mkdir(parents=True, exist_ok=True)
     labelled = corrupt(data.train, recipe.noise).identities
     names, labels = np.unique(labelled, return_inverse=True)
@@ -94,7 +95,7 @@ def train(
 
     mine = share()
     part = mine.slice(recipe.batch.identities * recipe.batch.images)
-    distributed = distribute(network)
+    forward = compiled(distribute(network), recipe)
     metric_loss = build_loss(recipe.loss)
     targets = torch.from_numpy(labels).to(device)
     pictures = data.train_pictures.to(device)
@@ -112,7 +113,9 @@ def train(
             epoch = step // per_epoch
             stage = recipe.stage_of(epoch)
             if network.freeze(epoch):
-                distributed = distribute(network)  # which parameters it synchronises is settled when it is made
+                forward = compiled(
+                    distribute(network), recipe
+                )  # which parameters it synchronises is settled when it is made
             augment = Augmentation(stage.flip, stage.pad, stage.erasing, mine)
             for batch in torch.from_numpy(sampler.epoch(epoch))[step % per_epoch :]:
                 set_rate(optimiser, recipe, step / per_epoch)
@@ -121,7 +124,7 @@ def train(
                 images = augment(images, generator).contiguous(memory_format=torch.channels_last)
                 identity = targets[batch.to(device)]  # (P·K,)
                 with autocast:
-                    feature, logits = distributed(images)
+                    feature, logits = forward(images)
                 feature = gather(feature)  # (P·K, D)
                 metric = metric_loss(feature, identity)
                 classification = functional.cross_entropy(
@@ -157,14 +160,14 @@ def train(
     return result
 
 
-def read_data(recipe: Recipe, dataset: Dataset) -> Data:
+def read_data(recipe: Recipe, dataset: Dataset, cache: Path | None = None) -> Data:
     """Check and decode the training split, and hold identities out of it."""
     images = dataset.require("train")
     check_duplicates(images, published=dataset.release is not None)
     kept, held_out = hold_out(images, recipe.held_out_identities, recipe.seed)
     height = max(stage.height for stage in recipe.stages)
     width = max(stage.width for stage in recipe.stages)
-    return Data(kept, held_out, *(load_pictures(part.paths, height, width) for part in (kept, held_out)))
+    return Data(kept, held_out, *(load_pictures(part.paths, height, width, cache=cache) for part in (kept, held_out)))
 
 
 def build_optimiser(network: ReidNetwork, recipe: OptimiserRecipe) -> torch.optim.Optimizer:
@@ -204,6 +207,11 @@ def use_bfloat16(recipe: Recipe, device: str) -> bool:
     if recipe.precision != "auto":
         return recipe.precision == "bfloat16"
     return device != "cpu" or torch.cpu._is_avx512_bf16_supported()
+
+
+def compiled(network: nn.Module, recipe: Recipe) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """Return the network's forward pass, compiled where the recipe asks for it; the network itself stays as it is."""
+    return torch.compile(network) if recipe.compiled else network
 
 
 def fit(images: Tensor, height: int, width: int) -> Tensor:

@@ -107,3 +107,13 @@ def test_fit_resizes_to_the_stage() -> None:
     images = torch.full((2, 3, 64, 32), 200, dtype=torch.uint8)
     assert fit(images, 64, 32) is images
     assert torch.equal(fit(images, 48, 24), images[:, :, :48, :24])
+
+
+def test_pictures_from_the_cache_train_the_same(recipe: Recipe, market: Path, weights: Path, tmp_path: Path) -> None:
+    short = recipe.model_copy(update={"stages": recipe.stages[:1]})
+    plain = run(short, market, tmp_path / "plain", weights)
+    for _ in range(2):
+        train(short, read_dataset(market), tmp_path / "kept", weights=weights, device="cpu", cache=tmp_path / "cache")
+        kept = load_checkpoint(tmp_path / "kept")
+        assert all(torch.equal(kept.network[name], value) for name, value in plain.network.items())
+        (tmp_path / "kept" / "checkpoint.pt").unlink()
