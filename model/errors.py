@@ -67,3 +67,7 @@ class RecipeError(ModelError):
 
 class ExportError(ModelError):
     """An exported file does not compute what the network computes."""
+
+
+class TrackingError(ModelError):
+    """The server that is to record a training run does not answer."""

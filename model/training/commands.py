@@ -59,6 +59,9 @@ def train(
     weights: WeightsOption = None,
     teacher: Annotated[Path | None, typer.Option(help="the teacher's run folder, for a recipe that distils")] = None,
     cache: CacheOption = None,
+    mlflow: Annotated[
+        str | None, typer.Option(envvar="MLFLOW_TRACKING_URI", help="also record the run on this MLflow server")
+    ] = None,
     device: DeviceOption = "",
     dataset: DatasetOption = AUTO,
     json_output: Annotated[bool, typer.Option("--json", help="print the held-out metrics as JSON")] = False,
@@ -71,7 +74,9 @@ def train(
     plan, images = read_recipe(recipe), read_dataset(data, dataset)
     device = device or default_device()
     with joined(device):
-        result = run_training(plan, images, out, weights=weights, device=device, teacher=teacher, cache=cache)
+        result = run_training(
+            plan, images, out, weights=weights, device=device, teacher=teacher, cache=cache, mlflow=mlflow
+        )
         if not share().first:
             return
     metrics = {"rank1": result.rank(1), "mAP": result.mAP, "mINP": result.mINP}

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Protocol, Self
 
 from torch.utils.tensorboard import SummaryWriter
 
@@ -29,11 +29,22 @@ class Row:
     values: dict[str, float]
 
 
+class Tracker(Protocol):
+    """Somewhere else that keeps a run's figures too."""
+
+    def figures(self, values: dict[str, float], step: int, seconds: float) -> None:
+        """Record figures of a step, measured at `seconds` since 1970."""
+
+    def finish(self, files: tuple[Path, ...]) -> None:
+        """Record the run's files and that it is done."""
+
+
 class Journal:
     """Writes a run's history while it trains."""
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, folder: Path, step: int, tracker: Tracker | None = None) -> None:
         self._path = folder / HISTORY
+        self._tracker = tracker
         self._board = SummaryWriter(str(folder / TENSORBOARD), purge_step=step)
 
     def training(self, step: int, epoch: float, values: dict[str, float]) -> None:
@@ -65,6 +76,9 @@ class Journal:
             file.write(json.dumps(written) + "\n")
         for name, value in row.values.items():
             self._board.add_scalar(f"{row.kind}/{name}", value, row.step)
+        if self._tracker is not None:
+            values = {f"{row.kind}/{name}": value for name, value in row.values.items()}
+            self._tracker.figures(values, row.step, time.time())
 
 
 class Unwritten(Journal):

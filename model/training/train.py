@@ -33,7 +33,7 @@ from model.training.datasets.images import LabelledImages, hold_out
 from model.training.distillation import Teacher, load_teacher
 from model.training.divergence import check_finite, check_spread
 from model.training.evaluation import Embedded, Retrieval, evaluate_retrieval
-from model.training.journal import Journal, Unwritten, read_history
+from model.training.journal import HISTORY, Journal, Tracker, Unwritten, read_history
 from model.training.losses import build_loss
 from model.training.memory import keep_freed_memory
 from model.training.network import ReidNetwork, load_imagenet, load_trained
@@ -69,6 +69,7 @@ def train(
     device: str,
     teacher: Path | None = None,
     cache: Path | None = None,
+    mlflow: str | None = None,
 ) -> Retrieval:
     """Train a network by the recipe and leave checkpoint, history and report in `out`; go on when a run is there.
 
@@ -77,7 +78,8 @@ def train(
     Returns the retrieval metrics of the held-out identities. Raises `RecipeError` and `DatasetError` for what does
     not fit, among it a run folder of another recipe or other data, and for a run that is lost: a loss that is not a
     number any more, embeddings that have collapsed. `teacher` is the run's folder that a recipe with distillation
-    learns from, `cache` the folder that keeps decoded pictures.
+    learns from, `cache` the folder that keeps decoded pictures, `mlflow`
+    the address of a server that records the run as well.
     """
     keep_freed_memory()
     data = read_data(recipe, dataset, cache)
@@ -94,6 +96,7 @@ def train(
     tutor = find_teacher(teacher, recipe, data, device)
 
     mine = share()
+    tracker = track(mlflow, out, recipe, data) if mlflow and mine.first else None
     part = mine.slice(recipe.batch.identities * recipe.batch.images)
     forward = compiled(distribute(network), recipe)
     metric_loss = build_loss(recipe.loss)
@@ -107,7 +110,7 @@ def train(
     network.train()
     with (
         progress_bar(total, step, shown=mine.first) as advance,
-        Journal(out, step) if mine.first else Unwritten() as journal,
+        Journal(out, step, tracker) if mine.first else Unwritten() as journal,
     ):
         while step < total:
             epoch = step // per_epoch
@@ -157,6 +160,8 @@ def train(
         journal.validation(step, recipe.epochs, result)
     if mine.first:
         write_report(Trained(recipe, read_history(out), data.held_out, held_out), out / REPORT)
+    if tracker is not None:
+        tracker.finish((out / REPORT, out / HISTORY))
     return result
 
 
@@ -265,6 +270,13 @@ def find_teacher(run: Path | None, recipe: Recipe, data: Data, device: str) -> T
     if run is None:
         raise RecipeError(f"recipe {recipe.name} distils: give the teacher's run folder as --teacher")
     return load_teacher(run, recipe.distillation, data.train.sha256(), device)
+
+
+def track(uri: str, out: Path, recipe: Recipe, data: Data) -> Tracker:
+    """Return the run's record on an MLflow server; raise `TrackingError` when it does not answer."""
+    from model.training.tracking import MlflowRun  # here, because mlflow is no part of a plain installation
+
+    return MlflowRun(uri, out, recipe, {"data": data.train.name, "data_sha256": data.train.sha256()})
 
 
 def snapshot(averaged: Averaged, optimiser: torch.optim.Optimizer, recipe: Recipe, data: Data, step: int) -> Checkpoint:
