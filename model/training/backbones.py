@@ -25,7 +25,7 @@ def build_backbone(recipe: NetworkRecipe) -> tuple[nn.Module, int]:
     backbone, channels = _BUILDERS[recipe.backbone](recipe)
     unknown = sorted(set(recipe.openings) - {name for name, _ in backbone.named_modules()})
     if unknown:
-        raise RecipeError(f"network.frozen: {recipe.backbone} has no module named {', '.join(unknown)}")
+        raise RecipeError(f"network.frozen or opened: {recipe.backbone} has no module named {', '.join(unknown)}")
     return backbone, channels
 
 
@@ -53,7 +53,7 @@ def _mobilenet(recipe: NetworkRecipe) -> tuple[nn.Module, int]:
 
 
 def _convnext(recipe: NetworkRecipe) -> tuple[nn.Module, int]:
-    features = torchvision.models.convnext_tiny(weights=None).features
+    features = torchvision.models.convnext_tiny(weights=None, stochastic_depth_prob=0.0).features  # it draws by itself
     channels = features[-1][-1].block[0].out_channels
     return nn.Sequential(OrderedDict(features=_keep_last_size(features, recipe))), channels
 

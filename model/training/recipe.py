@@ -144,6 +144,13 @@ class Recipe(_Section):
         return self.stages[-1]
 
     @model_validator(mode="after")
+    def _inputs_are_whole_patches(self) -> Self:
+        for stage in self.stages:
+            if self.network.backbone == "vit_b_16" and (stage.height % 16 or stage.width % 16):
+                raise ValueError(f"vit_b_16 takes multiples of 16 pixels, and not {stage.height}×{stage.width}")
+        return self
+
+    @model_validator(mode="after")
     def _modules_open_in_time(self) -> Self:
         late = [name for name, epoch in self.network.opened.items() if epoch >= self.epochs]
         if late:

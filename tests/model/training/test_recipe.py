@@ -27,6 +27,7 @@ def test_stages_follow_each_other(recipe_file: Path) -> None:
         ("warmup_epochs = 0.5", "warmup_epochs = 2", "leaves nothing"),
         ("[loss]", "[loss", "not TOML"),
         ("embedding_dim = 32", "opened = {layer2 = 2}", "layer2 would open after the last of 2 epochs"),
+        ('"resnet18"', '"vit_b_16"', "multiples of 16 pixels, and not 48×24"),
         ("embedding_dim = 32", "opened = {layer1 = 1}", "both name layer1"),
     ],
 )
