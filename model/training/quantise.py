@@ -16,7 +16,9 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from model.card import InputContract
 from model.training.embedding import prepared_batches
 
-# The first convolution and the layers after the last stay in float32: they cost little time and most accuracy.
+# The stem, the first block of a ResNet-50 and the layers after the last convolution stay in float32: they cost little
+# time and most accuracy (mean cosine to the network on held-out people: 0.985 with the stem alone, 0.993 with both).
+EXACT_CONVOLUTIONS = 5
 QUANTISED = ["Conv", "Add", "MaxPool"]
 ACTIVATIONS_KEPT = 99.999  # percent of the activations that lie in the ranges; the rest saturate
 _BATCH = 1  # the collector of activations wants every batch to be of one size
@@ -52,7 +54,7 @@ def quantise(source: Path, target: Path, contract: InputContract, crops: tuple[P
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=[first_convolution(prepared)],
+            nodes_to_exclude=first_convolutions(prepared, EXACT_CONVOLUTIONS),
             calibrate_method=CalibrationMethod.Percentile,
             extra_options={"CalibPercentile": ACTIVATIONS_KEPT},
         )
@@ -61,9 +63,10 @@ def quantise(source: Path, target: Path, contract: InputContract, crops: tuple[P
     onnx.save(proto, target)
 
 
-def first_convolution(path: Path) -> str:
-    """Return the name of the graph's first convolution."""
-    return str(next(node.name for node in onnx.load(path).graph.node if node.op_type == "Conv"))
+def first_convolutions(path: Path, count: int) -> list[str]:
+    """Return the names of the graph's first convolutions."""
+    names = [str(node.name) for node in onnx.load(path).graph.node if node.op_type == "Conv"]
+    return names[:count]
 
 
 @contextlib.contextmanager
