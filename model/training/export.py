@@ -1,6 +1,7 @@
 """From a training run to a version's folder: ONNX files, parity, thresholds, figures, card."""
 
 import subprocess
+import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,18 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from model.card import CARD_NAME, Card, DataSummary, InputContract, OutputContract, Parity, created_now, write_card
-from model.errors import DatasetError, ExportError
+from model.card import (
+    CARD_NAME,
+    Card,
+    DataSummary,
+    InputContract,
+    OutputContract,
+    Parity,
+    created_now,
+    read_card,
+    write_card,
+)
+from model.errors import ContractError, DatasetError, ExportError, VersionDamaged
 from model.registry import FILES, Precision, sha256
 from model.runtime import Embedder
 from model.training.augment import normalise
@@ -24,6 +35,7 @@ from model.training.evaluation import Embedded, Retrieval, evaluate_retrieval
 from model.training.network import ReidNetwork
 from model.training.open_set import measure_open_set
 from model.training.pictures import load_pictures
+from model.training.pixels import check_pixels
 from model.training.quantise import quantise
 from model.training.serving import write_onnx
 
@@ -52,6 +64,7 @@ class Exported:
     """What every precision is measured against: the network's own embeddings of the held-out images."""
 
     run: Checkpoint
+    network: ReidNetwork
     train: LabelledImages
     held_out: LabelledImages
     reference: Embedded
@@ -74,13 +87,29 @@ def export(
 
     A file that is not to be kept is measured all the same, and removed.
 
-    The files are measured against the network on real crops at several batch sizes, and on the test split where there
-    is one. Raises `ExportError` when one is further off than its tolerance; then no card is written.
+    The pictures as served are compared with training's own decoding, and the files with the network, on real crops at
+    several batch sizes, and on the test split where there is one. Raises `ExportError` for what differs by more than
+    its tolerance; then `out` is left as it was.
     """
-    exported = write_files(run, dataset, out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as name:
+        folder = Path(name)
+        try:
+            card = write_version(run, dataset, folder, version=version, terms=terms, command=command, keep=keep)
+        except (ContractError, VersionDamaged) as exc:
+            raise ExportError(str(exc)) from exc
+        deliver(folder, out, card)
+    return card
+
+
+def write_version(
+    run: Path, dataset: Dataset, folder: Path, *, version: str, terms: str, command: str, keep: Collection[Precision]
+) -> Card:
+    """Write the files one by one, each measured before the next is made, and the card last."""
+    exported = begin(run, dataset, folder)
     embedded, parities, metrics = {}, [], []
     for precision in TOLERANCES:
-        embedder = Embedder(out / FILES[precision], exported.contract, exported.output, version)
+        embedder = write_file(exported, precision, version)
         embedded[precision] = embed_images(embedder, exported.held_out)
         parities.append(check_parity(exported, embedder, embedded[precision], precision))
         metrics.append(
@@ -102,17 +131,16 @@ def export(
         input=exported.contract,
         output=exported.output,
         parity=tuple(parities),
-        files={name: sha256(out / name) for precision, name in FILES.items() if precision in keep},
+        files={name: sha256(folder / name) for precision, name in FILES.items() if precision in keep},
         terms=f"{dataset.terms} {terms}",
     )
-    for name in set(FILES.values()) - set(card.files):
-        (out / name).unlink()
-    write_card(card, out / CARD_NAME)
+    write_card(card, folder / CARD_NAME)
+    check_card(folder)
     return card
 
 
-def write_files(run: Path, dataset: Dataset, out: Path) -> Exported:
-    """Write both ONNX files and embed the held-out images with the network itself."""
+def begin(run: Path, dataset: Dataset, folder: Path) -> Exported:
+    """Read the run, check the pixels that are served, and embed the held-out images with the network itself."""
     checkpoint = load_checkpoint(run)
     train, held_out = hold_out(dataset.require("train"), checkpoint.recipe.held_out_identities, checkpoint.recipe.seed)
     if train.sha256() != checkpoint.data_sha256:
@@ -121,11 +149,37 @@ def write_files(run: Path, dataset: Dataset, out: Path) -> Exported:
     network.load_state_dict(checkpoint.served)
     stage = checkpoint.recipe.stages[-1]
     contract = InputContract(height=stage.height, width=stage.width)
-    out.mkdir(parents=True, exist_ok=True)
-    output = write_onnx(network, contract, out / FILES["fp32"])
-    crops = np.random.default_rng(0).permutation(len(train))[:QUANTISATION_CROPS]
-    quantise(out / FILES["fp32"], out / FILES["int8"], contract, tuple(train.paths[i] for i in crops))
-    return Exported(checkpoint, train, held_out, embed_with(network, held_out, contract), contract, output, out)
+    check_pixels(held_out.paths, contract)
+    reference = embed_with(network, held_out, contract)
+    output = OutputContract(dim=network.dim)
+    return Exported(checkpoint, network, train, held_out, reference, contract, output, folder)
+
+
+def write_file(exported: Exported, precision: Precision, version: str) -> Embedder:
+    """Write one ONNX file, int8 from fp32, and open it by the contract that goes into the card."""
+    path, source = exported.folder / FILES[precision], exported.folder / FILES["fp32"]
+    if precision == "fp32":
+        write_onnx(exported.network, exported.contract, path)
+    else:
+        crops = np.random.default_rng(0).permutation(len(exported.train))[:QUANTISATION_CROPS]
+        quantise(source, path, exported.contract, tuple(exported.train.paths[i] for i in crops))
+    return Embedder(path, exported.contract, exported.output, version)
+
+
+def check_card(folder: Path) -> None:
+    """Open the kept files by the card as it lies on the disk; raise `ContractError` where it does not fit them."""
+    card = read_card(folder / CARD_NAME)
+    for name in card.files:
+        Embedder(folder / name, card.input, card.output, card.version)
+
+
+def deliver(folder: Path, out: Path, card: Card) -> None:
+    """Move the kept files to `out`, in place of an older version's, and the card last."""
+    out.mkdir(exist_ok=True)
+    for name in (CARD_NAME, *FILES.values()):
+        (out / name).unlink(missing_ok=True)
+    for name in (*card.files, CARD_NAME):
+        (folder / name).replace(out / name)
 
 
 def embed_with(network: ReidNetwork, images: LabelledImages, contract: InputContract) -> Embedded:

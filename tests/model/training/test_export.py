@@ -1,28 +1,18 @@
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from numpy.typing import NDArray
-from PIL import Image
-from torch import Tensor
-from torch.nn import functional
 
-from model.card import Card, InputContract, Parity, read_card
-from model.errors import ContractError, DatasetError, ExportError
+from model.card import Card, Parity, read_card
+from model.errors import DatasetError, ExportError
 from model.registry import Precision, Registry
 from model.synthetic import encode_jpeg, render
-from model.training import embedding, serving
-from model.training import export as module
-from model.training.augment import normalise
-from model.training.datasets.files import prepare_file
 from model.training.datasets.reading import read_dataset
 from model.training.evaluate import evaluate_version
 from model.training.export import TOLERANCES, export, judge
 from model.training.recipe import read_recipe
-from model.training.serving import ServedNetwork
 from model.training.train import train
 from tests.model.training.conftest import LOOSE
 
@@ -73,47 +63,6 @@ def test_int8_file_is_quantised_and_keeps_its_contract(folder: Path) -> None:
     assert contract["input"]["color"] == "RGB"
     sizes = {name: (folder / name).stat().st_size for name in ("model.onnx", "model.int8.onnx")}
     assert sizes["model.int8.onnx"] < 0.3 * sizes["model.onnx"]
-
-
-class _Unnormalised(ServedNetwork):
-    def forward(self, images: Tensor) -> Tensor:
-        return 3 * super().forward(images)
-
-
-class _BeforeTheNeck(ServedNetwork):
-    def forward(self, images: Tensor) -> Tensor:
-        feature, _ = self.network(normalise(images.permute(0, 3, 1, 2)))
-        return functional.normalize(feature, dim=1)
-
-
-def _nearest(path: Path, contract: InputContract) -> NDArray[np.uint8]:
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB").resize((contract.width, contract.height), Image.Resampling.NEAREST))
-
-
-FAULTS: dict[str, tuple[object, str, object]] = {
-    "channels swapped in the graph": (serving, "normalise", lambda images: normalise(images.flip(1))),
-    "mean and deviation skipped": (serving, "normalise", lambda images: images.float() / 255),
-    "0-255 in place of 0-1": (serving, "normalise", lambda images: normalise(images.float() * 255)),
-    "deviation skipped": (serving, "normalise", lambda images: normalise(images) * 0.225),
-    "unit length skipped": (serving, "ServedNetwork", _Unnormalised),
-    "feature from before the neck": (serving, "ServedNetwork", _BeforeTheNeck),
-    "channels swapped in decoding": (embedding, "prepare_file", lambda *asked: prepare_file(*asked)[:, :, ::-1]),
-    "upside down": (embedding, "prepare_file", lambda *asked: prepare_file(*asked)[::-1]),
-    "resized another way": (embedding, "prepare_file", _nearest),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_serving_that_prepares_or_computes_otherwise_fails_the_export(
-    fault: str, run: Path, market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    where, name, planted = FAULTS[fault]
-    monkeypatch.setattr(where, name, planted)
-    monkeypatch.setattr(module, "quantise", lambda source, target, *_: shutil.copy(source, target))
-    with pytest.raises((ExportError, ContractError), match="expected"):
-        export(run, read_dataset(market), tmp_path, version="tiny@1", terms="none", command="reid export")
-    assert not (tmp_path / "card.json").exists()
 
 
 @pytest.mark.parametrize(
