@@ -1,6 +1,7 @@
 """A run's record on an MLflow server, beside its own folder: settings, figures by step, report."""
 
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,7 +66,14 @@ class MlflowRun:
             call()
         except (MlflowException, OSError) as exc:
             self._lost = True
-            logger.warning("MLflow does not answer any more (%s); the run's folder has everything", exc)
+            logger.warning(
+                "MLflow does not answer any more (%s); the run's folder has everything", without_password(str(exc))
+            )
+
+
+def without_password(text: str) -> str:
+    """Return a text whose addresses show no name and password."""
+    return re.sub(r"//[^/@\s]+@", "//***@", text)
 
 
 def flatten(content: object, prefix: str = "") -> dict[str, str]:

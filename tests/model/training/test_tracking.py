@@ -44,8 +44,9 @@ def test_server_that_does_not_answer_stops_nothing_but_the_start(
     recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(TrackingError, match=r"cannot reach MLflow at http://127\.0\.0\.1:9"):
-        MlflowRun("http://127.0.0.1:9", tmp_path, read_recipe(str(recipe_file)), {})
+    with pytest.raises(TrackingError, match=r"cannot reach MLflow at http://\*\*\*@127\.0\.0\.1:9") as failure:
+        MlflowRun("http://someone:secret@127.0.0.1:9", tmp_path, read_recipe(str(recipe_file)), {})
+    assert "secret" not in str(failure.value)
 
 
 def test_server_that_goes_away_costs_one_warning(
