@@ -19,6 +19,7 @@ from model.errors import DatasetError
 from model.training.datasets.files import check_readable, prepare_file
 
 THREADS = 2
+FORMAT = b"1"  # of the entries: another number when decoding or resizing changes, so that old ones are not taken
 logger = logging.getLogger(__name__)
 
 
@@ -60,7 +61,7 @@ def _decode(paths: tuple[Path, ...], contract: InputContract) -> NDArray[np.uint
 
 def _content(paths: tuple[Path, ...], contract: InputContract) -> str:
     """Return the name of these pictures prepared like this; raise `DatasetError` for a file that cannot be read."""
-    digest = hashlib.sha256(contract.model_dump_json().encode())
+    digest = hashlib.sha256(FORMAT + contract.model_dump_json().encode())
     for path in paths:
         try:
             digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -98,7 +99,8 @@ def _keep(pictures: NDArray[np.uint8], entry: Path) -> None:
         temporary.replace(entry)
     except OSError as exc:
         logger.warning("cannot keep the decoded pictures in %s: %s", entry, exc)
+    else:
+        logger.info("pictures kept in %s, %.0f MB", entry, pictures.nbytes / 1e6)
+    finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-        return
-    logger.info("pictures kept in %s, %.0f MB", entry, pictures.nbytes / 1e6)
