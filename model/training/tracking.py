@@ -29,7 +29,8 @@ class MlflowRun:
             self._run = self._open(folder, recipe, tags)
         except (MlflowException, OSError) as exc:
             raise TrackingError(
-                f"cannot reach MLflow at {uri}: {exc}; correct the address, or train without it"
+                f"cannot reach MLflow at {without_password(uri)}: {without_password(str(exc))}; "
+                "correct the address, or train without it"
             ) from exc
 
     def figures(self, values: dict[str, float], step: int, seconds: float) -> None:
