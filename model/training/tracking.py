@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT
 from mlflow.exceptions import MlflowException
 
 from model.errors import TrackingError
@@ -24,6 +25,9 @@ class MlflowRun:
     def __init__(self, uri: str, folder: Path, recipe: Recipe, tags: dict[str, str]) -> None:
         """Open the folder's record or a new one; raise `TrackingError` when the server does not answer."""
         self._lost = False
+        for setting, value in ((MLFLOW_HTTP_REQUEST_MAX_RETRIES, 1), (MLFLOW_HTTP_REQUEST_TIMEOUT, 10)):
+            if not setting.is_set():  # mlflow's own would hold a run up for many minutes
+                setting.set(value)
         try:
             self._client = MlflowClient(uri)
             self._run = self._open(folder, recipe, tags)
