@@ -1,6 +1,7 @@
 """A run's record on an MLflow server, beside its own folder: settings, figures by step, report."""
 
 import logging
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -26,8 +27,8 @@ class MlflowRun:
         """Open the folder's record or a new one; raise `TrackingError` when the server does not answer."""
         self._lost = False
         for setting, value in ((MLFLOW_HTTP_REQUEST_MAX_RETRIES, 1), (MLFLOW_HTTP_REQUEST_TIMEOUT, 10)):
-            if not setting.is_set():  # mlflow's own would hold a run up for many minutes
-                setting.set(value)
+            # mlflow's own patience would hold a run up for many minutes
+            os.environ.setdefault(setting.name, str(value))
         try:
             self._client = MlflowClient(uri)
             self._run = self._open(folder, recipe, tags)
