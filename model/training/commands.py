@@ -35,7 +35,7 @@ from model.training.train import train as run_training
 DataOption = Annotated[Path, typer.Option(help="the data set: its folder, or a CSV manifest")]
 DatasetOption = Annotated[str, typer.Option(help=f"{', '.join(NAMES)}; name:N is the N-th of several splits")]
 ModelOption = Annotated[
-    str, typer.Option(help="a version such as market1501-r50@1, or its folder; default: the active one")
+    str, typer.Option(help="a version such as market1501-r50@2, or its folder; default: the active one")
 ]
 RegistryOption = Annotated[Path, typer.Option(envvar="REID_REGISTRY_DIR", help="where versions are registered")]
 WeightsOption = Annotated[

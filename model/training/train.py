@@ -78,8 +78,7 @@ def train(
     Returns the retrieval metrics of the held-out identities. Raises `RecipeError` and `DatasetError` for what does
     not fit, among it a run folder of another recipe or other data, and for a run that is lost: a loss that is not a
     number any more, embeddings that have collapsed. `teacher` is the run's folder that a recipe with distillation
-    learns from, `cache` the folder that keeps decoded pictures, `mlflow`
-    the address of a server that records the run as well.
+    learns from, `cache` the folder that keeps decoded pictures, `mlflow` the address of a server that records the run.
     """
     keep_freed_memory()
     data = read_data(recipe, dataset, cache)
@@ -115,10 +114,8 @@ def train(
         while step < total:
             epoch = step // per_epoch
             stage = recipe.stage_of(epoch)
-            if network.freeze(epoch):
-                forward = compiled(
-                    distribute(network), recipe
-                )  # which parameters it synchronises is settled when it is made
+            if network.freeze(epoch):  # which parameters are synchronised is settled when it is distributed
+                forward = compiled(distribute(network), recipe)
             augment = Augmentation(stage.flip, stage.pad, stage.erasing, mine)
             for batch in torch.from_numpy(sampler.epoch(epoch))[step % per_epoch :]:
                 set_rate(optimiser, recipe, step / per_epoch)
