@@ -5,6 +5,7 @@ from typing import Self
 
 from app.settings import Settings
 from index.gallery import GalleryStore
+from index.vectors import IndexOptions
 from model.registry import Registry
 from model.runtime import Embedder
 
@@ -48,7 +49,11 @@ def open_engine(settings: Settings) -> Engine:
     registry = Registry(settings.registry_dir)
     embedder = open_embedder(settings, registry, settings.model or registry.active())
     gallery = GalleryStore.open(
-        settings.database_url, settings.blob_url, model_version=embedder.version, dim=embedder.dim
+        settings.database_url,
+        settings.blob_url,
+        model_version=embedder.version,
+        dim=embedder.dim,
+        index=IndexOptions(settings.index_recall, settings.index_exact_rows),
     )
     return Engine(settings, registry, embedder, gallery)
 

@@ -46,6 +46,12 @@ class Settings(BaseSettings):
         description="an SQLAlchemy URL such as sqlite:////data/reid.db",
     )
     index_url: Literal["faiss"] = Field("faiss", description="faiss (in the process)")
+    index_recall: float = Field(
+        0.99, gt=0, le=1, description="a part above 0 and up to 1 of the ten best identities that a search is to find"
+    )
+    index_exact_rows: int | None = Field(
+        None, ge=0, description="a number of samples up to which a gallery is compared one by one"
+    )
     blob_url: str = Field(
         default_factory=lambda data: str(data["data_dir"] / "pictures"),
         min_length=1,

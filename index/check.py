@@ -119,8 +119,8 @@ class Check:
             return
         if snapshot is None or snapshot.stamp.dim != self._follower.dim:
             return
-        stored = read_vectors(connection, self._follower.version_id, self._follower.dim, snapshot.ids.tolist())
-        for key, vector in zip(snapshot.ids.tolist(), snapshot.vectors, strict=True):
+        stored = read_vectors(connection, self._follower.version_id, self._follower.dim, snapshot.facts.ids.tolist())
+        for key, vector in zip(snapshot.facts.ids.tolist(), snapshot.vectors, strict=True):
             if key not in stored or stored[key].tobytes() != vector.tobytes():
                 self._problems.append(
                     f"gallery {name}: the snapshot holds another vector for sample {key}, or a deleted one"

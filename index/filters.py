@@ -8,22 +8,25 @@ from index.records import SampleFilter
 from index.roster import NO_TIME, Ints, Mask, Roster
 from index.schema import attribute_pairs, samples
 
+_FEW = 8  # comparisons of a column that take less time than one look-up in a table
+
 
 def mask(connection: Connection, gallery: int, roster: Roster, where: SampleFilter) -> Mask:
     """Return which rows of the roster a filter lets through, (rows,)."""
     allowed = roster.live.copy()
     facts = roster.facts
     if where.cameras:
-        allowed &= np.isin(facts.cameras, _cameras(connection, gallery, where.cameras))
+        allowed &= _among(facts.cameras, _cameras(connection, gallery, where.cameras))
     if where.exclude_cameras:
-        allowed &= ~np.isin(facts.cameras, _cameras(connection, gallery, where.exclude_cameras))
+        allowed &= ~_among(facts.cameras, _cameras(connection, gallery, where.exclude_cameras))
     after, before = _window(where)
     if after is not None:
         allowed &= facts.times >= after
     if before is not None:
         allowed &= (facts.times < before) & (facts.times != NO_TIME)
     if where.identity is not None:
-        allowed &= facts.identities == _identity(connection, gallery, where.identity)
+        rows = roster.rows_of(np.array([_identity(connection, gallery, where.identity)]))
+        allowed &= _mask(roster, rows)
     for pair in values.pairs(gallery, where.attributes):
         allowed &= _rows(roster, _having(connection, pair))
     if where.exclude_sample is not None:
@@ -83,8 +86,22 @@ def _number(connection: Connection, gallery: int, sample_id: str) -> Ints:
     return np.fromiter(connection.scalars(query), dtype=np.int64)
 
 
+def _among(column: Ints, numbers: list[int]) -> Mask:
+    """Tell where a column holds one of the numbers."""
+    if len(numbers) > _FEW:
+        return np.isin(column, np.array(numbers, dtype=np.int32))
+    found: Mask = np.zeros(len(column), dtype=np.bool_)
+    for number in numbers:
+        found |= column == number
+    return found
+
+
 def _rows(roster: Roster, ids: Ints) -> Mask:
-    found: Mask = np.zeros(roster.rows, dtype=np.bool_)
     rows = roster.find(ids)
-    found[rows[rows >= 0]] = True
+    return _mask(roster, rows[rows >= 0])
+
+
+def _mask(roster: Roster, rows: Ints) -> Mask:
+    found: Mask = np.zeros(roster.rows, dtype=np.bool_)
+    found[rows] = True
     return found

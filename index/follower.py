@@ -1,20 +1,20 @@
 """The follower: it applies the change log to the vector index, so that the index can always be thrown away."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, select
 
-from index.database import chunks
+from index.catalogue import last_seq
+from index.database import Database, chunks
 from index.records import Embedding
-from index.roster import NO_CAMERA, NO_TIME, Facts, Ints, Roster
+from index.roster import EMPTY, NO_CAMERA, NO_TIME, Facts, Ints, Roster, as_facts
 from index.schema import change_log, embeddings, galleries, samples
 from index.vectors import VectorIndex
-
-_COMPACT_AT = 0.25  # the part of dead rows from which their place is taken back
 
 
 class SharedLock:
@@ -55,6 +55,17 @@ class SharedLock:
                 self._condition.notify_all()
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The state of one gallery's touched samples at one moment; `whole`: the gallery itself is gone."""
+
+    gallery: int
+    present: Facts
+    vectors: Embedding
+    absent: Ints
+    whole: bool = False
+
+
 class Shard:
     """One gallery in memory: the roster and the vectors, row by row."""
 
@@ -62,7 +73,8 @@ class Shard:
         self.roster = Roster()
         self.vectors = vectors
         self.unsaved = 0  # samples that came or went since the last snapshot
-        self.removals = 0  # grows with every removal and compaction, so that a snapshot can tell
+        self.removals = 0  # grows with every removal, so that a snapshot can tell
+        self.learnt_rows = 0  # when a code was last learnt, or found to be of no use
 
     def put(self, facts: Facts, vectors: Embedding) -> None:
         """Bring samples, by ascending id, to the state given; new ones need their vectors, (N, D)."""
@@ -74,6 +86,11 @@ class Shard:
             self.roster.append(facts.take(new))
             self.unsaved += len(new)
 
+    def apply(self, change: Change) -> None:
+        """Bring the samples of a change to the state given."""
+        self.drop(change.absent)
+        self.put(change.present, change.vectors)
+
     def drop(self, ids: Ints) -> None:
         """Take samples out."""
         rows = self.roster.find(ids)
@@ -84,19 +101,6 @@ class Shard:
         self.roster.kill(rows)
         self.removals += 1
         self.unsaved += len(rows)
-        if self.roster.dead > _COMPACT_AT * self.roster.rows:
-            self.vectors.compact(self.roster.compact())
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """The state of one gallery's touched samples at one moment; `whole`: the gallery itself is gone."""
-
-    gallery: int
-    present: Facts
-    vectors: Embedding
-    absent: Ints
-    whole: bool = False
 
 
 class Follower:
@@ -135,27 +139,48 @@ class Follower:
                 self._apply(change)
             self.applied = last
 
+    def replace(self, database: Database, gallery: int, old: Shard, new: Shard, since: int) -> bool:
+        """Put a shard that was made from `old`'s state at change `since` in its place, once it has caught up.
+
+        False when `old` is not there any more.
+        """
+        while True:
+            with database.read() as connection:
+                last = last_seq(connection)
+                self.catch_up(connection, last)
+                for change in read_changes(connection, self.version_id, self.dim, since, gallery):
+                    new.apply(change)
+            since = last
+            with self.lock.writing():
+                if self.shards.get(gallery) is not old:
+                    return False
+                if self.applied == last:
+                    self.shards[gallery] = new
+                    return True
+
     def _apply(self, change: Change) -> None:
         if change.whole:
             self.shards.pop(change.gallery, None)
             return
-        shard = self.shards.setdefault(change.gallery, self.new_shard())
-        shard.drop(change.absent)
-        shard.put(change.present, change.vectors)
+        self.shards.setdefault(change.gallery, self.new_shard()).apply(change)
 
 
-def read_changes(connection: Connection, version_id: int, dim: int, since: int) -> list[Change]:
-    """Read the present state of every sample that the log names after `since`."""
+def read_changes(
+    connection: Connection, version_id: int, dim: int, since: int, gallery: int | None = None
+) -> list[Change]:
+    """Read the present state of every sample that the log names after `since`, in one gallery or in all."""
     query = select(change_log.c.gallery_id, change_log.c.sample).where(change_log.c.seq > since)
+    if gallery is not None:
+        query = query.where(change_log.c.gallery_id == gallery)
     touched: dict[int, set[int]] = {}
-    for gallery, number in connection.execute(query):
-        touched.setdefault(gallery, set())
+    for place, number in connection.execute(query):
+        touched.setdefault(place, set())
         if number is not None:
-            touched[gallery].add(number)
+            touched[place].add(number)
     living = set(connection.scalars(select(galleries.c.id)))
     return [
-        _state(connection, version_id, dim, gallery, sorted(keys)) if gallery in living else _gone(gallery, dim)
-        for gallery, keys in touched.items()
+        _state(connection, version_id, dim, place, sorted(keys)) if place in living else _gone(place, dim)
+        for place, keys in touched.items()
     ]
 
 
@@ -167,36 +192,55 @@ def read_vectors(connection: Connection, version_id: int, dim: int, keys: Sequen
             embeddings.c.version_id == version_id, embeddings.c.sample_id.in_(chunk)
         )
         for key, blob in connection.execute(query):
-            if len(blob) == 4 * dim:
-                found[key] = np.frombuffer(blob, dtype=np.float32)
+            vector = _vector(blob, dim)
+            if vector is not None:
+                found[key] = vector
     return found
 
 
 def read_facts(connection: Connection, where: object) -> Facts:
     """Read what the roster keeps of samples, by ascending id."""
     query = select(samples.c.id, samples.c.identity_id, samples.c.camera_id, samples.c.captured_at)
-    rows = connection.execute(query.where(where).order_by(samples.c.id)).all()  # type: ignore[arg-type]
+    return _facts(connection.execute(query.where(where).order_by(samples.c.id)))  # type: ignore[arg-type]
+
+
+def read_rows(
+    connection: Connection, version_id: int, dim: int, gallery: int, after: int, limit: int
+) -> tuple[Facts, list[Embedding | None]]:
+    """Read the next samples of a gallery with their embeddings, None where one has none of this version."""
+    query = (
+        select(samples.c.id, samples.c.identity_id, samples.c.camera_id, samples.c.captured_at, embeddings.c.vector)
+        .outerjoin(embeddings, and_(embeddings.c.sample_id == samples.c.id, embeddings.c.version_id == version_id))
+        .where(samples.c.gallery_id == gallery, samples.c.id > after)
+        .order_by(samples.c.id)
+        .limit(limit)
+    )
+    rows = connection.execute(query).all()
+    return _facts(row[:4] for row in rows), [_vector(row.vector, dim) for row in rows]
+
+
+def _vector(blob: bytes | None, dim: int) -> Embedding | None:
+    whole = blob is not None and len(blob) == 4 * dim
+    return np.frombuffer(blob, dtype=np.float32) if whole else None  # type: ignore[arg-type]
+
+
+def _facts(rows: Iterable[Sequence[Any]]) -> Facts:
     table = [
         (key, person, NO_CAMERA if camera is None else camera, NO_TIME if at is None else at)
         for key, person, camera, at in rows
     ]
-    return Facts(*np.array(table, dtype=np.int64).reshape(len(table), 4).T.copy())
+    return as_facts(np.array(table, dtype=np.int64).reshape(len(table), 4).T)
 
 
 def _state(connection: Connection, version_id: int, dim: int, gallery: int, keys: list[int]) -> Change:
     vectors = read_vectors(connection, version_id, dim, keys)
     parts = [read_facts(connection, samples.c.id.in_(chunk)) for chunk in chunks(keys)]
-    facts = (
-        Facts(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-        if parts
-        else read_facts(connection, samples.c.id < 0)
-    )
-    facts = facts.take(np.array([key in vectors for key in facts.ids.tolist()], dtype=np.bool_))
-    stacked = np.array([vectors[key] for key in facts.ids.tolist()], dtype=np.float32).reshape(-1, dim)
-    absent = np.setdiff1d(np.array(keys, dtype=np.int64), facts.ids)
-    return Change(gallery, facts, stacked, absent)
+    present = Facts(*(np.concatenate(columns) for columns in zip(EMPTY, *parts, strict=True)))
+    present = present.take(np.array([key in vectors for key in present.ids.tolist()], dtype=np.bool_))
+    stacked = np.array([vectors[key] for key in present.ids.tolist()], dtype=np.float32).reshape(-1, dim)
+    absent = np.setdiff1d(np.array(keys, dtype=np.int64), present.ids)
+    return Change(gallery, present, stacked, absent)
 
 
 def _gone(gallery: int, dim: int) -> Change:
-    nothing = np.empty(0, dtype=np.int64)
-    return Change(gallery, Facts(*[nothing] * 4), np.empty((0, dim), dtype=np.float32), nothing, whole=True)
+    return Change(gallery, EMPTY, np.empty((0, dim), dtype=np.float32), EMPTY.ids, whole=True)

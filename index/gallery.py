@@ -16,7 +16,7 @@ from index.enrolment import Enrolment
 from index.erasure import Eraser
 from index.errors import DimensionMismatch, GalleryError, GalleryFilled, InvalidValue, ModelMismatch, PictureNotStored
 from index.follower import Follower, read_vectors
-from index.loading import Keeper, load
+from index.loading import load
 from index.pictures import PictureStore
 from index.records import (
     CheckReport,
@@ -35,10 +35,12 @@ from index.records import (
 )
 from index.schema import samples
 from index.snapshots import Snapshots
-from index.vectors import FlatIndex
+from index.upkeep import Keeper
+from index.vectors import FlatIndex, IndexOptions
 
 _log = logging.getLogger(__name__)
 _EVERYTHING = SampleFilter()
+_AS_IT_IS_BEST = IndexOptions()
 _CHANGEABLE = ("identity", "camera", "captured_at", "attributes")
 _MOST_IDENTITIES = 1000
 _MOST_SAMPLES = 100
@@ -47,15 +49,23 @@ _MOST_SAMPLES = 100
 class GalleryStore:
     """All galleries of one data folder. Thread-safe; other processes may write to the same folder meanwhile."""
 
-    def __init__(self, database: Database, pictures: PictureStore, snapshots: Snapshots) -> None:
+    def __init__(self, database: Database, pictures: PictureStore, snapshots: Snapshots, index: IndexOptions) -> None:
         self._database = database
         self._pictures = pictures
         self._snapshots = snapshots
+        self._index = index
         self._eraser = Eraser(database, pictures, snapshots, lambda: self._follower)
 
     @classmethod
     def open(
-        cls, database_url: str, blob_url: str, *, model_version: str, dim: int, snapshots: Path | None = None
+        cls,
+        database_url: str,
+        blob_url: str,
+        *,
+        model_version: str,
+        dim: int,
+        snapshots: Path | None = None,
+        index: IndexOptions = _AS_IT_IS_BEST,
     ) -> Self:
         """Open the data folder, or make a new one.
 
@@ -66,7 +76,7 @@ class GalleryStore:
         database = Database(database_url)
         try:
             database.migrate()
-            store = cls(database, PictureStore(blob_url), Snapshots(_snapshot_folder(database, snapshots)))
+            store = cls(database, PictureStore(blob_url), Snapshots(_snapshot_folder(database, snapshots)), index)
             store._serve(model_version, dim, _bind(database, model_version, dim, ModelMismatch))
             store._eraser.remove_pictures()
             store._snapshots.sweep()
@@ -295,6 +305,10 @@ class GalleryStore:
         for query in queries:
             values.embedding("embedding", query, self._dim)
 
+    def settle(self) -> None:
+        """Do what is done in the background, and wait for it: space taken back, codes learnt, snapshots written."""
+        self._keeper.settle()
+
     # --- the store itself ---------------------------------------------------------------------------------
 
     def check(self) -> CheckReport:
@@ -317,11 +331,12 @@ class GalleryStore:
 
     def _serve(self, version: str, dim: int, number: int) -> None:
         """Load the index of a version and put it in the place of the one before."""
-        follower = Follower(number, dim, FlatIndex)
+        follower = Follower(number, dim, lambda dim: FlatIndex(dim, self._index.exact_rows))
         with self._database.read() as connection:
             load(connection, follower, self._snapshots, version)
         self._follower, self._version, self._dim = follower, version, dim
-        self._keeper = Keeper(self._database, follower, self._snapshots, version)
+        self._keeper = Keeper(self._database, follower, self._snapshots, version, self._index.recall)
+        self._keeper.look()
 
     def _follow(self) -> None:
         with self._database.read() as connection:

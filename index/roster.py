@@ -1,14 +1,17 @@
 """What filtering, grouping and ranking need of each sample, in arrays beside the vectors."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from index.grouping import Grouping
+
 NO_CAMERA = 0
 NO_TIME = np.iinfo(np.int64).min
 
-Ints = NDArray[np.int64]
+Ints = NDArray[np.signedinteger[Any]]  # 64 bits, or 32 where rows, identities and cameras are kept
 Mask = NDArray[np.bool_]
 
 
@@ -25,7 +28,15 @@ class Facts(NamedTuple):
         return Facts(*(column[rows] for column in self))
 
 
-EMPTY = Facts(*(np.empty(0, dtype=np.int64) for _ in range(4)))
+TYPES = (np.int64, np.int32, np.int32, np.int64)  # of the columns
+
+
+def as_facts(columns: Iterable[Any]) -> Facts:
+    """Return four columns as facts."""
+    return Facts(*(np.asarray(column, dtype=kind) for column, kind in zip(columns, TYPES, strict=True)))
+
+
+EMPTY = as_facts(((), (), (), ()))
 
 
 class Roster:
@@ -38,6 +49,7 @@ class Roster:
     def __init__(self) -> None:
         self._columns = EMPTY
         self._live: Mask = np.empty(0, dtype=np.bool_)
+        self._people = Grouping()
         self.rows = 0  # including dead ones
         self.dead = 0
 
@@ -77,25 +89,27 @@ class Roster:
         for column, values in zip(self._columns, facts, strict=True):
             column[self.rows : self.rows + count] = values
         self._live[self.rows : self.rows + count] = True
+        new = np.arange(self.rows, self.rows + count)
         self.rows += count
+        self._people.note(new, self.facts.identities)
 
     def update(self, rows: Ints, facts: Facts) -> None:
         """Replace what is known of live rows."""
+        moved = rows[self._columns.identities[rows] != facts.identities]
         for column, values in zip(self._columns, facts, strict=True):
             column[rows] = values
+        if len(moved):
+            self._people.note(moved, self.facts.identities)
+
+    def rows_of(self, identities: Ints) -> Ints:
+        """Return the live rows of identities, ascending; `identities` ascend."""
+        rows = self._people.find(identities, self.facts.identities)
+        return rows[self._live[rows]]
 
     def kill(self, rows: Ints) -> None:
         """Let rows count no more."""
         self._live[rows] = False
         self.dead += len(rows)
-
-    def compact(self) -> Ints:
-        """Drop the dead rows and return the old numbers of those that stay."""
-        keep = np.flatnonzero(self.live)
-        self._columns = self._columns.take(keep)
-        self._live = np.ones(len(keep), dtype=np.bool_)
-        self.rows, self.dead = len(keep), 0
-        return keep
 
     def _reserve(self, rows: int) -> None:
         if rows <= len(self._live):

@@ -26,14 +26,15 @@ class Person:
 def rank(shard: Shard, queries: Embedding, allowed: Mask, top_k: int, best: int) -> list[list[Person]]:
     """Rank identities by their best sample's cosine for each query, (Q, D), ties by row.
 
-    `best` rows are kept of each identity. All of this is exact: the engine's scores only choose candidates, with
-    its tolerance as margin, and the cosines of the answer are computed anew in float64.
+    `best` rows are kept of each identity. The engine only chooses who is compared: each identity that it names is
+    scored by all of its allowed rows, in float64, however many they are. So the ranking is exact where the engine is,
+    and else misses no more than the engine's recall says.
     """
     left = int(np.count_nonzero(allowed))
     if left == 0:
         return [[] for _ in queries]
     k = min(left, max(_FIRST_LOOK, 4 * top_k))
-    mask = None if left == len(allowed) else allowed
+    mask = None if left == len(shard.roster) else allowed
     scores, rows = shard.vectors.search(queries, k, mask)
     return [
         _Query(shard, query, allowed, left, top_k).answer(first_scores, first_rows, max(best, 1))
@@ -46,6 +47,7 @@ class _Query:
 
     def __init__(self, shard: Shard, query: Embedding, allowed: Mask, left: int, top_k: int) -> None:
         self._shard = shard
+        self._roster = shard.roster
         self._identities = shard.roster.facts.identities
         self._query = query
         self._allowed = allowed
@@ -72,7 +74,8 @@ class _Query:
             cut = np.partition(tops, -self._top_k)[-self._top_k] if len(tops) >= self._top_k else -np.inf
             if k >= left or scores[-1] < cut - self._margin:
                 return seen[tops >= cut - self._margin]
-            unseen = self._allowed & ~_are_among(self._identities, seen)
+            unseen = self._allowed.copy()
+            unseen[self._roster.rows_of(np.sort(seen))] = False
             left, k = int(np.count_nonzero(unseen)), k * _WIDER
             if left == 0:
                 return seen[tops >= cut - self._margin]
@@ -81,14 +84,17 @@ class _Query:
             scores, rows = wider[0][0], wider[1][0]
 
     def _best_rows(self, identities: Ints, best: int) -> list[Person]:
-        rows = np.flatnonzero(_are_among(self._identities, identities) & self._allowed)
+        rows = self._roster.rows_of(np.sort(identities))
+        rows = rows[self._allowed[rows]]
         if len(rows) <= _GATHER:
             return self._select(rows, best)
         return [person for one in identities for person in self._select(self._leading(one, best), best)]
 
     def _leading(self, identity: np.int64, best: int) -> Ints:
         """Return the rows of one identity that may be among its `best`."""
-        mask = (self._identities == identity) & self._allowed
+        mask = np.zeros_like(self._allowed)
+        mask[self._roster.rows_of(np.array([identity]))] = True
+        mask &= self._allowed
         left = int(np.count_nonzero(mask))
         k = min(left, 4 * best)
         while True:
@@ -120,13 +126,6 @@ def _groups(sorted_numbers: Ints) -> tuple[Ints, Ints]:
     """Return where each run of equal numbers starts, and its length."""
     starts = np.flatnonzero(np.diff(sorted_numbers, prepend=-1))
     return starts, np.diff(starts, append=len(sorted_numbers))
-
-
-def _are_among(identities: Ints, wanted: Ints) -> Mask:
-    """Tell which identities are wanted; by a table, because their numbers are small."""
-    table = np.zeros(int(identities.max()) + 1, dtype=np.bool_)
-    table[wanted] = True
-    return table[identities]
 
 
 def cosines(vectors: Embedding, query: Embedding) -> NDArray[np.float64]:

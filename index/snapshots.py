@@ -3,13 +3,14 @@
 import hashlib
 import json
 import logging
+import mmap
 import os
 import secrets
 import struct
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -17,12 +18,13 @@ from index.database import make_folder, sync_folder
 from index.errors import StoreDamaged
 from index.faults import disk_faults
 from index.records import Embedding
-from index.roster import Ints
+from index.roster import TYPES, Facts, Ints
 
 _log = logging.getLogger(__name__)
-_MAGIC = b"REID-SNAPSHOT-1\n"
+_MAGIC = b"REID-SNAPSHOT-2\n"
 _LENGTH = struct.Struct("<I")
 _CHECKSUM_BYTES = 32
+_ALIGNED = 64  # bytes: arrays that lie across words are read slowly
 _WHAT = "an index snapshot"
 
 
@@ -39,16 +41,25 @@ class Stamp:
 
 
 @dataclass(frozen=True, slots=True)
+class Learnt:
+    """What the index learnt of its vectors to search them faster: a code, without any vector's, and its setting."""
+
+    content: bytes
+    setting: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot that was read and found whole."""
+    """A snapshot that was read and found whole. Its arrays lie in the file."""
 
     stamp: Stamp
-    ids: Ints  # (N,), ascending
+    facts: Facts  # (N,) each, ids ascending
     vectors: Embedding  # (N, D)
+    learnt: Learnt | None
 
 
 class Snapshots:
-    """One file for each gallery: stamp, sample numbers, vectors, and the sha256 of all that.
+    """One file for each gallery: stamp, facts, vectors, what was learnt, and the sha256 of all that.
 
     A file is written under another name, fsynced and renamed: it is there whole or not at all.
     """
@@ -61,13 +72,13 @@ class Snapshots:
         """Return where a gallery's snapshot lies."""
         return self._folder / f"gallery-{gallery}.snapshot"
 
-    def draft(self, stamp: Stamp, ids: Ints, blocks: Iterable[Embedding]) -> Path:
+    def draft(self, stamp: Stamp, facts: Facts, blocks: Iterable[Embedding], learnt: Learnt | None) -> Path:
         """Write a snapshot under a temporary name and fsync it."""
         temporary = self._folder / f"gallery-{stamp.gallery}.{secrets.token_hex(8)}.tmp"
         with disk_faults(_WHAT):
             try:
                 with temporary.open("xb") as file:
-                    _write(file, stamp, ids, blocks)
+                    _write(file, stamp, facts, blocks, learnt)
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
@@ -85,7 +96,9 @@ class Snapshots:
     def read(self, gallery: int) -> Snapshot | None:
         """Read a gallery's snapshot; None when there is none, `StoreDamaged` when it is not whole."""
         try:
-            data = self.path(gallery).read_bytes()
+            with self.path(gallery).open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                data = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else b""
         except FileNotFoundError:
             return None
         except OSError as exc:
@@ -108,16 +121,24 @@ class Snapshots:
                 path.unlink(missing_ok=True)
 
 
-def _write(file: BinaryIO, stamp: Stamp, ids: Ints, blocks: Iterable[Embedding]) -> None:
-    header = json.dumps(asdict(stamp)).encode()
+def _write(file: BinaryIO, stamp: Stamp, facts: Facts, blocks: Iterable[Embedding], learnt: Learnt | None) -> None:
+    said = {"stamp": asdict(stamp), "learnt": None if learnt is None else [len(learnt.content), learnt.setting]}
+    header = json.dumps(said).encode()
+    header += b" " * (-(len(_MAGIC) + _LENGTH.size + len(header)) % _ALIGNED)
     checksum = hashlib.sha256()
-    for part in (_MAGIC, _LENGTH.pack(len(header)), header, ids.tobytes()):
+
+    def put(part: bytes | memoryview) -> None:
         checksum.update(part)
         file.write(part)
+
+    for part in (_MAGIC, _LENGTH.pack(len(header)), header):
+        put(part)
+    for column in facts:
+        put(np.ascontiguousarray(column).data)
     for block in blocks:
-        rows = np.ascontiguousarray(block).data
-        checksum.update(rows)
-        file.write(rows)
+        put(np.ascontiguousarray(block).data)
+    if learnt is not None:
+        put(learnt.content)
     file.write(checksum.digest())
     file.flush()
     os.fsync(file.fileno())
@@ -132,9 +153,19 @@ def _parse(data: memoryview) -> Snapshot:
     start = len(_MAGIC) + _LENGTH.size
     (length,) = _LENGTH.unpack(body[len(_MAGIC) : start])
     try:
-        stamp = Stamp(**json.loads(bytes(body[start : start + length])))
-        ids = np.frombuffer(body[start + length :], dtype=np.int64, count=stamp.count)
-        vectors = np.frombuffer(body[start + length + ids.nbytes :], dtype=np.float32)
-        return Snapshot(stamp, ids, vectors.reshape(stamp.count, stamp.dim))
-    except (TypeError, ValueError) as exc:
+        said = json.loads(bytes(body[start : start + length]))
+        stamp = Stamp(**said["stamp"])
+        return _content(stamp, said["learnt"], body[start + length :])
+    except (KeyError, TypeError, ValueError) as exc:
         raise StoreDamaged("the snapshot's stamp does not fit its content") from exc
+
+
+def _content(stamp: Stamp, learnt: list[Any] | None, rest: memoryview) -> Snapshot:
+    columns: list[Ints] = []
+    for kind in TYPES:
+        columns.append(np.frombuffer(rest, dtype=kind, count=stamp.count))
+        rest = rest[columns[-1].nbytes :]
+    size = 0 if learnt is None else learnt[0]
+    vectors = np.frombuffer(rest[: len(rest) - size], dtype=np.float32).reshape(stamp.count, stamp.dim)
+    found = None if learnt is None else Learnt(bytes(rest[len(rest) - size :]), learnt[1])
+    return Snapshot(stamp, Facts(*columns), vectors, found)

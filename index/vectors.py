@@ -1,33 +1,46 @@
-"""The seam to vector engines, and the exact engine in the process."""
+"""The seam to vector engines, and the engine in the process: exact, with codes that shorten a long scan."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from index.codes import Codes, bitmap
+from index.memory import RowMemory
 from index.records import Embedding
 from index.roster import Ints, Mask
 
 Scores = NDArray[np.float32]
 
-_BLOCK_ROWS = 4096
+BLOCK_ROWS = 4096
+EXACT_NUMBERS = 10_000_000  # vector elements (20,000 × 512) that are compared one by one within 3 ms on one core
 _FEW = 0.1  # under that part of all rows, gathering them is cheaper than asking a bitmap about each
 _NEVER = 2**31 - 1
 _BLAS_QUERIES = 5  # from that many queries on, one matrix product is cheaper than a scan for each
 
 
-class VectorIndex(Protocol):
-    """The vectors of one gallery and one model version, by row.
+@dataclass(frozen=True, slots=True)
+class IndexOptions:
+    """How a gallery is searched: every sample up to `exact_rows`, and above it by codes that hold `recall`."""
 
-    Rows are counted from 0 in the order of `add` and keep their number until `compact`. A score of `search`
-    may be off the exact inner product by `tolerance`; who ranks re-scores the candidates on `read`'s vectors.
+    recall: float = 0.99  # of the ten best identities
+    exact_rows: int | None = None  # None: as many as are compared within 3 ms
+
+
+class VectorIndex(Protocol):
+    """The vectors of one gallery and one model version, by row, counted from 0 in the order of `add`.
+
+    A score of `search` may be off the exact inner product by `tolerance`; who ranks re-scores the candidates on
+    `read`'s vectors.
     """
 
     dim: int
     tolerance: float
-    applied_seq: int  # the last change of the catalogue that is in
+    exact_rows: int  # up to which comparing every row is fast enough
+    codes: Codes | None  # what chooses candidates above; an engine that needs none never has one
 
     def __len__(self) -> int:
         """Count the rows, removed ones included."""
@@ -41,46 +54,66 @@ class VectorIndex(Protocol):
     def search(self, queries: Embedding, k: int, allowed: Mask | None = None) -> tuple[Scores, Ints]:
         """Return the `k` best rows of each query, best first, (Q, k) each, filled up with -1; `allowed` is (rows,)."""
 
+    def compare(self, queries: Embedding, k: int, allowed: Mask | None = None) -> tuple[Scores, Ints]:
+        """Search exactly: compare every allowed row."""
+
     def read(self, rows: Ints) -> Embedding:
         """Return the stored vectors of rows, (N, D)."""
-
-    def compact(self, keep: Ints) -> None:
-        """Keep those rows only, and number them anew."""
 
     def save(self, rows: Ints) -> Iterator[Embedding]:
         """Give rows in blocks; between two blocks the index may grow."""
 
-    def load(self, blocks: Iterable[Embedding]) -> None:
-        """Take what `save` gave, into an empty index."""
+    def load(self, blocks: Iterable[Embedding], rows: int = 0) -> None:
+        """Take what `save` gave, into an empty index; `rows` is their number, where it is known."""
 
 
 class FlatIndex:
-    """Exact search with FAISS: every vector as float32, every allowed row compared."""
+    """Every vector as float32, compared by FAISS.
 
-    def __init__(self, dim: int) -> None:
+    While it has `codes`, a search over more than `exact_rows` lets them choose candidates and compares those; their
+    setting says with which recall. A search over fewer rows, and any without codes, compares every allowed row.
+    """
+
+    def __init__(self, dim: int, exact_rows: int | None = None) -> None:
         self.dim = dim
+        self.exact_rows = EXACT_NUMBERS // dim if exact_rows is None else exact_rows
         self.tolerance = dim * 2.0**-23  # the bound on the rounding of a float32 inner product of unit vectors
-        self.applied_seq = 0
-        self._flat = faiss.IndexFlatIP(dim)
-        self._removed = np.empty(0, dtype=np.int64)
+        self.codes: Codes | None = None
+        self._memory = RowMemory(dim)
+        self._removed = np.empty(0, dtype=np.int64)  # ascending
 
     def __len__(self) -> int:
-        return int(self._flat.ntotal)
+        return len(self._memory)
 
     def add(self, vectors: Embedding) -> None:
         """Append rows, (N, D)."""
-        self._flat.add(np.ascontiguousarray(vectors, dtype=np.float32))
+        self._memory.append(vectors)
+        if self.codes is not None:
+            self.codes.add(vectors)
 
     def remove(self, rows: Ints) -> None:
         """Overwrite rows with zeros, which score 0: a scan that meets one among its best is done again without."""
-        self._vectors()[rows] = 0.0
+        self._memory.matrix[rows] = 0.0
         self._removed = np.union1d(self._removed, rows)
+        if self.codes is not None:
+            self.codes.remove(rows)
 
     def search(self, queries: Embedding, k: int, allowed: Mask | None = None) -> tuple[Scores, Ints]:
         """Return the `k` best rows of each query, best first, (Q, k) each, filled up with -1."""
+        # One thread for each search: a service has many at once, and OpenMP's threads, which spin while they
+        # wait for each other, cost ten times the scan itself on a busy machine.
+        faiss.omp_set_num_threads(1)
+        left = len(self) - len(self._removed) if allowed is None else int(np.count_nonzero(allowed))
+        if self.codes is not None and left > self.exact_rows:
+            found = self._shortlist(self.codes, queries, k, allowed, left)
+            if found is not None:
+                return found
+        return self.compare(queries, k, allowed)
+
+    def compare(self, queries: Embedding, k: int, allowed: Mask | None = None) -> tuple[Scores, Ints]:
+        """Search exactly: compare every allowed row."""
         if len(self) == 0:
-            shape = (len(queries), k)
-            return np.full(shape, -np.inf, dtype=np.float32), np.full(shape, -1, dtype=np.int64)
+            return _nothing(len(queries), k)
         if allowed is None:
             scores, rows = self._scan(queries, k, None)
             if len(self._removed) == 0 or not np.isin(rows, self._removed).any():
@@ -89,42 +122,55 @@ class FlatIndex:
 
     def read(self, rows: Ints) -> Embedding:
         """Return the stored vectors of rows, (N, D)."""
-        return self._vectors()[rows]
-
-    def compact(self, keep: Ints) -> None:
-        """Keep those rows only, and number them anew."""
-        flat = faiss.IndexFlatIP(self.dim)
-        for start in range(0, len(keep), _BLOCK_ROWS):
-            flat.add(self.read(keep[start : start + _BLOCK_ROWS]))
-        self._flat = flat
-        self._removed = np.empty(0, dtype=np.int64)
+        return self._memory.matrix[rows]
 
     def save(self, rows: Ints) -> Iterator[Embedding]:
         """Give rows in blocks; between two blocks the index may grow."""
-        for start in range(0, len(rows), _BLOCK_ROWS):
-            yield self.read(rows[start : start + _BLOCK_ROWS])
+        for start in range(0, len(rows), BLOCK_ROWS):
+            yield self.read(rows[start : start + BLOCK_ROWS])
 
-    def load(self, blocks: Iterable[Embedding]) -> None:
-        """Take what `save` gave, into an empty index."""
+    def load(self, blocks: Iterable[Embedding], rows: int = 0) -> None:
+        """Take what `save` gave, into an empty index; `rows` is their number, where it is known."""
+        self._memory.reserve(rows)
         for block in blocks:
             self.add(block)
 
-    def _vectors(self) -> Embedding:
-        """Return FAISS's own memory as an array, (rows, D); `add` may move it."""
-        if len(self) == 0:
-            return np.empty((0, self.dim), dtype=np.float32)
-        memory: Embedding = faiss.rev_swig_ptr(self._flat.get_xb(), len(self) * self.dim)
-        return memory.reshape(len(self), self.dim)
+    def _shortlist(
+        self, codes: Codes, queries: Embedding, k: int, allowed: Mask | None, left: int
+    ) -> tuple[Scores, Ints] | None:
+        """Search by codes and compare what they found; None where that were fewer than `k` rows."""
+        depth = min(left, max(codes.setting.depth, 2 * k))
+        part = min(1.0, codes.setting.part * len(self) / left)  # as many allowed rows are met as without a filter
+        scores, rows = _nothing(len(queries), k)
+        matrix = self._memory.matrix
+        for place, near in enumerate(codes.search(queries, depth, allowed, part)):
+            candidates = near[near >= 0]
+            if len(candidates) < min(k, left):
+                return None
+            products = matrix[candidates] @ queries[place]
+            best = np.argpartition(-products, k - 1)[:k] if k < len(products) else np.arange(len(products))
+            best = best[np.argsort(-products[best], kind="stable")]
+            scores[place, : len(best)] = products[best]
+            rows[place, : len(best)] = candidates[best]
+        return scores, rows
 
     def _scan(self, queries: Embedding, k: int, selector: "faiss.IDSelector | None") -> tuple[Scores, Ints]:
-        # One thread for each search: a service has many at once, and OpenMP's threads, which spin while they
-        # wait for each other, cost ten times the scan itself on a busy machine.
-        faiss.omp_set_num_threads(1)
         # FAISS would choose by the number of rows: a scan for each query reads them once a query, a matrix
         # product (BLAS) once for all, but is slower for a few. The choice is global; a race only costs time.
         faiss.cvar.distance_compute_blas_threshold = 0 if len(queries) >= _BLAS_QUERIES else _NEVER
-        parameters = None if selector is None else faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-        scores, rows = self._flat.search(np.ascontiguousarray(queries), k, params=parameters)
+        asked = np.ascontiguousarray(queries, dtype=np.float32)
+        scores, rows = _nothing(len(queries), k)
+        faiss.knn_inner_product(  # what IndexFlatIP calls, on memory of our own
+            faiss.swig_ptr(asked),
+            faiss.swig_ptr(self._memory.matrix),
+            self.dim,
+            len(asked),
+            len(self),
+            k,
+            faiss.swig_ptr(scores),
+            faiss.swig_ptr(rows),
+            selector,
+        )
         return scores, rows
 
     def _selector(self, allowed: Mask | None) -> faiss.IDSelector:
@@ -132,5 +178,9 @@ class FlatIndex:
         mask[self._removed] = False
         if np.count_nonzero(mask) < _FEW * len(mask):
             return faiss.IDSelectorArray(np.flatnonzero(mask))
-        bits = np.packbits(mask, bitorder="little")
-        return faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]  # FAISS wraps it in Python
+        return bitmap(mask)
+
+
+def _nothing(queries: int, k: int) -> tuple[Scores, Ints]:
+    """Return an answer without rows."""
+    return np.full((queries, k), -np.inf, dtype=np.float32), np.full((queries, k), -1, dtype=np.int64)

@@ -10,9 +10,11 @@ from numpy.typing import ArrayLike
 
 from index.gallery import GalleryStore
 from index.records import Embedding, NewSample
+from index.vectors import IndexOptions
 
 DIM = 16
 VERSION = "test@1"
+BY_DEFAULT = IndexOptions()
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 Opener = Callable[[], GalleryStore]
@@ -71,8 +73,10 @@ def crowd(count: int, *, identities: int, cameras: int, seed: int = 0) -> list[N
     ]
 
 
-def open_store(folder: Path, version: str = VERSION, dim: int = DIM) -> GalleryStore:
-    return GalleryStore.open(f"sqlite:///{folder}/reid.db", f"{folder}/pictures", model_version=version, dim=dim)
+def open_store(folder: Path, version: str = VERSION, dim: int = DIM, index: IndexOptions = BY_DEFAULT) -> GalleryStore:
+    return GalleryStore.open(
+        f"sqlite:///{folder}/reid.db", f"{folder}/pictures", model_version=version, dim=dim, index=index
+    )
 
 
 def enrol(store: GalleryStore, items: Sequence[NewSample], gallery: str = "default") -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from index import loading
+from index import loading, upkeep
 from index.gallery import GalleryStore
 from index.snapshots import Snapshots
 from tests.index.people import VERSION, crowd, enrol, open_store, sample, unit, vectors
@@ -37,14 +37,16 @@ def restamp(file: Path, **changes: object) -> None:
     """Change the stamp and make the checksum fit."""
     data = file.read_bytes()[:-32]
     (length,) = struct.unpack("<I", data[16:20])
-    stamp = json.dumps({**json.loads(data[20 : 20 + length]), **changes}).encode()
+    said = json.loads(data[20 : 20 + length])
+    stamp = json.dumps({**said, "stamp": {**said["stamp"], **changes}}).encode()
+    stamp += b" " * (-(20 + len(stamp)) % 64)
     data = data[:16] + struct.pack("<I", len(stamp)) + stamp + data[20 + length :]
     file.write_bytes(data + sha256(data).digest())
 
 
 def test_a_store_opens_from_its_snapshot(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = written(folder)
-    monkeypatch.setattr(loading, "read_vectors", lambda *_: pytest.fail("the catalogue's vectors were read"))
+    monkeypatch.setattr(loading, "from_catalogue", lambda *_: pytest.fail("the catalogue's vectors were read"))
     with open_store(folder) as store:
         assert answer(store) == before
 
@@ -111,7 +113,7 @@ def test_drafts_of_the_dead_are_swept(folder: Path) -> None:
 
 
 def test_a_snapshot_is_written_from_time_to_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "_LEAST_CHANGES", 20)
+    monkeypatch.setattr(upkeep, "_LEAST_CHANGES", 20)
     store = open_store(folder)
     enrol(store, crowd(19, identities=5, cameras=2))
     assert not (folder / NAME).exists()
@@ -126,7 +128,7 @@ def test_a_snapshot_is_written_from_time_to_time(folder: Path, monkeypatch: pyte
 
 
 def test_a_removal_while_a_snapshot_is_written_makes_it_void(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("index.vectors._BLOCK_ROWS", 8)
+    monkeypatch.setattr("index.vectors.BLOCK_ROWS", 8)
     store = open_store(folder)
     keys = enrol(store, crowd(30, identities=5, cameras=2))
     publish = Snapshots.draft
@@ -157,6 +159,7 @@ def test_space_of_removed_rows_is_taken_back(store: GalleryStore) -> None:
     keys = enrol(store, crowd(40, identities=5, cameras=2))
     for key in keys[:25]:
         store.delete("default", key)
+    store.settle()
     shard = store._follower.shards[1]
     assert len(shard.roster) == 15
     assert len(shard.vectors) == shard.roster.rows < 30

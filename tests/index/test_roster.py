@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from index.roster import Facts, Roster
+from index.roster import Facts, Roster, as_facts
 
 
 def facts(*ids: int) -> Facts:
@@ -41,13 +41,24 @@ def test_killed_rows_are_not_found() -> None:
     assert len(roster) == 2
 
 
-def test_compacting_keeps_the_living() -> None:
-    roster = filled(1, 2, 3, 4)
-    roster.kill(np.array([0, 2]))
-    assert roster.compact().tolist() == [1, 3]
-    assert roster.facts.ids.tolist() == [2, 4]
-    roster.append(facts(7))
-    assert roster.find(np.array([7])).tolist() == [2]
+def test_identities_find_their_rows() -> None:
+    random = np.random.default_rng(0)
+    roster = Roster()
+    people: dict[int, int] = {}
+    for step in range(60):
+        new = range(len(people), len(people) + int(random.integers(400)))
+        for key in new:
+            people[key] = int(random.integers(1, 90))
+        roster.append(as_facts((new, [people[key] for key in new], [0] * len(new), [0] * len(new))))
+        moved = np.unique(random.integers(len(people), size=step))
+        for key in moved.tolist():
+            people[key] = int(random.integers(1, 90))
+        roster.update(moved, as_facts((moved, [people[key] for key in moved.tolist()], moved * 0, moved * 0)))
+        killed = np.unique(random.integers(len(people), size=3))
+        roster.kill(killed[roster.live[killed]])
+        wanted = np.unique(random.integers(0, 95, size=4))
+        expected = [row for row, key in enumerate(people) if people[key] in wanted.tolist() and roster.live[row]]
+        assert roster.rows_of(wanted).tolist() == expected
 
 
 def test_facts_are_replaced() -> None:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import pytest
 
+from index.codes import Codes, Setting
+from index.memory import RowMemory
 from index.records import Embedding
 from index.roster import Ints, Mask
 from index.vectors import FlatIndex, Scores, VectorIndex
@@ -19,7 +21,8 @@ class PlainIndex:
     def __init__(self, dim: int) -> None:
         self.dim = dim
         self.tolerance = 1e-6
-        self.applied_seq = 0
+        self.exact_rows = 0
+        self.codes: Codes | None = None
         self._rows = np.empty((0, dim), dtype=np.float32)
         self._live: Mask = np.empty(0, dtype=np.bool_)
 
@@ -35,6 +38,9 @@ class PlainIndex:
         self._live[rows] = False
 
     def search(self, queries: Embedding, k: int, allowed: Mask | None = None) -> tuple[Scores, Ints]:
+        return self.compare(queries, k, allowed)
+
+    def compare(self, queries: Embedding, k: int, allowed: Mask | None = None) -> tuple[Scores, Ints]:
         mask = self._live if allowed is None else self._live & allowed
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         rows = np.full((len(queries), k), -1, dtype=np.int64)
@@ -48,18 +54,22 @@ class PlainIndex:
     def read(self, rows: Ints) -> Embedding:
         return self._rows[rows]
 
-    def compact(self, keep: Ints) -> None:
-        self._rows, self._live = self._rows[keep], self._live[keep]
-
     def save(self, rows: Ints) -> Iterator[Embedding]:
         yield self._rows[rows]
 
-    def load(self, blocks: Iterable[Embedding]) -> None:
+    def load(self, blocks: Iterable[Embedding], rows: int = 0) -> None:
         for block in blocks:
             self.add(block)
 
 
-@pytest.fixture(params=[PlainIndex, FlatIndex])
+def coded(dim: int) -> FlatIndex:
+    """An index whose codes look wide enough to miss nothing among so few rows."""
+    index = FlatIndex(dim, exact_rows=15)
+    index.codes = Codes(Codes.train(vectors(4000, 9, dim), 4000).content, Setting(1000))
+    return index
+
+
+@pytest.fixture(params=[PlainIndex, FlatIndex, coded])
 def engine(request: pytest.FixtureRequest) -> Callable[[int], VectorIndex]:
     made: Callable[[int], VectorIndex] = request.param
     return made
@@ -140,21 +150,42 @@ def test_rows_read_back_bit_for_bit(index: VectorIndex) -> None:
     assert index.read(wanted).tobytes() == rows[wanted].tobytes()
 
 
-def test_compacting_numbers_the_rows_anew(index: VectorIndex) -> None:
-    rows = filled(index, 20)
-    index.remove(np.array([0, 5]))
-    keep = np.array([row for row in range(20) if row not in (0, 5)])
-    index.compact(keep)
-    assert len(index) == 18
-    asked = vectors(1, 9, DIM)
-    assert rows_of(index.search(asked, 18)) == [best(rows[keep], asked[0], range(18), 18)]
-    index.add(vectors(1, 30, DIM))
-    assert len(index) == 19
-
-
 def test_what_was_saved_loads_again(index: VectorIndex, engine: Callable[[int], VectorIndex]) -> None:
     rows = filled(index, 9000)
     kept = np.arange(0, 9000, 2)
     other = engine(DIM)
     other.load([block.copy() for block in index.save(kept)])
     assert other.read(np.arange(len(kept))).tobytes() == rows[kept].tobytes()
+
+
+def test_codes_choose_candidates_that_are_compared_exactly() -> None:
+    index = coded(32)
+    rows = vectors(20_000, 1, 32)
+    index.add(rows)
+    asked = vectors(6, 2, 32)
+    scores, found = index.search(asked, 10)
+    exact = index.compare(asked, 10)[1]
+    np.testing.assert_allclose(scores, np.take_along_axis(asked @ rows.T, found, axis=1), atol=index.tolerance)
+    assert np.isin(found, exact).mean() > 0.9  # 1,000 of 20,000 random vectors hold most of the best
+    assert not np.array_equal(index.codes.search(asked, 10, None, 1.0), exact)  # type: ignore[union-attr]
+
+
+def test_codes_of_too_few_candidates_are_not_relied_on() -> None:
+    index = coded(32)
+    index.codes = Codes(index.codes.content, Setting(8, part=0.0))  # type: ignore[union-attr]
+    rows = vectors(500, 1, 32)
+    index.add(rows)
+    asked = vectors(2, 2, 32)
+    index.codes.remove(np.arange(5, 500))
+    assert rows_of(index.search(asked, 50)) == [best(rows, query, range(500), 50) for query in asked]
+
+
+def test_memory_grows_without_moving_what_is_read() -> None:
+    memory = RowMemory(4)
+    rows = vectors(5000, 1, 4)
+    for start in range(0, 5000, 7):
+        memory.append(rows[start : start + 7])
+    held = memory.matrix  # a view that somebody still has keeps the pages in place: they are copied then
+    memory.append(rows)
+    assert held.tobytes() == rows.tobytes()
+    assert memory.matrix.tobytes() == np.concatenate([rows, rows]).tobytes()

@@ -1,0 +1,67 @@
+"""Memory for vectors that grows without being copied."""
+
+import mmap
+
+import numpy as np
+
+from index.records import Embedding
+
+_FIRST_ROWS = 1024
+_HUGE = 64 * 2**20  # bytes from which the kernel is asked for large pages: random reads then miss its tables less
+
+
+class RowMemory:
+    """A float32 matrix, (rows, D), to which rows are appended.
+
+    Linux moves the pages of a mapping that has to grow, and not its bytes: a gallery of gigabytes does not stop for
+    a copy. Pages are taken when they are written for the first time, so room to grow costs no memory.
+    """
+
+    def __init__(self, dim: int) -> None:
+        self._dim = dim
+        self._rows = 0
+        self._pages: mmap.mmap | None = None
+        self._matrix: Embedding = np.empty((0, dim), dtype=np.float32)
+
+    def __len__(self) -> int:
+        return self._rows
+
+    @property
+    def matrix(self) -> Embedding:
+        """All rows, (rows, D): a view that is not to be kept beyond the next `append`."""
+        return self._matrix[: self._rows]
+
+    def append(self, block: Embedding) -> None:
+        """Add rows, (N, D)."""
+        self.reserve(self._rows + len(block))
+        self._matrix[self._rows : self._rows + len(block)] = block
+        self._rows += len(block)
+
+    def reserve(self, rows: int) -> None:
+        """Make room for that many rows in all."""
+        if rows <= len(self._matrix):
+            return
+        capacity = max(rows, 2 * len(self._matrix), _FIRST_ROWS)
+        self._matrix = np.empty((0, self._dim), dtype=np.float32)  # a view would keep the pages where they are
+        self._pages = _grown(self._pages, capacity * self._dim * 4)
+        self._matrix = np.frombuffer(self._pages, dtype=np.float32).reshape(capacity, self._dim)
+
+
+def _grown(pages: mmap.mmap | None, size: int) -> mmap.mmap:
+    try:
+        if pages is None:
+            pages = _map(size)
+        else:
+            pages.resize(size)
+    except (BufferError, SystemError, ValueError):  # somebody holds a view, or the system cannot move pages
+        assert pages is not None
+        larger = _map(size)
+        larger.write(memoryview(pages))
+        pages = larger
+    if size >= _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        pages.madvise(mmap.MADV_HUGEPAGE)
+    return pages
+
+
+def _map(size: int) -> mmap.mmap:
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

@@ -1,0 +1,113 @@
+"""What is done in the background: codes are learnt, space is taken back, and nobody notices but by the clock."""
+
+import logging
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from index import learning
+from index.gallery import GalleryStore
+from index.records import SampleFilter
+from index.vectors import IndexOptions
+from tests.index.people import VERSION, crowd, enrol, open_store, sample, vector, vectors
+
+EVERYTHING = SampleFilter()
+CODED = IndexOptions(recall=0.9, exact_rows=300)
+
+
+def filled(folder: Path, count: int = 2000, index: IndexOptions = CODED) -> GalleryStore:
+    store = open_store(folder, index=index)
+    enrol(store, crowd(count, identities=200, cameras=5))
+    store.settle()
+    return store
+
+
+def identities(store: GalleryStore, seed: int, where: SampleFilter = EVERYTHING) -> list[list[str]]:
+    found = store.search("default", vectors(20, seed), model_version=VERSION, where=where)
+    return [[person.identity for person in answer.identities] for answer in found]
+
+
+def alike(ours: list[list[str]], theirs: list[list[str]]) -> float:
+    return float(np.mean([len(set(one) & set(other)) / len(other) for one, other in zip(ours, theirs, strict=True)]))
+
+
+def test_a_large_gallery_is_searched_by_codes_with_the_recall_asked_for(folder: Path, tmp_path: Path) -> None:
+    with filled(folder) as store, filled(tmp_path / "exact", index=IndexOptions()) as exact:
+        codes = store._follower.shards[1].vectors.codes
+        assert codes is not None
+        assert codes.setting.recall >= 0.9
+        assert exact._follower.shards[1].vectors.codes is None
+        assert alike(identities(store, 5), identities(exact, 5)) >= 0.9
+        for where in (SampleFilter(cameras=frozenset(["c1"])), SampleFilter(exclude_cameras=frozenset(["c1"]))):
+            assert alike(identities(store, 5, where), identities(exact, 5, where)) >= 0.9
+        few = SampleFilter(identity="p3")
+        assert identities(store, 5, few) == identities(exact, 5, few)
+        assert store.check().problems == ()
+
+
+def test_what_came_and_went_since_is_in_the_codes(folder: Path) -> None:
+    with filled(folder) as store:
+        late = enrol(store, [sample(5000), sample(5001)])
+        (answer,) = store.search("default", vector(5000)[None], model_version=VERSION)
+        assert answer.identities[0].identity == "p5000"
+        store.delete("default", late[0])
+        (answer,) = store.search("default", vector(5000)[None], model_version=VERSION)
+        assert answer.identities[0].identity != "p5000"
+        assert answer.searched == 2001
+
+
+def test_what_was_learnt_is_kept_in_the_snapshot(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with filled(folder) as store:
+        before = identities(store, 5)
+    monkeypatch.setattr(learning, "learn", lambda *_: pytest.fail("it was learnt again"))
+    with open_store(folder, index=CODED) as store:
+        store.settle()
+        assert store._follower.shards[1].vectors.codes is not None
+        assert identities(store, 5) == before
+
+
+def test_a_recall_that_no_code_reaches_leaves_the_search_exact(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        store = filled(folder, index=IndexOptions(recall=1.01, exact_rows=300))
+    assert "so all are compared" in caplog.text
+    assert store._follower.shards[1].vectors.codes is None
+    caplog.clear()
+    enrol(store, [sample(5000)])
+    store.settle()
+    assert caplog.text == ""  # it is not tried again before the gallery has grown
+    store.close()
+
+
+@pytest.mark.parametrize("index", [IndexOptions(), CODED])
+def test_space_is_taken_back_while_others_write(folder: Path, index: IndexOptions) -> None:
+    store = open_store(folder, index=index)
+    keys = enrol(store, crowd(1200, identities=100, cameras=3))
+    store.settle()
+    stop = threading.Event()
+    late: list[str] = []
+
+    def write() -> None:
+        number = 9000
+        while not stop.is_set():
+            late.extend(enrol(store, [sample(number)]))
+            if number % 3 == 0:
+                store.delete("default", late.pop(0))
+            number += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    for key in keys[:700]:
+        store.delete("default", key)
+    store.settle()
+    stop.set()
+    writer.join()
+    shard = store._follower.shards[1]
+    assert len(shard.roster) == 500 + len(late)
+    assert shard.roster.rows < 1200
+    for key in (late[-1], keys[-1]):
+        (answer,) = store.search("default", store.embedding("default", key)[None], model_version=VERSION)
+        assert key in [found.sample.sample_id for found in answer.identities[0].samples]
+    assert store.check().problems == ()
+    store.close()
