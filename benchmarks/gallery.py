@@ -1,9 +1,9 @@
 """What the gallery costs at each size: python -m benchmarks.gallery 10000 100000 1000000
 
 For each size, on simulated embeddings of 512 numbers: enrolment in batches of 256 and one by one from 16 clients
-(durable, no pictures kept), the time to learn codes, to open again from the snapshot and from the catalogue, memory, and
-queries at several selectivities with their recall of the ten best identities against a full comparison. Beside them, in
-the same process, the bare FAISS calls: the same codes, Flat, and HNSW where it is asked for.
+(durable, no pictures kept), the time to learn codes, to open again from the snapshot and from the catalogue, memory,
+and queries at several selectivities with their recall of the ten best identities against a full comparison. Beside
+them, in the same process, the bare FAISS calls: the same codes, Flat, and HNSW where it is asked for.
 """
 
 import argparse

@@ -73,8 +73,7 @@ class Simulator:
         parts = self._random.dirichlet(np.full(_LOOKS, _LOOKS_CONCENTRATION))
         look = self._random.choice(_LOOKS, size=count, p=parts)
         shared = self._random.beta(1.2, 1.2 * (1 / _SHARED - 1), size=(count, 1)).astype(np.float32)
-        people: Floats = np.sqrt(shared) * looks[look] + np.sqrt(1 - shared) * self._normal(count)
-        return people
+        return np.asarray(np.sqrt(shared) * looks[look] + np.sqrt(1 - shared) * self._normal(count), dtype=np.float32)
 
     def _normal(self, rows: int, columns: int | None = None) -> Floats:
         return self._random.standard_normal((rows, columns or self.dim), dtype=np.float32)

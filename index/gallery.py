@@ -34,6 +34,7 @@ from index.records import (
     SampleFilter,
 )
 from index.schema import samples
+from index.sharing import SharedCommit
 from index.snapshots import Snapshots
 from index.upkeep import Keeper
 from index.vectors import FlatIndex, IndexOptions
@@ -54,6 +55,7 @@ class GalleryStore:
         self._pictures = pictures
         self._snapshots = snapshots
         self._index = index
+        self._door = SharedCommit(self._enrol)
         self._eraser = Eraser(database, pictures, snapshots, lambda: self._follower)
 
     @classmethod
@@ -122,7 +124,10 @@ class GalleryStore:
         When this returns, what was created is on the disk and in every query. A bad item is rejected alone.
         Raises `GalleryNotFound`, `ModelMismatch`, `StoreUnavailable` (nothing was taken).
         """
-        outcome = Enrolment(items, self._dim).run(self._database, self._pictures, gallery, model_version)
+        return self._door.enrol(gallery, items, model_version)
+
+    def _enrol(self, gallery: str, items: Sequence[NewSample], version: str) -> list[Enrolled]:
+        outcome = Enrolment(items, self._dim).run(self._database, self._pictures, gallery, version)
         self._follow()
         return outcome
 

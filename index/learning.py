@@ -71,7 +71,9 @@ def _choose(follower: Follower, shard: Shard, codes: Codes, trials: Ints, recall
             if len(some) == 0:
                 continue
             queries = shard.vectors.read(some)
-            exact = _people(shard, shard.vectors.compare(queries, _NEIGHBOURS + 1)[1], some)
+            coded = shard.roster.live.copy()
+            coded[len(codes) :] = False  # what came since has no code yet
+            exact = _people(shard, shard.vectors.compare(queries, _NEIGHBOURS + 1, coded)[1], some)
             wanted += sum(map(len, exact))
             for place, setting in enumerate(settings):
                 near = codes.search(queries, setting.depth, None, setting.part)

@@ -1,0 +1,77 @@
+"""One commit for all who enrol at the same time."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from index.records import Enrolled, NewSample
+
+_MOST = 1024  # items of one commit
+Commit = Callable[[str, Sequence[NewSample], str], list[Enrolled]]
+
+
+@dataclass(slots=True)
+class _Request:
+    gallery: str
+    items: Sequence[NewSample]
+    version: str
+    outcome: list[Enrolled] | None = None
+    error: BaseException | None = None
+    done: bool = False
+
+
+class SharedCommit:
+    """Takes requests to enrol from any number of threads, and commits those that wait together.
+
+    The first to come commits its own; who comes meanwhile waits, and the next of them commits for all. An item is
+    judged as if the requests had come one after the other; a failure of the commit is the failure of all in it.
+    """
+
+    def __init__(self, commit: Commit) -> None:
+        self._commit = commit
+        self._waiting: list[_Request] = []
+        self._list = threading.Lock()
+        self._turn = threading.Lock()
+
+    def enrol(self, gallery: str, items: Sequence[NewSample], version: str) -> list[Enrolled]:
+        """Return each item's outcome, in order, once it is committed."""
+        request = _Request(gallery, items, version)
+        with self._list:
+            self._waiting.append(request)
+        with self._turn:
+            while not request.done:
+                self._run(self._take())
+        if request.error is not None:
+            raise request.error
+        assert request.outcome is not None
+        return request.outcome
+
+    def _take(self) -> list[_Request]:
+        """Take the first request, and those behind it that go into the same gallery, up to a bound."""
+        with self._list:
+            first = self._waiting[0]
+            taken, rest, count = [], [], 0
+            for request in self._waiting:
+                alike = (request.gallery, request.version) == (first.gallery, first.version)
+                if request is first or (alike and count + len(request.items) <= _MOST):
+                    taken.append(request)
+                    count += len(request.items)
+                else:
+                    rest.append(request)
+            self._waiting = rest
+        return taken
+
+    def _run(self, requests: list[_Request]) -> None:
+        items = [item for request in requests for item in request.items]
+        try:
+            outcomes = self._commit(requests[0].gallery, items, requests[0].version)
+        except BaseException as exc:  # noqa: BLE001 - each caller raises it
+            for request in requests:
+                request.error = exc
+        else:
+            start = 0
+            for request in requests:
+                request.outcome = outcomes[start : start + len(request.items)]
+                start += len(request.items)
+        for request in requests:
+            request.done = True
