@@ -51,7 +51,6 @@ def learn(follower: Follower, gallery: int, shard: Shard, recall: float) -> None
             _log.warning("gallery %d of %d samples: codes reach a recall of %s only, so all are compared", *told)
             return
         codes.add(shard.vectors.read(np.arange(len(codes), len(shard.vectors))))
-        codes.remove(np.flatnonzero(~shard.roster.live))
         shard.vectors.codes = codes
     shard.unsaved = max(shard.unsaved, 1)
     _log.info("gallery %d of %d samples: searched by codes from now on, recall %s", *told)

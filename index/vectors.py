@@ -95,8 +95,6 @@ class FlatIndex:
         """Overwrite rows with zeros, which score 0: a scan that meets one among its best is done again without."""
         self._memory.matrix[rows] = 0.0
         self._removed = np.union1d(self._removed, rows)
-        if self.codes is not None:
-            self.codes.remove(rows)
 
     def search(self, queries: Embedding, k: int, allowed: Mask | None = None) -> tuple[Scores, Ints]:
         """Return the `k` best rows of each query, best first, (Q, k) each, filled up with -1."""
@@ -105,7 +103,8 @@ class FlatIndex:
         faiss.omp_set_num_threads(1)
         left = len(self) - len(self._removed) if allowed is None else int(np.count_nonzero(allowed))
         if self.codes is not None and left > self.exact_rows:
-            found = self._shortlist(self.codes, queries, k, allowed, left)
+            among = self._without_removed(allowed) if len(self._removed) else allowed
+            found = self._shortlist(self.codes, queries, k, among, left)
             if found is not None:
                 return found
         return self.compare(queries, k, allowed)
@@ -174,11 +173,15 @@ class FlatIndex:
         return scores, rows
 
     def _selector(self, allowed: Mask | None) -> faiss.IDSelector:
-        mask = np.ones(len(self), dtype=np.bool_) if allowed is None else allowed.copy()
-        mask[self._removed] = False
+        mask = self._without_removed(allowed)
         if np.count_nonzero(mask) < _FEW * len(mask):
             return faiss.IDSelectorArray(np.flatnonzero(mask))
         return bitmap(mask)
+
+    def _without_removed(self, allowed: Mask | None) -> Mask:
+        mask = np.ones(len(self), dtype=np.bool_) if allowed is None else allowed.copy()
+        mask[self._removed] = False
+        return mask
 
 
 def _nothing(queries: int, k: int) -> tuple[Scores, Ints]:

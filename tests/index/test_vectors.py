@@ -172,12 +172,28 @@ def test_codes_choose_candidates_that_are_compared_exactly() -> None:
 
 def test_codes_of_too_few_candidates_are_not_relied_on() -> None:
     index = coded(32)
-    index.codes = Codes(index.codes.content, Setting(8, part=0.0))  # type: ignore[union-attr]
     rows = vectors(500, 1, 32)
     index.add(rows)
     asked = vectors(2, 2, 32)
-    index.codes.remove(np.arange(5, 500))
+    index.codes = Codes(index.codes.content, Setting(8))  # type: ignore[union-attr]
+    index.codes.add(rows[:5])
     assert rows_of(index.search(asked, 50)) == [best(rows, query, range(500), 50) for query in asked]
+
+
+def test_codes_stay_with_their_rows_while_others_come_and_go() -> None:
+    random = np.random.default_rng(0)
+    index, plain = coded(32), PlainIndex(32)
+    for step in range(60):
+        rows = vectors(int(random.integers(1, 50)), 100 + step, 32)
+        index.add(rows)
+        plain.add(rows)
+        gone = np.unique(random.integers(len(plain), size=5))
+        index.remove(gone)
+        plain.remove(gone)
+    live = np.flatnonzero(plain._live)
+    asked = plain.read(live)
+    index.codes.setting = Setting(30)  # type: ignore[union-attr]  # a row whose code is another's is not among them
+    assert (index.search(asked, 1)[1][:, 0] == live).mean() > 0.99
 
 
 def test_memory_grows_without_moving_what_is_read() -> None:
