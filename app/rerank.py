@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.gathering import SearchCall
-from index.errors import SampleNotFound
 from index.gallery import GalleryStore
 from index.records import RankedIdentity, Ranking
 
@@ -38,15 +37,14 @@ def _order(
     shortlist: tuple[RankedIdentity, ...],
     embedding: NDArray[np.float32],
 ) -> list[int]:
-    owners: list[int] = []
-    rows = [embedding]
-    for place, identity in enumerate(shortlist):
-        for found in identity.samples[:SAMPLES]:
-            try:
-                rows.append(gallery.embedding(name, found.sample.sample_id))
-                owners.append(place)
-            except SampleNotFound:  # deleted since the search; the answer is of the search's moment
-                continue
+    owner = {
+        found.sample.sample_id: place
+        for place, identity in enumerate(shortlist)
+        for found in identity.samples[:SAMPLES]
+    }
+    vectors = gallery.embeddings(name, list(owner))  # without those that were deleted since the search
+    owners = [owner[sample_id] for sample_id in vectors]
+    rows = [embedding, *vectors.values()]
     distances = k_reciprocal_distances(np.stack(rows))
     best = np.full(len(shortlist), np.inf)
     np.minimum.at(best, np.asarray(owners, dtype=np.intp), distances)

@@ -231,6 +231,17 @@ def sample(connection: Connection, gallery: Gallery, sample_id: str) -> Row[Any]
     return row
 
 
+def numbers_by_id(connection: Connection, gallery: int, sample_ids: Iterable[str]) -> dict[str, int]:
+    """Return sample id -> number for those samples that are there."""
+    found: dict[str, int] = {}
+    for chunk in chunks(sample_ids):
+        query = select(samples.c.sample_id, samples.c.id).where(samples.c.sample_id.in_(chunk))
+        found.update(
+            (row.sample_id, row.id) for row in connection.execute(query.where(samples.c.gallery_id == gallery))
+        )
+    return found
+
+
 def by_content(
     connection: Connection, gallery: int, digests: Iterable[bytes]
 ) -> dict[tuple[bytes, str, str | None], str]:

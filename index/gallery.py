@@ -15,7 +15,7 @@ from index.database import Database
 from index.enrolment import Enrolment
 from index.erasure import Eraser
 from index.errors import DimensionMismatch, GalleryError, GalleryFilled, InvalidValue, ModelMismatch, PictureNotStored
-from index.follower import Follower, read_vectors
+from index.follower import Follower, Shard, read_vectors
 from index.loading import load
 from index.pictures import PictureStore
 from index.records import (
@@ -25,6 +25,7 @@ from index.records import (
     Erased,
     GalleryInfo,
     IdentitySummary,
+    IndexInfo,
     NewSample,
     Page,
     RankedIdentity,
@@ -33,6 +34,7 @@ from index.records import (
     Sample,
     SampleFilter,
 )
+from index.roster import Roster
 from index.schema import samples
 from index.sharing import SharedCommit
 from index.snapshots import Snapshots
@@ -158,6 +160,13 @@ class GalleryStore:
         with self._database.read() as connection:
             row = catalogue.sample(connection, catalogue.gallery(connection, gallery), sample_id)
             return read_vectors(connection, self._follower.version_id, self._dim, [row.id])[row.id]
+
+    def embeddings(self, gallery: str, sample_ids: Sequence[str]) -> dict[str, Embedding]:
+        """Return the embeddings, (D,) each, of those samples that are there."""
+        with self._database.read() as connection:
+            numbers = catalogue.numbers_by_id(connection, catalogue.gallery(connection, gallery).id, sample_ids)
+            vectors = read_vectors(connection, self._follower.version_id, self._dim, list(numbers.values()))
+        return {sample_id: vectors[number] for sample_id, number in numbers.items() if number in vectors}
 
     def page(self, gallery: str, where: SampleFilter, *, limit: int, cursor: str | None = None) -> Page[Sample]:
         """List samples in the order of enrolment."""
@@ -310,6 +319,14 @@ class GalleryStore:
         for query in queries:
             values.embedding("embedding", query, self._dim)
 
+    def index_info(self) -> list[IndexInfo]:
+        """Tell how each gallery is searched, by name."""
+        with self._database.read() as connection:
+            names = [info.name for info in listing.galleries_list(connection)]
+            numbers = {name: catalogue.gallery(connection, name).id for name in names}
+        with self._follower.lock.reading():
+            return [_index_info(name, self._follower.shard(number)) for name, number in numbers.items()]
+
     def settle(self) -> None:
         """Do what is done in the background, and wait for it: space taken back, codes learnt, snapshots written."""
         self._keeper.settle()
@@ -393,6 +410,14 @@ def _changes(changes: Mapping[str, object]) -> dict[str, object]:
         else:
             raise InvalidValue(field, f"expected one of {', '.join(_CHANGEABLE)}, found {field!r}")
     return columns
+
+
+def _index_info(name: str, shard: Shard) -> IndexInfo:
+    samples_held, codes = len(shard.roster), shard.vectors.codes
+    size = shard.vectors.bytes_per_row + Roster.BYTES_PER_ROW
+    if codes is None:
+        return IndexInfo(name, samples_held, "exact", 1.0, samples_held, size)
+    return IndexInfo(name, samples_held, "codes", codes.setting.recall, codes.setting.depth, size)
 
 
 def _ranked(person: search.Person, keys: Sequence[int], found: Mapping[int, Sample], best: int) -> RankedIdentity:

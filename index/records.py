@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,6 +121,18 @@ class GalleryInfo:
     store_images: bool
     samples: int
     identities: int
+
+
+@dataclass(frozen=True, slots=True)
+class IndexInfo:
+    """How one gallery is searched."""
+
+    gallery: str
+    samples: int
+    engine: Literal["exact", "codes"]  # every sample is compared, or those that codes choose
+    recall: float  # of the ten best identities, as it was measured on the gallery's own samples
+    candidates: int  # samples that a query is compared with
+    bytes_per_sample: int  # of memory
 
 
 @dataclass(frozen=True, slots=True)

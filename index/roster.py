@@ -1,7 +1,7 @@
 """What filtering, grouping and ranking need of each sample, in arrays beside the vectors."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,8 @@ class Roster:
     Ids ascend with rows, because ids are given in the order of enrolment: so a row is found by bisection,
     and ties between scores are decided by row.
     """
+
+    BYTES_PER_ROW: Final = 8 + 4 + 4 + 8 + 1 + 8  # the columns, whether it lives, and its place among its identity's
 
     def __init__(self) -> None:
         self._columns = EMPTY

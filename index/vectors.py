@@ -42,6 +42,10 @@ class VectorIndex(Protocol):
     exact_rows: int  # up to which comparing every row is fast enough
     codes: Codes | None  # what chooses candidates above; an engine that needs none never has one
 
+    @property
+    def bytes_per_row(self) -> int:
+        """Memory for one row."""
+
     def __len__(self) -> int:
         """Count the rows, removed ones included."""
 
@@ -81,6 +85,11 @@ class FlatIndex:
         self.codes: Codes | None = None
         self._memory = RowMemory(dim)
         self._removed = np.empty(0, dtype=np.int64)  # ascending
+
+    @property
+    def bytes_per_row(self) -> int:
+        """Memory for one row."""
+        return 4 * self.dim + (0 if self.codes is None else self.codes.bytes_per_row)
 
     def __len__(self) -> int:
         return len(self._memory)

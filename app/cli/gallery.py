@@ -41,18 +41,29 @@ def rebuild(as_json: Json = False) -> None:
 
 @gallery.command()
 def stats(as_json: Json = False) -> None:
-    """Count samples and identities, gallery by gallery."""
+    """Count samples and identities, and tell how each gallery is searched."""
     with open_engine(load_settings()) as engine:
         galleries = engine.gallery.galleries()
+        index = engine.gallery.index_info()
         version = engine.gallery.model_version
     if as_json:
-        typer.echo(json.dumps({"model_version": version, "galleries": [asdict(each) for each in galleries]}))
+        told = [{**asdict(each), "index": asdict(how)} for each, how in zip(galleries, index, strict=True)]
+        typer.echo(json.dumps({"model_version": version, "galleries": told}))
         return
-    table = Table("gallery", "samples", "identities", "pictures kept", "retention", box=None)
-    for each in galleries:
+    headings = ("gallery", "samples", "identities", "pictures kept", "retention", "search", "recall", "bytes a sample")
+    table = Table(*headings, box=None)
+    for each, how in zip(galleries, index, strict=True):
         retention = "–" if each.retention_days is None else f"{each.retention_days} days"
+        search = "exact" if how.engine == "exact" else f"codes, {how.candidates} compared"
         table.add_row(
-            each.name, str(each.samples), str(each.identities), "yes" if each.store_images else "no", retention
+            each.name,
+            str(each.samples),
+            str(each.identities),
+            "yes" if each.store_images else "no",
+            retention,
+            search,
+            f"{how.recall:.3f}",
+            str(how.bytes_per_sample),
         )
     Console().print(table)
     typer.echo(f"model version {version}")

@@ -39,6 +39,9 @@ def test_a_large_gallery_is_searched_by_codes_with_the_recall_asked_for(folder: 
         assert codes is not None
         assert codes.setting.recall >= 0.9
         assert exact._follower.shards[1].vectors.codes is None
+        (how,), (plain,) = store.index_info(), exact.index_info()
+        assert (how.engine, how.recall, how.candidates) == ("codes", codes.setting.recall, codes.setting.depth)
+        assert (plain.engine, plain.recall, plain.candidates) == ("exact", 1.0, 2000)
         assert alike(identities(store, 5), identities(exact, 5)) >= 0.9
         for where in (SampleFilter(cameras=frozenset(["c1"])), SampleFilter(exclude_cameras=frozenset(["c1"]))):
             assert alike(identities(store, 5, where), identities(exact, 5, where)) >= 0.9

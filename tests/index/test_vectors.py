@@ -26,6 +26,10 @@ class PlainIndex:
         self._rows = np.empty((0, dim), dtype=np.float32)
         self._live: Mask = np.empty(0, dtype=np.bool_)
 
+    @property
+    def bytes_per_row(self) -> int:
+        return 4 * self.dim
+
     def __len__(self) -> int:
         return len(self._rows)
 
