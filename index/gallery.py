@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from index import catalogue, filters, listing, removal, search, values
+from index import audit, catalogue, filters, listing, removal, search, values
 from index.catalogue import DEFAULT_GALLERY
 from index.check import Check, remove_orphans
 from index.database import Database
@@ -19,6 +19,8 @@ from index.follower import Follower, read_vectors
 from index.loading import Keeper, load
 from index.pictures import PictureStore
 from index.records import (
+    Action,
+    AuditEntry,
     CheckReport,
     Embedding,
     Enrolled,
@@ -167,8 +169,9 @@ class GalleryStore:
             into = catalogue.gallery(connection, gallery)
             row = catalogue.sample(connection, into, sample_id)
             removed = removal.remove(connection, into.id, [row.id])
+            entry = audit.write(connection, Action.DELETE_SAMPLE, into, removed)
         self._follow()
-        self._eraser.clear(into.id, removed)
+        self._eraser.delete(into.id, removed, entry)
 
     # --- identities -------------------------------------------------------------------------------------------
 
@@ -201,8 +204,9 @@ class GalleryStore:
             number = listing.identity_number(connection, into, identity)
             keys = catalogue.numbers_of(connection, samples.c.identity_id == number)
             removed = removal.remove(connection, into.id, keys)
+            entry = audit.write(connection, Action.ERASE_IDENTITY, into, removed)
         self._follow()
-        return self._eraser.erase(into.id, removed)
+        return self._eraser.erase(into.id, removed, entry)
 
     # --- galleries --------------------------------------------------------------------------------------------
 
@@ -225,11 +229,12 @@ class GalleryStore:
             into = catalogue.gallery(connection, name)
             keys = catalogue.numbers_of(connection, samples.c.gallery_id == into.id)
             removed = removal.remove(connection, into.id, keys)
+            entry = audit.write(connection, Action.DELETE_GALLERY, into, removed)
             catalogue.drop_gallery(connection, into.id)
             if name == DEFAULT_GALLERY:
                 catalogue.put_gallery(connection, name, None, True)
         self._follow()
-        return self._eraser.erase(into.id, removed)
+        return self._eraser.erase(into.id, removed, entry)
 
     # --- search -----------------------------------------------------------------------------------------------
 
@@ -296,6 +301,11 @@ class GalleryStore:
             values.embedding("embedding", query, self._dim)
 
     # --- the store itself ---------------------------------------------------------------------------------
+
+    def audit(self, *, limit: int, cursor: str | None = None) -> Page[AuditEntry]:
+        """List what was deleted, newest first: who, when, where and how many, and never whom."""
+        with self._database.read() as connection:
+            return listing.audit_page(connection, limit, cursor)
 
     def check(self) -> CheckReport:
         """Compare rows, pictures, vectors, index and snapshots; report every difference."""

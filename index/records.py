@@ -134,6 +134,32 @@ class Erased:
     backups: tuple[str, ...] = ()  # names of backups that still hold it
 
 
+class Action(StrEnum):
+    """What the audit log tells of."""
+
+    DELETE_SAMPLE = "delete_sample"
+    ERASE_IDENTITY = "erase_identity"
+    DELETE_GALLERY = "delete_gallery"
+    EXPIRE = "expire"
+    RESTORE = "restore"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One line of the audit log; a restore is of no single gallery."""
+
+    number: int
+    at: datetime
+    actor: str | None
+    action: Action
+    gallery_number: int | None
+    gallery: str | None
+    samples: int
+    pictures: int | None  # None: the process ended before it could count them
+    vectors: int
+    verified: bool | None  # None: not read back
+
+
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
     """One page of a listing; `next_cursor` is None on the last."""

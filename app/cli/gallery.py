@@ -8,10 +8,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from app.answers import time_text
 from app.engine import open_engine
 from app.settings import load_settings
+from index.records import AuditEntry
 
-gallery = typer.Typer(name="gallery", no_args_is_help=True, help="Check, rebuild and count the galleries.")
+gallery = typer.Typer(name="gallery", no_args_is_help=True, help="Check, rebuild, count and audit the galleries.")
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
 
 
@@ -56,3 +58,31 @@ def stats(as_json: Json = False) -> None:
         )
     Console().print(table)
     typer.echo(f"model version {version}")
+
+
+@gallery.command()
+def audit(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Entries at most, the newest first.")] = 100,
+    cursor: Annotated[str | None, typer.Option(help="Go on after an earlier page; --json prints its cursor.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List what was deleted: when, where and how many, and never whom."""
+    with open_engine(load_settings()) as engine:
+        page = engine.gallery.audit(limit=limit, cursor=cursor)
+    if as_json:
+        entries = [{**asdict(entry), "at": time_text(entry.at)} for entry in page.items]
+        typer.echo(json.dumps({"entries": entries, "next_cursor": page.next_cursor}))
+        return
+    table = Table("at", "actor", "action", "gallery", "samples", "pictures", "vectors", "read back", box=None)
+    for entry in page.items:
+        table.add_row(*_audit_row(entry))
+    Console().print(table)
+    if page.next_cursor is not None:
+        typer.echo("there are older entries: a larger --limit shows them")
+
+
+def _audit_row(entry: AuditEntry) -> list[str]:
+    shown = [entry.actor, entry.action, entry.gallery, entry.samples, entry.pictures, entry.vectors]
+    verified = {None: "–", True: "clean", False: "NOT CLEAN"}[entry.verified]
+    at = entry.at.strftime("%Y-%m-%d %H:%M:%S")
+    return [at, *("–" if value is None else str(value) for value in shown), verified]

@@ -1,6 +1,8 @@
 import json
 from pathlib import Path
 
+from app.engine import open_engine
+from app.settings import load_settings
 from tests.app.cli.conftest import Reid
 
 
@@ -32,3 +34,18 @@ def test_stats_counts_each_gallery(reid: Reid, data_dir: Path, market: Path) -> 
     [found] = json.loads(reid("gallery", "stats", "--json").out)["galleries"]
     assert (found["name"], found["samples"], found["identities"]) == ("default", total, 8)
     assert "default" in reid("gallery", "stats").out
+
+
+def test_audit_tells_what_was_deleted(reid: Reid, data_dir: Path, market: Path) -> None:
+    reid("ingest", market, "--json")
+    with open_engine(load_settings()) as engine:
+        engine.gallery.erase("default", "0001")
+        engine.gallery.erase("default", "0002")
+    told = json.loads(reid("gallery", "audit", "--limit", "1", "--json").out)
+    [entry] = told["entries"]
+    assert (entry["action"], entry["gallery"], entry["verified"]) == ("erase_identity", "default", True)
+    older = json.loads(reid("gallery", "audit", "--cursor", told["next_cursor"], "--json").out)
+    assert ([each["number"] for each in older["entries"]], older["next_cursor"]) == ([1], None)
+    table = reid("gallery", "audit").out
+    assert table.count("erase_identity") == 2
+    assert "0001" not in table

@@ -1,0 +1,40 @@
+"""The audit log: who deleted, when, where and how many. It names no identity, no sample and no file."""
+
+import logging
+
+from sqlalchemy import Connection, insert, update
+
+from index import catalogue
+from index.catalogue import Gallery
+from index.database import Database
+from index.errors import GalleryError
+from index.records import Action
+from index.removal import Removed
+from index.schema import audit_log
+
+_log = logging.getLogger(__name__)
+
+
+def write(connection: Connection, action: Action, gallery: Gallery, removed: Removed) -> int:
+    """Write down a deletion in its own transaction; return the entry's number."""
+    row = {
+        "at": catalogue.now(),
+        "action": action,
+        "gallery_id": gallery.id,
+        "gallery": gallery.name,
+        "samples": len(removed.keys),
+        "vectors": len(removed.vectors),
+    }
+    done = connection.execute(insert(audit_log).values(row)).inserted_primary_key
+    assert done is not None
+    return int(done[0])
+
+
+def settle(database: Database, entry: int, pictures: int, verified: bool | None) -> None:
+    """Add what is known once the traces are cleared. The deletion is done by then: a failure is only logged."""
+    cleared = update(audit_log).where(audit_log.c.id == entry).values(pictures=pictures, verified=verified)
+    try:
+        with database.write() as connection:
+            connection.execute(cleared)
+    except GalleryError as exc:
+        _log.warning("entry %d of the audit log stays without its pictures and its reading back: %s", entry, exc)

@@ -1,0 +1,37 @@
+"""What operating a gallery needs: the audit log."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+Key = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    _audit()
+
+
+def downgrade() -> None:
+    raise NotImplementedError("an audit log is not thrown away")
+
+
+def _audit() -> None:
+    op.create_table(
+        "audit_log",
+        sa.Column("id", Key, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("actor", sa.String(64)),
+        sa.Column("action", sa.String(32), nullable=False),
+        sa.Column("gallery_id", sa.BigInteger),
+        sa.Column("gallery", sa.String(64)),
+        sa.Column("samples", sa.BigInteger, nullable=False),
+        sa.Column("pictures", sa.BigInteger),
+        sa.Column("vectors", sa.BigInteger, nullable=False),
+        sa.Column("verified", sa.Boolean),
+        sa.PrimaryKeyConstraint("id", name="pk_audit_log"),
+        sqlite_autoincrement=True,
+    )
