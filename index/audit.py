@@ -30,6 +30,15 @@ def write(connection: Connection, action: Action, gallery: Gallery, removed: Rem
     return int(done[0])
 
 
+def add(connection: Connection, entry: int, removed: Removed) -> None:
+    """Count a further part of the same deletion to its entry, in that part's own transaction."""
+    grown = {
+        "samples": audit_log.c.samples + len(removed.keys),
+        "vectors": audit_log.c.vectors + len(removed.vectors),
+    }
+    connection.execute(update(audit_log).where(audit_log.c.id == entry).values(grown))
+
+
 def settle(database: Database, entry: int, pictures: int, verified: bool | None) -> None:
     """Add what is known once the traces are cleared. The deletion is done by then: a failure is only logged."""
     cleared = update(audit_log).where(audit_log.c.id == entry).values(pictures=pictures, verified=verified)

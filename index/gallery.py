@@ -1,7 +1,8 @@
 """The gallery: everything that is enrolled, and the answers to who is this."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -35,13 +36,13 @@ from index.records import (
     Sample,
     SampleFilter,
 )
+from index.retention import Retention
 from index.schema import samples
 from index.snapshots import Snapshots
 from index.vectors import FlatIndex
 
 _log = logging.getLogger(__name__)
 _EVERYTHING = SampleFilter()
-_CHANGEABLE = ("identity", "camera", "captured_at", "attributes")
 _MOST_IDENTITIES = 1000
 _MOST_SAMPLES = 100
 
@@ -54,6 +55,7 @@ class GalleryStore:
         self._pictures = pictures
         self._snapshots = snapshots
         self._eraser = Eraser(database, pictures, snapshots, lambda: self._follower)
+        self._retention = Retention(database, self._eraser, self._follow)
 
     @classmethod
     def open(
@@ -153,7 +155,7 @@ class GalleryStore:
 
     def update(self, gallery: str, sample_id: str, changes: Mapping[str, object]) -> Sample:
         """Replace any of identity, camera, captured_at and attributes; None clears, but for the identity."""
-        columns = _changes(changes)
+        columns = values.changes(changes)
         with self._database.write() as connection:
             into = catalogue.gallery(connection, gallery)
             row = catalogue.sample(connection, into, sample_id)
@@ -235,6 +237,14 @@ class GalleryStore:
                 catalogue.put_gallery(connection, name, None, True)
         self._follow()
         return self._eraser.erase(into.id, removed, entry)
+
+    def overdue(self, now: datetime | None = None) -> dict[str, int]:
+        """Count, in every gallery with a retention, the samples that were enrolled longer ago than that."""
+        return self._retention.overdue(now)
+
+    def expire(self, now: datetime | None = None, *, stopped: Callable[[], bool] = lambda: False) -> dict[str, Erased]:
+        """Erase what is overdue, in small transactions until it is `stopped`; say what went from which gallery."""
+        return self._retention.expire(now, stopped)
 
     # --- search -----------------------------------------------------------------------------------------------
 
@@ -366,23 +376,6 @@ def _content(digest: str, identity: str, camera: str | None) -> tuple[bytes, str
     except ValueError as exc:
         raise InvalidValue("digest", "expected a sha256 in hexadecimal") from exc
     return raw, values.name("identity", identity), values.optional_name("camera", camera)
-
-
-def _changes(changes: Mapping[str, object]) -> dict[str, object]:
-    """Bring the changes of a sample to the catalogue's form."""
-    columns: dict[str, object] = {}
-    for field, value in changes.items():
-        if field == "identity":
-            columns[field] = values.name(field, value)
-        elif field == "camera":
-            columns[field] = values.optional_name(field, value)
-        elif field == "captured_at":
-            columns[field] = values.microseconds(field, value)
-        elif field == "attributes":
-            columns[field] = values.attributes({} if value is None else value)
-        else:
-            raise InvalidValue(field, f"expected one of {', '.join(_CHANGEABLE)}, found {field!r}")
-    return columns
 
 
 def _ranked(person: search.Person, keys: Sequence[int], found: Mapping[int, Sample], best: int) -> RankedIdentity:

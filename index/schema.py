@@ -103,6 +103,7 @@ samples = Table(
     UniqueConstraint("gallery_id", "external_id"),
     Index("ix_samples_gallery_id_id", "gallery_id", "id"),
     Index("ix_samples_gallery_id_captured_at", "gallery_id", "captured_at"),
+    Index("ix_samples_gallery_id_enrolled_at", "gallery_id", "enrolled_at"),
     Index("ix_samples_identity_id_captured_at_camera_id", "identity_id", "captured_at", "camera_id"),
     Index("ix_samples_camera_id", "camera_id"),
 )

@@ -1,4 +1,4 @@
-"""What operating a gallery needs: the audit log."""
+"""What operating a gallery needs: the audit log, and finding what is past its retention."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,6 +13,7 @@ Key = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     _audit()
+    op.create_index("ix_samples_gallery_id_enrolled_at", "samples", ["gallery_id", "enrolled_at"])
 
 
 def downgrade() -> None:

@@ -1,4 +1,5 @@
 import json
+import sqlite3
 from pathlib import Path
 
 from app.engine import open_engine
@@ -49,3 +50,22 @@ def test_audit_tells_what_was_deleted(reid: Reid, data_dir: Path, market: Path) 
     table = reid("gallery", "audit").out
     assert table.count("erase_identity") == 2
     assert "0001" not in table
+
+
+def test_expire_counts_and_erases(reid: Reid, data_dir: Path, market: Path) -> None:
+    total = json.loads(reid("ingest", market, "--json").out.splitlines()[-1])["created"]
+    assert reid("gallery", "expire").out.startswith("no gallery has a retention")
+    assert reid("gallery", "expire", "--dry-run").out.startswith("no gallery has a retention")
+    with open_engine(load_settings()) as engine:
+        engine.gallery.put_gallery("default", retention_days=1)
+    assert json.loads(reid("gallery", "expire", "--json").out)["galleries"][0]["samples_deleted"] == 0
+    connection = sqlite3.connect(data_dir / "reid.db")
+    connection.execute("UPDATE samples SET enrolled_at = 0 WHERE id <= 5")
+    connection.commit()
+    connection.close()
+    assert reid("gallery", "expire", "--dry-run").out == "default: 5 samples would be erased\n"
+    dry = json.loads(reid("gallery", "expire", "--dry-run", "--json").out)
+    assert dry == {"galleries": [{"gallery": "default", "samples": 5}]}
+    ran = reid("gallery", "expire")
+    assert (ran.code, ran.out) == (0, "default: 5 samples, 5 pictures erased\n")
+    assert json.loads(reid("gallery", "check", "--json").out)["samples"] == total - 5
