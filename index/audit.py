@@ -17,17 +17,13 @@ _log = logging.getLogger(__name__)
 
 def write(connection: Connection, action: Action, gallery: Gallery, removed: Removed) -> int:
     """Write down a deletion in its own transaction; return the entry's number."""
-    row = {
-        "at": catalogue.now(),
-        "action": action,
-        "gallery_id": gallery.id,
-        "gallery": gallery.name,
-        "samples": len(removed.keys),
-        "vectors": len(removed.vectors),
-    }
-    done = connection.execute(insert(audit_log).values(row)).inserted_primary_key
-    assert done is not None
-    return int(done[0])
+    where = {"gallery_id": gallery.id, "gallery": gallery.name}
+    return _insert(connection, action, len(removed.keys), len(removed.vectors), **where)
+
+
+def write_restore(connection: Connection, samples: int, vectors: int) -> int:
+    """Write down that the whole store was restored; return the entry's number."""
+    return _insert(connection, Action.RESTORE, samples, vectors)
 
 
 def add(connection: Connection, entry: int, removed: Removed) -> None:
@@ -47,3 +43,10 @@ def settle(database: Database, entry: int, pictures: int, verified: bool | None)
             connection.execute(cleared)
     except GalleryError as exc:
         _log.warning("entry %d of the audit log stays without its pictures and its reading back: %s", entry, exc)
+
+
+def _insert(connection: Connection, action: Action, samples: int, vectors: int, **where: object) -> int:
+    row = {"at": catalogue.now(), "action": action, "samples": samples, "vectors": vectors, **where}
+    done = connection.execute(insert(audit_log).values(row)).inserted_primary_key
+    assert done is not None
+    return int(done[0])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from index import audit, removal, residue
+from index import audit, backups, removal, residue
 from index.database import Database, chunks
 from index.errors import GalleryError
 from index.follower import Follower
@@ -64,7 +64,9 @@ class Eraser:
             _log.error("an erasure could not be read back: %s", exc)
             verified = False
         audit.settle(self._database, entry, len(pictures), verified)
-        return Erased(len(removed.keys), len(pictures), len(removed.vectors), verified)
+        with self._database.read() as connection:
+            held = backups.holding(connection, removed.keys)
+        return Erased(len(removed.keys), len(pictures), len(removed.vectors), verified, held)
 
     def _verify(self, gallery: int, removed: Removed, pictures: set[bytes]) -> bool:
         with self._database.read() as connection:

@@ -10,6 +10,8 @@ from typing import Self
 import numpy as np
 
 from index import audit, catalogue, filters, listing, removal, search, values
+from index.archive import Archive
+from index.backup import Backup, Progress, nobody
 from index.catalogue import DEFAULT_GALLERY
 from index.check import Check, remove_orphans
 from index.database import Database
@@ -22,6 +24,7 @@ from index.pictures import PictureStore
 from index.records import (
     Action,
     AuditEntry,
+    BackedUp,
     CheckReport,
     Embedding,
     Enrolled,
@@ -69,6 +72,7 @@ class GalleryStore:
         """
         database = Database(database_url)
         try:
+            database.require_whole()
             database.migrate()
             store = cls(database, PictureStore(blob_url), Snapshots(_snapshot_folder(database, snapshots)))
             store._serve(model_version, dim, _bind(database, model_version, dim, ModelMismatch))
@@ -316,6 +320,14 @@ class GalleryStore:
         """List what was deleted, newest first: who, when, where and how many, and never whom."""
         with self._database.read() as connection:
             return listing.audit_page(connection, limit, cursor)
+
+    def backup(self, folder: Path, *, keep: int | None = None, progress: Progress = nobody) -> BackedUp:
+        """Back everything up while others read and write; keep only the newest backups when told how many.
+
+        Raises `BackupRefused` for a database server or a folder that is no place for backups, `StoreDamaged` when
+        what is to be copied is not whole, `StoreUnavailable`; what was begun is then removed.
+        """
+        return Backup(self._database, self._pictures, Archive(folder), progress).make(keep)
 
     def check(self) -> CheckReport:
         """Compare rows, pictures, vectors, index and snapshots; report every difference."""

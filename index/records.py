@@ -161,6 +161,19 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class BackedUp:
+    """One backup that was made, and what was removed for it."""
+
+    name: str
+    samples: int
+    identities: int
+    pictures: int
+    copied: int  # pictures that no earlier backup had
+    left_out: int  # samples that were erased while it was made
+    pruned: tuple[str, ...]  # names of the backups that `keep` removed
+
+
+@dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
     """One page of a listing; `next_cursor` is None on the last."""
 
@@ -181,3 +194,12 @@ class CheckReport:
     def clean(self) -> bool:
         """Whether nothing was wrong."""
         return not self.problems
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """One backup that was restored, and what the store then found when it looked at itself."""
+
+    name: str
+    model_version: str
+    report: CheckReport

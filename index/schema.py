@@ -171,3 +171,14 @@ audit_log = Table(
     Column("verified", Boolean),
     sqlite_autoincrement=True,
 )
+
+# The backups that were made of this store, so that an erasure can tell which still hold what it erased: those
+# whose last sample is not below it. No numbers: it is being made, or was cut short.
+backups = Table(
+    "backups",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("made_at", BigInteger, nullable=False),
+    Column("last_seq", BigInteger),
+    Column("last_sample", BigInteger),
+)

@@ -1,4 +1,4 @@
-"""What operating a gallery needs: the audit log, and finding what is past its retention."""
+"""What operating a gallery needs: the audit log, the backups made, and finding what is past its retention."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,6 +13,7 @@ Key = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     _audit()
+    _backups()
     op.create_index("ix_samples_gallery_id_enrolled_at", "samples", ["gallery_id", "enrolled_at"])
 
 
@@ -35,4 +36,15 @@ def _audit() -> None:
         sa.Column("verified", sa.Boolean),
         sa.PrimaryKeyConstraint("id", name="pk_audit_log"),
         sqlite_autoincrement=True,
+    )
+
+
+def _backups() -> None:
+    op.create_table(
+        "backups",
+        sa.Column("name", sa.String(64), nullable=False),
+        sa.Column("made_at", sa.BigInteger, nullable=False),
+        sa.Column("last_seq", sa.BigInteger),
+        sa.Column("last_sample", sa.BigInteger),
+        sa.PrimaryKeyConstraint("name", name="pk_backups"),
     )
