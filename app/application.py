@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from app.engine import Engine, open_engine
 from app.errors import AddressRefused
+from app.expiry import Expiry
 from app.forms import invalid_parameter
 from app.logs import logging_to_stderr
 from app.metrics import Metrics
@@ -84,7 +85,8 @@ async def _running(
     try:
         card = await pipeline.keep(engine.registry.card, engine.embedder.version)
         log.info("ready with %s on %s", card.version, ", ".join(engine.embedder.providers))
-        yield Service(engine, card, pipeline, metrics)
+        async with Expiry(engine, pipeline, metrics).running():
+            yield Service(engine, card, pipeline, metrics)
     finally:
         await asyncio.to_thread(pipeline.close)
         await asyncio.to_thread(engine.close)

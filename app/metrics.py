@@ -36,6 +36,10 @@ class Metrics:
         self._rejected = Counter(
             "reid_rejected_items", "Pictures and entries refused, by code", ("code",), registry=self.registry
         )
+        self._expired = Counter("reid_expired_samples", "Samples deleted by retention", registry=self.registry)
+        self._expiry_failures = Counter(
+            "reid_expiry_failures", "Runs of the expiry that failed or left something", registry=self.registry
+        )
         self._depth = Gauge("reid_queue_pictures", "Pictures that wait for the model", registry=self.registry)
         self._gallery = Gauge("reid_gallery_samples", "Samples enrolled", registry=self.registry)
         self._model = Info("reid_model", "The active model version", registry=self.registry)
@@ -58,6 +62,14 @@ class Metrics:
     def rejected(self, code: str) -> None:
         """Count one refused item."""
         self._rejected.labels(code).inc()
+
+    def expired(self, samples: int) -> None:
+        """Count samples that were past their gallery's retention."""
+        self._expired.inc(samples)
+
+    def expiry_failed(self) -> None:
+        """Count one run of the expiry that failed."""
+        self._expiry_failures.inc()
 
     def render(self, *, queue: int, samples: int, version: str, providers: str) -> bytes:
         """Return everything in Prometheus' text format, with the present state."""

@@ -4,7 +4,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -41,11 +41,9 @@ _PRAGMAS = (
 class Database:
     """One door for writes, any number of readers; a reader never waits for a writer."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | URL) -> None:
         parsed = _parse(url)
-        self.file = (
-            Path(parsed.database).resolve() if parsed.get_backend_name() == "sqlite" and parsed.database else None
-        )
+        self.file = file_of(parsed)
         if self.file is not None:
             make_folder(self.file.parent)
         self._engine = _engine(parsed)
@@ -78,10 +76,7 @@ class Database:
         if self.file is None:
             return []
         with self.read() as connection:
-            lines = list(connection.exec_driver_sql("PRAGMA integrity_check(20)").scalars())
-            orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
-        problems = [str(line) for line in lines if line != "ok"]
-        return problems + [f"a row of {row[0]} points to nothing in {row[2]}" for row in orphans[:20]]
+            return damage(connection)
 
     def checkpoint(self) -> bool:
         """Move the write-ahead log into the database and empty it; False when a reader was in the way."""
@@ -101,9 +96,41 @@ class Database:
         with self._door, database_faults(), self._engine.connect() as connection:
             _raw(connection).execute("VACUUM")
 
+    def copy(self, target: Path) -> None:
+        """Copy the SQLite file, as it is at one moment, while others read and write."""
+        with database_faults(), closing(sqlite3.connect(target)) as copy, self._engine.connect() as connection:
+            _raw(connection).backup(copy)
+
+    def require_whole(self) -> None:
+        """Raise `StoreUnavailable` where a restore was cut short: its pictures are there, and not the catalogue."""
+        if self.file is not None and restoring(self.file).exists():
+            raise StoreUnavailable(
+                f"a restore into this data folder was cut short: run it again, or remove {restoring(self.file).name} "
+                "to begin with an empty gallery"
+            )
+
     def close(self) -> None:
         """Close every connection; SQLite then moves its write-ahead log into the database."""
         self._engine.dispose()
+
+
+def file_of(url: str | URL) -> Path | None:
+    """Return where a SQLite database lies; None for a database server."""
+    parsed = _parse(url)
+    return Path(parsed.database).resolve() if parsed.get_backend_name() == "sqlite" and parsed.database else None
+
+
+def restoring(file: Path) -> Path:
+    """Return where a restore prepares the catalogue that is to lie at `file`."""
+    return file.with_name(file.name + ".restoring")
+
+
+def damage(connection: Connection) -> list[str]:
+    """Return what SQLite finds wrong with its file, one line each."""
+    lines = list(connection.exec_driver_sql("PRAGMA integrity_check(20)").scalars())
+    orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    problems = [str(line) for line in lines if line != "ok"]
+    return problems + [f"a row of {row[0]} points to nothing in {row[2]}" for row in orphans[:20]]
 
 
 def make_folder(folder: Path) -> None:
@@ -124,6 +151,15 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def sync_file(file: Path) -> None:
+    """Put a file's content on the disk."""
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def chunks(items: Iterable[T], size: int = _CHUNK) -> Iterator[list[T]]:
     """Cut a sequence into lists that one SQL statement takes."""
     rest = iter(items)
@@ -131,7 +167,7 @@ def chunks(items: Iterable[T], size: int = _CHUNK) -> Iterator[list[T]]:
         yield chunk
 
 
-def _parse(url: str) -> URL:
+def _parse(url: str | URL) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError as exc:

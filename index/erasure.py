@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from index import removal, residue
+from index import audit, backups, removal, residue
 from index.database import Database, chunks
 from index.errors import GalleryError
 from index.follower import Follower
@@ -51,15 +51,22 @@ class Eraser:
             removal.settle_removals(connection, pending)
         return gone
 
-    def erase(self, gallery: int, removed: Removed) -> Erased:
-        """Clear, then read back every place; only what was read back is called verified."""
+    def delete(self, gallery: int, removed: Removed, entry: int) -> None:
+        """Clear without reading back, and tell the audit log."""
+        audit.settle(self._database, entry, len(self.clear(gallery, removed)), None)
+
+    def erase(self, gallery: int, removed: Removed, entry: int) -> Erased:
+        """Clear, then read back every place; only what was read back is called verified. Tell the audit log."""
         pictures = self.clear(gallery, removed)
         try:
             verified = self._verify(gallery, removed, pictures)
         except (GalleryError, subprocess.SubprocessError, OSError) as exc:
             _log.error("an erasure could not be read back: %s", exc)
             verified = False
-        return Erased(len(removed.keys), len(pictures), len(removed.vectors), verified)
+        audit.settle(self._database, entry, len(pictures), verified)
+        with self._database.read() as connection:
+            held = backups.holding(connection, removed.keys)
+        return Erased(len(removed.keys), len(pictures), len(removed.vectors), verified, held)
 
     def _verify(self, gallery: int, removed: Removed, pictures: set[bytes]) -> bool:
         with self._database.read() as connection:

@@ -37,6 +37,10 @@ class GalleryFilled(GalleryError):
     """What was asked needs a gallery without samples."""
 
 
+class BackupRefused(GalleryError):
+    """No backup can be made of this store, or none restored from or into what was named."""
+
+
 class InvalidValue(GalleryError):
     """A value is out of its range; `field` names it."""
 

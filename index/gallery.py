@@ -1,14 +1,17 @@
 """The gallery: everything that is enrolled, and the answers to who is this."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
-from index import catalogue, filters, listing, removal, search, values
+from index import audit, catalogue, filters, listing, removal, search, values
+from index.archive import Archive
+from index.backup import Backup, Progress, nobody
 from index.catalogue import DEFAULT_GALLERY
 from index.check import Check, remove_orphans
 from index.database import Database
@@ -19,6 +22,9 @@ from index.follower import Follower, Shard, read_vectors
 from index.loading import load
 from index.pictures import PictureStore
 from index.records import (
+    Action,
+    AuditEntry,
+    BackedUp,
     CheckReport,
     Embedding,
     Enrolled,
@@ -34,6 +40,7 @@ from index.records import (
     Sample,
     SampleFilter,
 )
+from index.retention import Retention
 from index.roster import Roster
 from index.schema import samples
 from index.sharing import SharedCommit
@@ -44,7 +51,6 @@ from index.vectors import FlatIndex, IndexOptions
 _log = logging.getLogger(__name__)
 _EVERYTHING = SampleFilter()
 _AS_IT_IS_BEST = IndexOptions()
-_CHANGEABLE = ("identity", "camera", "captured_at", "attributes")
 _MOST_IDENTITIES = 1000
 _MOST_SAMPLES = 100
 
@@ -59,6 +65,7 @@ class GalleryStore:
         self._index = index
         self._door = SharedCommit(self._enrol)
         self._eraser = Eraser(database, pictures, snapshots, lambda: self._follower)
+        self._retention = Retention(database, self._eraser, self._follow)
 
     @classmethod
     def open(
@@ -79,6 +86,7 @@ class GalleryStore:
         """
         database = Database(database_url)
         try:
+            database.require_whole()
             database.migrate()
             store = cls(database, PictureStore(blob_url), Snapshots(_snapshot_folder(database, snapshots)), index)
             store._serve(model_version, dim, _bind(database, model_version, dim, ModelMismatch))
@@ -175,7 +183,7 @@ class GalleryStore:
 
     def update(self, gallery: str, sample_id: str, changes: Mapping[str, object]) -> Sample:
         """Replace any of identity, camera, captured_at and attributes; None clears, but for the identity."""
-        columns = _changes(changes)
+        columns = values.changes(changes)
         with self._database.write() as connection:
             into = catalogue.gallery(connection, gallery)
             row = catalogue.sample(connection, into, sample_id)
@@ -191,8 +199,9 @@ class GalleryStore:
             into = catalogue.gallery(connection, gallery)
             row = catalogue.sample(connection, into, sample_id)
             removed = removal.remove(connection, into.id, [row.id])
+            entry = audit.write(connection, Action.DELETE_SAMPLE, into, removed)
         self._follow()
-        self._eraser.clear(into.id, removed)
+        self._eraser.delete(into.id, removed, entry)
 
     # --- identities -------------------------------------------------------------------------------------------
 
@@ -225,8 +234,9 @@ class GalleryStore:
             number = listing.identity_number(connection, into, identity)
             keys = catalogue.numbers_of(connection, samples.c.identity_id == number)
             removed = removal.remove(connection, into.id, keys)
+            entry = audit.write(connection, Action.ERASE_IDENTITY, into, removed)
         self._follow()
-        return self._eraser.erase(into.id, removed)
+        return self._eraser.erase(into.id, removed, entry)
 
     # --- galleries --------------------------------------------------------------------------------------------
 
@@ -249,11 +259,20 @@ class GalleryStore:
             into = catalogue.gallery(connection, name)
             keys = catalogue.numbers_of(connection, samples.c.gallery_id == into.id)
             removed = removal.remove(connection, into.id, keys)
+            entry = audit.write(connection, Action.DELETE_GALLERY, into, removed)
             catalogue.drop_gallery(connection, into.id)
             if name == DEFAULT_GALLERY:
                 catalogue.put_gallery(connection, name, None, True)
         self._follow()
-        return self._eraser.erase(into.id, removed)
+        return self._eraser.erase(into.id, removed, entry)
+
+    def overdue(self, now: datetime | None = None) -> dict[str, int]:
+        """Count, in every gallery with a retention, the samples that were enrolled longer ago than that."""
+        return self._retention.overdue(now)
+
+    def expire(self, now: datetime | None = None, *, stopped: Callable[[], bool] = lambda: False) -> dict[str, Erased]:
+        """Erase what is overdue, in small transactions until it is `stopped`; say what went from which gallery."""
+        return self._retention.expire(now, stopped)
 
     # --- search -----------------------------------------------------------------------------------------------
 
@@ -333,6 +352,19 @@ class GalleryStore:
 
     # --- the store itself ---------------------------------------------------------------------------------
 
+    def audit(self, *, limit: int, cursor: str | None = None) -> Page[AuditEntry]:
+        """List what was deleted, newest first: who, when, where and how many, and never whom."""
+        with self._database.read() as connection:
+            return listing.audit_page(connection, limit, cursor)
+
+    def backup(self, folder: Path, *, keep: int | None = None, progress: Progress = nobody) -> BackedUp:
+        """Back everything up while others read and write; keep only the newest backups when told how many.
+
+        Raises `BackupRefused` for a database server or a folder that is no place for backups, `StoreDamaged` when
+        what is to be copied is not whole, `StoreUnavailable`; what was begun is then removed.
+        """
+        return Backup(self._database, self._pictures, Archive(folder), progress).make(keep)
+
     def check(self) -> CheckReport:
         """Compare rows, pictures, vectors, index and snapshots; report every difference."""
         return Check(self._database, self._pictures, self._snapshots, self._follower).run()
@@ -393,23 +425,6 @@ def _content(digest: str, identity: str, camera: str | None) -> tuple[bytes, str
     except ValueError as exc:
         raise InvalidValue("digest", "expected a sha256 in hexadecimal") from exc
     return raw, values.name("identity", identity), values.optional_name("camera", camera)
-
-
-def _changes(changes: Mapping[str, object]) -> dict[str, object]:
-    """Bring the changes of a sample to the catalogue's form."""
-    columns: dict[str, object] = {}
-    for field, value in changes.items():
-        if field == "identity":
-            columns[field] = values.name(field, value)
-        elif field == "camera":
-            columns[field] = values.optional_name(field, value)
-        elif field == "captured_at":
-            columns[field] = values.microseconds(field, value)
-        elif field == "attributes":
-            columns[field] = values.attributes({} if value is None else value)
-        else:
-            raise InvalidValue(field, f"expected one of {', '.join(_CHANGEABLE)}, found {field!r}")
-    return columns
 
 
 def _index_info(name: str, shard: Shard) -> IndexInfo:

@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, func, select
 
@@ -12,8 +12,8 @@ from index import catalogue, filters, names, values
 from index.catalogue import Gallery
 from index.database import chunks
 from index.errors import IdentityNotFound, InvalidValue
-from index.records import GalleryInfo, IdentitySummary, Page, Sample, SampleFilter
-from index.schema import cameras, galleries, identities, samples
+from index.records import Action, AuditEntry, GalleryInfo, IdentitySummary, Page, Sample, SampleFilter
+from index.schema import audit_log, cameras, galleries, identities, samples
 
 Key = TypeVar("Key", int, str)
 
@@ -73,6 +73,19 @@ def galleries_list(connection: Connection) -> list[GalleryInfo]:
         galleries.c.name, galleries.c.retention_days, galleries.c.store_images, samples_in, people_in
     ).order_by(galleries.c.name)
     return [GalleryInfo(*row) for row in connection.execute(query)]
+
+
+def audit_page(connection: Connection, limit: int, cursor: str | None) -> Page[AuditEntry]:
+    """List the audit log, newest first."""
+    before = _read_cursor(cursor, 0)
+    query = select(audit_log).order_by(audit_log.c.id.desc()).limit(_checked(limit) + 1)
+    rows = connection.execute(query if cursor is None else query.where(audit_log.c.id < before)).all()
+    items = tuple(_audit_entry(*row) for row in rows[:limit])
+    return Page(items, _write_cursor(items[-1].number) if len(rows) > limit else None)
+
+
+def _audit_entry(number: int, at: int, actor: str | None, action: str, *rest: Any) -> AuditEntry:  # noqa: ANN401
+    return AuditEntry(number, values.moment(at), actor, Action(action), *rest)
 
 
 def _summaries(connection: Connection, rows: Sequence[tuple[int, str]]) -> list[IdentitySummary]:

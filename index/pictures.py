@@ -35,6 +35,11 @@ class PictureStore:
             make_folder(self._folder)
         self._pool = ThreadPoolExecutor(_WRITERS, thread_name_prefix="pictures")
 
+    @property
+    def folder(self) -> Path | None:
+        """Where the files lie; None when that is no folder of this machine."""
+        return self._folder
+
     def put(self, pictures: Mapping[bytes, bytes]) -> None:
         """Store pictures by digest; when this returns, all of them survive a power cut."""
         with disk_faults(_WHAT):

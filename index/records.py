@@ -146,6 +146,45 @@ class Erased:
     backups: tuple[str, ...] = ()  # names of backups that still hold it
 
 
+class Action(StrEnum):
+    """What the audit log tells of."""
+
+    DELETE_SAMPLE = "delete_sample"
+    ERASE_IDENTITY = "erase_identity"
+    DELETE_GALLERY = "delete_gallery"
+    EXPIRE = "expire"
+    RESTORE = "restore"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One line of the audit log; a restore is of no single gallery."""
+
+    number: int
+    at: datetime
+    actor: str | None
+    action: Action
+    gallery_number: int | None
+    gallery: str | None
+    samples: int
+    pictures: int | None  # None: the process ended before it could count them
+    vectors: int
+    verified: bool | None  # None: not read back
+
+
+@dataclass(frozen=True, slots=True)
+class BackedUp:
+    """One backup that was made, and what was removed for it."""
+
+    name: str
+    samples: int
+    identities: int
+    pictures: int
+    copied: int  # pictures that no earlier backup had
+    left_out: int  # samples that were erased while it was made
+    pruned: tuple[str, ...]  # names of the backups that `keep` removed
+
+
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
     """One page of a listing; `next_cursor` is None on the last."""
@@ -167,3 +206,12 @@ class CheckReport:
     def clean(self) -> bool:
         """Whether nothing was wrong."""
         return not self.problems
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """One backup that was restored, and what the store then found when it looked at itself."""
+
+    name: str
+    model_version: str
+    report: CheckReport

@@ -29,12 +29,12 @@ class Removed:
         )
 
 
-_NOTHING = Removed((), (), frozenset(), ())
+NOTHING = Removed((), (), frozenset(), ())
 
 
 def remove(connection: Connection, gallery: int, keys: Sequence[int]) -> Removed:
     """Delete samples with their embeddings of every version; note their pictures for removal."""
-    removed = _NOTHING
+    removed = NOTHING
     for chunk in chunks(keys):
         removed += _remove_chunk(connection, chunk)
     catalogue.log(connection, gallery, keys)

@@ -17,7 +17,7 @@ from sqlalchemy import (
     func,
 )
 
-HEAD = "0001"  # the revision that these tables are at; the newest file in `migrations/versions`
+HEAD = "0002"  # the revision that these tables are at; the newest file in `migrations/versions`
 
 # SQLite makes only a column of the type INTEGER its row id.
 Key = BigInteger().with_variant(Integer(), "sqlite")
@@ -103,6 +103,7 @@ samples = Table(
     UniqueConstraint("gallery_id", "external_id"),
     Index("ix_samples_gallery_id_id", "gallery_id", "id"),
     Index("ix_samples_gallery_id_captured_at", "gallery_id", "captured_at"),
+    Index("ix_samples_gallery_id_enrolled_at", "gallery_id", "enrolled_at"),
     Index("ix_samples_identity_id_captured_at_camera_id", "identity_id", "captured_at", "camera_id"),
     Index("ix_samples_camera_id", "camera_id"),
 )
@@ -150,4 +151,34 @@ picture_removals = Table(
     metadata,
     Column("digest", LargeBinary(32), primary_key=True),
     sqlite_with_rowid=False,
+)
+
+# Who deleted, when, where and how many; it names no identity, no sample and no file, so it outlives an erasure.
+# `pictures` and `verified` come once the traces are cleared: an entry without them was cut short, and the next
+# opening removes its pictures. `verified` stays empty where nothing is read back.
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", String(64)),
+    Column("action", String(32), nullable=False),
+    Column("gallery_id", BigInteger),
+    Column("gallery", String(64)),
+    Column("samples", BigInteger, nullable=False),
+    Column("pictures", BigInteger),
+    Column("vectors", BigInteger, nullable=False),
+    Column("verified", Boolean),
+    sqlite_autoincrement=True,
+)
+
+# The backups that were made of this store, so that an erasure can tell which still hold what it erased: those
+# whose last sample is not below it. No numbers: it is being made, or was cut short.
+backups = Table(
+    "backups",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("made_at", BigInteger, nullable=False),
+    Column("last_seq", BigInteger),
+    Column("last_sample", BigInteger),
 )

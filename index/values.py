@@ -21,6 +21,7 @@ ATTRIBUTES_DEPTH = 32
 UNIT_TOLERANCE = 1e-4  # how far an embedding's length may be from 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_CHANGEABLE = ("identity", "camera", "captured_at", "attributes")
 _GALLERY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -86,6 +87,23 @@ def attributes(value: object) -> str:
             "attributes", f"expected attributes of at most {ATTRIBUTES_BYTES} bytes of JSON, found {len(text.encode())}"
         )
     return text
+
+
+def changes(given: Mapping[str, object]) -> dict[str, object]:
+    """Bring the changes of a sample to the catalogue's form."""
+    columns: dict[str, object] = {}
+    for field, value in given.items():
+        if field == "identity":
+            columns[field] = name(field, value)
+        elif field == "camera":
+            columns[field] = optional_name(field, value)
+        elif field == "captured_at":
+            columns[field] = microseconds(field, value)
+        elif field == "attributes":
+            columns[field] = attributes({} if value is None else value)
+        else:
+            raise InvalidValue(field, f"expected one of {', '.join(_CHANGEABLE)}, found {field!r}")
+    return columns
 
 
 def pairs(gallery: int, value: Mapping[str, Any]) -> list[bytes]:

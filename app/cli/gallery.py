@@ -8,11 +8,21 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from app.answers import erased_answer, time_text
+from app.cli.backups import backup, restore
 from app.engine import open_engine
 from app.settings import load_settings
+from index.records import AuditEntry
 
-gallery = typer.Typer(name="gallery", no_args_is_help=True, help="Check, rebuild and count the galleries.")
+gallery = typer.Typer(
+    name="gallery", no_args_is_help=True, help="Check, count, audit, expire, back up and restore the galleries."
+)
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
+_NO_RETENTION = "no gallery has a retention: set it with PUT /galleries/{name}"
+
+
+gallery.command()(backup)
+gallery.command()(restore)
 
 
 @gallery.command()
@@ -67,3 +77,69 @@ def stats(as_json: Json = False) -> None:
         )
     Console().print(table)
     typer.echo(f"model version {version}")
+
+
+@gallery.command()
+def expire(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count only.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Erase the samples that were enrolled longer ago than their gallery's retention; exit with 1 when some is left.
+
+    A running service does the same every REID_EXPIRY_INTERVAL_S seconds.
+    """
+    with open_engine(load_settings()) as engine:
+        if dry_run:
+            _tell_overdue(engine.gallery.overdue(), as_json)
+            return
+        done = engine.gallery.expire()
+    if as_json:
+        found = [{"gallery": name, **erased_answer(erased)} for name, erased in done.items()]
+        typer.echo(json.dumps({"galleries": found}))
+    else:
+        for name, erased in done.items():
+            state = "" if erased.verified else ", but reading back found something left: run it again"
+            typer.echo(f"{name}: {erased.samples_deleted} samples, {erased.images_deleted} pictures erased{state}")
+        if not done:
+            typer.echo(_NO_RETENTION)
+    if not all(erased.verified for erased in done.values()):
+        raise typer.Exit(1)
+
+
+def _tell_overdue(overdue: dict[str, int], as_json: bool) -> None:
+    if as_json:
+        found = [{"gallery": name, "samples": count} for name, count in overdue.items()]
+        typer.echo(json.dumps({"galleries": found}))
+        return
+    for name, count in overdue.items():
+        typer.echo(f"{name}: {count} samples would be erased")
+    if not overdue:
+        typer.echo(_NO_RETENTION)
+
+
+@gallery.command()
+def audit(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Entries at most, the newest first.")] = 100,
+    cursor: Annotated[str | None, typer.Option(help="Go on after an earlier page; --json prints its cursor.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List what was deleted: when, where and how many, and never whom."""
+    with open_engine(load_settings()) as engine:
+        page = engine.gallery.audit(limit=limit, cursor=cursor)
+    if as_json:
+        entries = [{**asdict(entry), "at": time_text(entry.at)} for entry in page.items]
+        typer.echo(json.dumps({"entries": entries, "next_cursor": page.next_cursor}))
+        return
+    table = Table("at", "actor", "action", "gallery", "samples", "pictures", "vectors", "read back", box=None)
+    for entry in page.items:
+        table.add_row(*_audit_row(entry))
+    Console().print(table)
+    if page.next_cursor is not None:
+        typer.echo("there are older entries: a larger --limit shows them")
+
+
+def _audit_row(entry: AuditEntry) -> list[str]:
+    shown = [entry.actor, entry.action, entry.gallery, entry.samples, entry.pictures, entry.vectors]
+    verified = {None: "–", True: "clean", False: "NOT CLEAN"}[entry.verified]
+    at = entry.at.strftime("%Y-%m-%d %H:%M:%S")
+    return [at, *("–" if value is None else str(value) for value in shown), verified]

@@ -7,6 +7,8 @@ def test_everything_is_rendered() -> None:
     metrics.stage("decode", 0.003)
     metrics.batch(3, 0.01)
     metrics.rejected("image_truncated")
+    metrics.expired(4)
+    metrics.expiry_failed()
     text = metrics.render(queue=5, samples=7, version="tiny@1", providers="CPU").decode()
     for line in (
         'reid_requests_total{method="POST",route="/query",status="200"} 1.0',
@@ -17,6 +19,8 @@ def test_everything_is_rendered() -> None:
         'reid_batch_pictures_bucket{le="2.0"} 0.0',
         "reid_embeddings_total 3.0",
         'reid_rejected_items_total{code="image_truncated"} 1.0',
+        "reid_expired_samples_total 4.0",
+        "reid_expiry_failures_total 1.0",
         "reid_queue_pictures 5.0",
         "reid_gallery_samples 7.0",
         'reid_model_info{providers="CPU",version="tiny@1"} 1.0',

@@ -1,7 +1,14 @@
 import json
+import shutil
+import sqlite3
 from pathlib import Path
 
+import pytest
+
+from app.engine import open_engine
+from app.settings import load_settings
 from tests.app.cli.conftest import Reid
+from tests.app.parts import VERSION
 
 
 def test_check_counts_and_is_clean(reid: Reid, data_dir: Path, market: Path) -> None:
@@ -32,3 +39,71 @@ def test_stats_counts_each_gallery(reid: Reid, data_dir: Path, market: Path) -> 
     [found] = json.loads(reid("gallery", "stats", "--json").out)["galleries"]
     assert (found["name"], found["samples"], found["identities"]) == ("default", total, 8)
     assert "default" in reid("gallery", "stats").out
+
+
+def test_audit_tells_what_was_deleted(reid: Reid, data_dir: Path, market: Path) -> None:
+    reid("ingest", market, "--json")
+    with open_engine(load_settings()) as engine:
+        engine.gallery.erase("default", "0001")
+        engine.gallery.erase("default", "0002")
+    told = json.loads(reid("gallery", "audit", "--limit", "1", "--json").out)
+    [entry] = told["entries"]
+    assert (entry["action"], entry["gallery"], entry["verified"]) == ("erase_identity", "default", True)
+    older = json.loads(reid("gallery", "audit", "--cursor", told["next_cursor"], "--json").out)
+    assert ([each["number"] for each in older["entries"]], older["next_cursor"]) == ([1], None)
+    table = reid("gallery", "audit").out
+    assert table.count("erase_identity") == 2
+    assert "0001" not in table
+
+
+def test_expire_counts_and_erases(reid: Reid, data_dir: Path, market: Path) -> None:
+    total = json.loads(reid("ingest", market, "--json").out.splitlines()[-1])["created"]
+    assert reid("gallery", "expire").out.startswith("no gallery has a retention")
+    assert reid("gallery", "expire", "--dry-run").out.startswith("no gallery has a retention")
+    with open_engine(load_settings()) as engine:
+        engine.gallery.put_gallery("default", retention_days=1)
+    assert json.loads(reid("gallery", "expire", "--json").out)["galleries"][0]["samples_deleted"] == 0
+    connection = sqlite3.connect(data_dir / "reid.db")
+    connection.execute("UPDATE samples SET enrolled_at = 0 WHERE id <= 5")
+    connection.commit()
+    connection.close()
+    assert reid("gallery", "expire", "--dry-run").out == "default: 5 samples would be erased\n"
+    dry = json.loads(reid("gallery", "expire", "--dry-run", "--json").out)
+    assert dry == {"galleries": [{"gallery": "default", "samples": 5}]}
+    ran = reid("gallery", "expire")
+    assert (ran.code, ran.out) == (0, "default: 5 samples, 5 pictures erased\n")
+    assert json.loads(reid("gallery", "check", "--json").out)["samples"] == total - 5
+
+
+def test_backup_and_restore(
+    reid: Reid, data_dir: Path, market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    total = json.loads(reid("ingest", market, "--json").out.splitlines()[-1])["created"]
+    ran = reid("gallery", "backup", tmp_path / "kept", "--json")
+    made = json.loads(ran.out)
+    assert (ran.code, made["samples"], made["copied"], made["pruned"]) == (0, total, made["pictures"], [])
+    assert ran.err == ""
+    told = reid("gallery", "backup", tmp_path / "kept", "--keep", "1").out
+    assert f"{total} samples, {made['pictures']} pictures, of which 0 were new\nremoved {made['name']}\n" in told
+    refused = reid("gallery", "restore", tmp_path / "kept")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert refused.err.startswith("reid: expected an empty data folder to restore into, found reid.db")
+    shutil.copytree(data_dir / "models", tmp_path / "new" / "models")
+    monkeypatch.setenv("REID_DATA_DIR", str(tmp_path / "new"))
+    gone = reid("gallery", "restore", tmp_path / "kept", "--backup", made["name"])
+    assert (gone.code, "expected a backup named" in gone.err) == (1, True)
+    done = reid("gallery", "restore", tmp_path / "kept")
+    assert done.code == 0
+    assert done.out.endswith(f"{total} samples, {made['pictures']} pictures: clean\nits model version is {VERSION}\n")
+    assert json.loads(reid("gallery", "check", "--json").out)["samples"] == total
+    assert json.loads(reid("gallery", "audit", "--json").out)["entries"][0]["action"] == "restore"
+
+
+def test_restore_in_json(
+    reid: Reid, data_dir: Path, market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reid("ingest", market, "--json")
+    made = json.loads(reid("gallery", "backup", tmp_path / "kept", "--json").out)
+    monkeypatch.setenv("REID_DATA_DIR", str(tmp_path / "new"))
+    done = json.loads(reid("gallery", "restore", tmp_path / "kept", "--json").out)
+    assert (done["name"], done["clean"], done["report"]["samples"]) == (made["name"], True, made["samples"])

@@ -1,0 +1,52 @@
+"""The audit log: who deleted, when, where and how many. It names no identity, no sample and no file."""
+
+import logging
+
+from sqlalchemy import Connection, insert, update
+
+from index import catalogue
+from index.catalogue import Gallery
+from index.database import Database
+from index.errors import GalleryError
+from index.records import Action
+from index.removal import Removed
+from index.schema import audit_log
+
+_log = logging.getLogger(__name__)
+
+
+def write(connection: Connection, action: Action, gallery: Gallery, removed: Removed) -> int:
+    """Write down a deletion in its own transaction; return the entry's number."""
+    where = {"gallery_id": gallery.id, "gallery": gallery.name}
+    return _insert(connection, action, len(removed.keys), len(removed.vectors), **where)
+
+
+def write_restore(connection: Connection, samples: int, vectors: int) -> int:
+    """Write down that the whole store was restored; return the entry's number."""
+    return _insert(connection, Action.RESTORE, samples, vectors)
+
+
+def add(connection: Connection, entry: int, removed: Removed) -> None:
+    """Count a further part of the same deletion to its entry, in that part's own transaction."""
+    grown = {
+        "samples": audit_log.c.samples + len(removed.keys),
+        "vectors": audit_log.c.vectors + len(removed.vectors),
+    }
+    connection.execute(update(audit_log).where(audit_log.c.id == entry).values(grown))
+
+
+def settle(database: Database, entry: int, pictures: int, verified: bool | None) -> None:
+    """Add what is known once the traces are cleared. The deletion is done by then: a failure is only logged."""
+    cleared = update(audit_log).where(audit_log.c.id == entry).values(pictures=pictures, verified=verified)
+    try:
+        with database.write() as connection:
+            connection.execute(cleared)
+    except GalleryError as exc:
+        _log.warning("entry %d of the audit log stays without its pictures and its reading back: %s", entry, exc)
+
+
+def _insert(connection: Connection, action: Action, samples: int, vectors: int, **where: object) -> int:
+    row = {"at": catalogue.now(), "action": action, "samples": samples, "vectors": vectors, **where}
+    done = connection.execute(insert(audit_log).values(row)).inserted_primary_key
+    assert done is not None
+    return int(done[0])
