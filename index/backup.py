@@ -94,18 +94,21 @@ class Backup:
         found = {digest: data for digest in needed if (data := self._read(digest)) is not None}
         self._target.put(found)
         for digest in found:
-            self._target.get(digest)
+            if not self._whole(digest):
+                raise StoreDamaged(
+                    f"picture {digest.hex()} was read back other than it was written: look at the disk of the backups"
+                )
         self._copied += len(found)
         return set(needed) - found.keys()
 
     def _whole(self, digest: bytes) -> bool:
-        """Tell whether an earlier backup has the picture; one that was altered since is removed."""
+        """Tell whether the folder has the picture; one whose bytes are not its own is removed, to be copied again."""
         try:
             self._target.get(digest)
         except PictureNotStored:
             return False
         except StoreDamaged:
-            _log.warning("picture %s was altered in the folder of backups: it is copied again", digest.hex())
+            _log.warning("picture %s is altered in the folder of backups: it is removed there", digest.hex())
             self._target.remove([digest])
             return False
         return True

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from index import names, ulid, values
 from index.database import chunks
@@ -145,6 +145,12 @@ def gallery(connection: Connection, name: str) -> Gallery:
     return Gallery(*row)
 
 
+def gallery_numbers(connection: Connection) -> dict[str, int]:
+    """Return the number of each gallery, by name."""
+    query = select(galleries.c.name, galleries.c.id).order_by(galleries.c.name)
+    return {row.name: row.id for row in connection.execute(query)}
+
+
 def put_gallery(connection: Connection, name: str, retention_days: int | None, store_images: bool) -> None:
     """Make a gallery or change its settings."""
     settings = {"retention_days": retention_days, "store_images": store_images}
@@ -191,13 +197,8 @@ _SAMPLE = select(*_COLUMNS).select_from(
 _SAMPLES_BY_NUMBER = _SAMPLE.where(samples.c.id.in_(bindparam("numbers", expanding=True)))
 
 
-def sample_query() -> Select[Any]:
-    """Return the query that `to_sample` reads, to be narrowed."""
-    return _SAMPLE
-
-
 def to_sample(row: Sequence[Any], gallery: str) -> Sample:
-    """Turn a row of `sample_query` to a sample."""
+    """Turn a row of `_COLUMNS` to a sample."""
     _, sample_id, identity, camera, captured, attributes, external_id, digest, stored, enrolled, *_ = row
     return Sample(
         sample_id,
@@ -249,7 +250,8 @@ def by_content(
     found: dict[tuple[bytes, str, str | None], str] = {}
     for chunk in chunks(digests):
         query = _SAMPLE.where(samples.c.digest.in_(chunk), samples.c.gallery_id == gallery)
-        for row in connection.execute(query.order_by(samples.c.id.desc())):
+        # sorted here: told to, SQLite would go through the whole gallery in order rather than look each digest up
+        for row in sorted(connection.execute(query), key=lambda row: -row.id):
             found[row.digest, row.identity, row.camera] = row.sample_id
     return found
 

@@ -27,7 +27,8 @@ T = TypeVar("T")
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 # FULL: a commit is on the disk before it is answered. secure_delete: what is deleted is overwritten with zeros.
-# A page of 8 KiB holds three vectors of 512; one of 4 KiB wastes half of itself.
+# A page of 8 KiB holds three vectors of 512; one of 4 KiB wastes half of itself. A log of 64 MiB: digests fall all
+# over their index, and a checkpoint writes each of its pages once, however often it changed since the last.
 _PRAGMAS = (
     "page_size = 8192",
     "journal_mode = WAL",
@@ -35,6 +36,7 @@ _PRAGMAS = (
     "secure_delete = ON",
     "foreign_keys = ON",
     "cache_size = -16384",
+    "wal_autocheckpoint = 8192",
 )
 
 

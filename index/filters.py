@@ -1,7 +1,7 @@
-"""Filters: which samples of a gallery a query or a listing may return."""
+"""Filters: which samples of a gallery a query or a listing may return, told from the roster."""
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, false, or_, select
+from sqlalchemy import Connection, select
 
 from index import names, values
 from index.records import SampleFilter
@@ -32,31 +32,6 @@ def mask(connection: Connection, gallery: int, roster: Roster, where: SampleFilt
     if where.exclude_sample is not None:
         allowed &= ~_rows(roster, _number(connection, gallery, where.exclude_sample))
     return allowed
-
-
-def conditions(connection: Connection, gallery: int, where: SampleFilter) -> list[ColumnElement[bool]]:
-    """Return the same filter for the catalogue."""
-    found: list[ColumnElement[bool]] = [samples.c.gallery_id == gallery]
-    if where.cameras:
-        found.append(samples.c.camera_id.in_(_cameras(connection, gallery, where.cameras)))
-    if where.exclude_cameras:
-        dropped = _cameras(connection, gallery, where.exclude_cameras)
-        found.append(or_(samples.c.camera_id.is_(None), samples.c.camera_id.not_in(dropped)))
-    after, before = _window(where)
-    if after is not None:
-        found.append(samples.c.captured_at >= after)
-    if before is not None:
-        found.append(samples.c.captured_at < before)
-    if where.identity is not None:
-        number = _identity(connection, gallery, where.identity)
-        found.append(false() if number < 0 else samples.c.identity_id == number)
-    if where.exclude_sample is not None:
-        found.append(samples.c.sample_id != where.exclude_sample)
-    found += [
-        samples.c.id.in_(select(attribute_pairs.c.sample_id).where(attribute_pairs.c.pair == pair))
-        for pair in values.pairs(gallery, where.attributes)
-    ]
-    return found
 
 
 def _cameras(connection: Connection, gallery: int, wanted: frozenset[str]) -> list[int]:

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
+from sqlalchemy import Connection
 
 from index import audit, catalogue, filters, listing, removal, search, values
 from index.archive import Archive
@@ -49,6 +50,7 @@ from index.upkeep import Keeper
 from index.vectors import FlatIndex, IndexOptions
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 _EVERYTHING = SampleFilter()
 _AS_IT_IS_BEST = IndexOptions()
 _MOST_IDENTITIES = 1000
@@ -178,8 +180,12 @@ class GalleryStore:
 
     def page(self, gallery: str, where: SampleFilter, *, limit: int, cursor: str | None = None) -> Page[Sample]:
         """List samples in the order of enrolment."""
-        with self._database.read() as connection:
-            return listing.samples_page(connection, catalogue.gallery(connection, gallery), where, limit, cursor)
+        return self._at_one_moment(
+            gallery,
+            lambda connection, number, shard: listing.samples_page(
+                connection, number, gallery, shard.roster, where, limit, cursor
+            ),
+        )
 
     def update(self, gallery: str, sample_id: str, changes: Mapping[str, object]) -> Sample:
         """Replace any of identity, camera, captured_at and attributes; None clears, but for the identity."""
@@ -242,8 +248,9 @@ class GalleryStore:
 
     def galleries(self) -> list[GalleryInfo]:
         """List all galleries by name."""
-        with self._database.read() as connection:
-            return listing.galleries_list(connection)
+        self._follow()
+        with self._database.read() as connection, self._follower.lock.reading():
+            return listing.galleries_list(connection, lambda number: len(self._follower.shard(number).roster))
 
     def put_gallery(self, name: str, *, retention_days: int | None = None, store_images: bool = True) -> GalleryInfo:
         """Make a gallery or change its settings; pictures that are stored already stay."""
@@ -251,7 +258,7 @@ class GalleryStore:
             raise InvalidValue("retention_days", f"expected retention_days of at least 1, found {retention_days}")
         with self._database.write() as connection:
             catalogue.put_gallery(connection, values.gallery_name(name), retention_days, store_images)
-            return next(info for info in listing.galleries_list(connection) if info.name == name)
+        return next(info for info in self.galleries() if info.name == name)
 
     def delete_gallery(self, name: str) -> Erased:
         """Erase a gallery with all that is in it; `default` is there again at once, empty."""
@@ -292,37 +299,37 @@ class GalleryStore:
         `DimensionMismatch`, `InvalidValue`.
         """
         self._check_query(queries, model_version, top_k, samples_per_identity)
-        while True:
-            answer = self._search_once(gallery, queries, where, top_k, samples_per_identity)
-            if answer is not None:
-                return answer
+
+        def ask(connection: Connection, number: int, shard: Shard) -> list[Ranking]:
+            allowed = filters.mask(connection, number, shard.roster, where)
+            ranked = search.rank(shard, queries, allowed, top_k, samples_per_identity)
+            ids = shard.roster.facts.ids
+            keys = [[(person, ids[person.rows].tolist()) for person in people] for people in ranked]
+            shown = {key for people in keys for _, rows in people for key in rows}
+            found = catalogue.by_number(connection, gallery, shown)
+            searched = int(np.count_nonzero(allowed))
+            return [
+                Ranking(tuple(_ranked(person, rows, found, samples_per_identity) for person, rows in people), searched)
+                for people in keys
+            ]
+
+        return self._at_one_moment(gallery, ask)
 
     def sample_count(self) -> int:
         """Count the samples of all galleries."""
-        with self._database.read() as connection:
-            return catalogue.count(connection)
+        self._follow()
+        with self._follower.lock.reading():
+            return sum(len(shard.roster) for shard in self._follower.shards.values())
 
-    def _search_once(
-        self, gallery: str, queries: Embedding, where: SampleFilter, top_k: int, best: int
-    ) -> list[Ranking] | None:
-        """Answer at one moment of the catalogue; None when another thread has taken the index past it."""
-        with self._database.read() as connection:
-            number, last = catalogue.position(connection, gallery)
-            self._follower.catch_up(connection, last)
-            with self._follower.lock.reading():
-                if self._follower.applied != last:
-                    return None
-                shard = self._follower.shard(number)
-                allowed = filters.mask(connection, number, shard.roster, where)
-                ranked = search.rank(shard, queries, allowed, top_k, best)
-                ids = shard.roster.facts.ids
-                keys = [[(person, ids[person.rows].tolist()) for person in people] for people in ranked]
-            shown = {key for people in keys for _, rows in people for key in rows}
-            found = catalogue.by_number(connection, gallery, shown)
-        searched = int(np.count_nonzero(allowed))
-        return [
-            Ranking(tuple(_ranked(person, rows, found, best) for person, rows in people), searched) for people in keys
-        ]
+    def _at_one_moment(self, gallery: str, ask: Callable[[Connection, int, Shard], T]) -> T:
+        """Ask of a gallery when the index is where the connection's view of the catalogue is."""
+        while True:
+            with self._database.read() as connection:
+                number, last = catalogue.position(connection, gallery)
+                self._follower.catch_up(connection, last)
+                with self._follower.lock.reading():
+                    if self._follower.applied == last:
+                        return ask(connection, number, self._follower.shard(number))
 
     def _check_query(self, queries: Embedding, version: str, top_k: int, best: int) -> None:
         if version != self._version:
@@ -341,8 +348,7 @@ class GalleryStore:
     def index_info(self) -> list[IndexInfo]:
         """Tell how each gallery is searched, by name."""
         with self._database.read() as connection:
-            names = [info.name for info in listing.galleries_list(connection)]
-            numbers = {name: catalogue.gallery(connection, name).id for name in names}
+            numbers = catalogue.gallery_numbers(connection)
         with self._follower.lock.reading():
             return [_index_info(name, self._follower.shard(number)) for name, number in numbers.items()]
 

@@ -3,9 +3,10 @@
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
 from sqlalchemy import Connection, func, select
 
 from index import catalogue, filters, names, values
@@ -13,6 +14,7 @@ from index.catalogue import Gallery
 from index.database import chunks
 from index.errors import IdentityNotFound, InvalidValue
 from index.records import Action, AuditEntry, GalleryInfo, IdentitySummary, Page, Sample, SampleFilter
+from index.roster import Roster
 from index.schema import audit_log, cameras, galleries, identities, samples
 
 Key = TypeVar("Key", int, str)
@@ -21,19 +23,21 @@ MOST = 1000  # items on one page
 
 
 def samples_page(
-    connection: Connection, gallery: Gallery, where: SampleFilter, limit: int, cursor: str | None
+    connection: Connection,
+    number: int,
+    gallery: str,
+    roster: Roster,
+    where: SampleFilter,
+    limit: int,
+    cursor: str | None,
 ) -> Page[Sample]:
     """List samples in the order of enrolment."""
-    after = _read_cursor(cursor, 0)
-    query = (
-        catalogue.sample_query()
-        .where(*filters.conditions(connection, gallery.id, where), samples.c.id > after)
-        .order_by(samples.c.id)
-        .limit(_checked(limit) + 1)
-    )
-    rows = connection.execute(query).all()
-    items = tuple(catalogue.to_sample(row, gallery.name) for row in rows[:limit])
-    return Page(items, _write_cursor(rows[limit - 1].id) if len(rows) > limit else None)
+    first = int(np.searchsorted(roster.facts.ids, _read_cursor(cursor, 0), side="right"))
+    allowed = filters.mask(connection, number, roster, where)[first:]
+    keys = roster.facts.ids[first:][allowed][: _checked(limit) + 1].tolist()
+    found = catalogue.by_number(connection, gallery, keys[:limit])
+    items = tuple(found[key] for key in keys[:limit])
+    return Page(items, _write_cursor(keys[limit - 1]) if len(keys) > limit else None)
 
 
 def identities_page(connection: Connection, gallery: Gallery, limit: int, cursor: str | None) -> Page[IdentitySummary]:
@@ -65,14 +69,16 @@ def identity_number(connection: Connection, gallery: Gallery, name: str) -> int:
     return number
 
 
-def galleries_list(connection: Connection) -> list[GalleryInfo]:
-    """List all galleries by name."""
-    samples_in = select(func.count()).where(samples.c.gallery_id == galleries.c.id).scalar_subquery()
+def galleries_list(connection: Connection, samples_in: Callable[[int], int]) -> list[GalleryInfo]:
+    """List all galleries by name; `samples_in` counts the samples of one."""
     people_in = select(func.count()).where(identities.c.gallery_id == galleries.c.id).scalar_subquery()
     query = select(
-        galleries.c.name, galleries.c.retention_days, galleries.c.store_images, samples_in, people_in
+        galleries.c.id, galleries.c.name, galleries.c.retention_days, galleries.c.store_images, people_in
     ).order_by(galleries.c.name)
-    return [GalleryInfo(*row) for row in connection.execute(query)]
+    return [
+        GalleryInfo(name, retention, store_images, samples_in(number), people)
+        for number, name, retention, store_images, people in connection.execute(query)
+    ]
 
 
 def audit_page(connection: Connection, limit: int, cursor: str | None) -> Page[AuditEntry]:

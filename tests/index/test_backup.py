@@ -376,8 +376,36 @@ def test_an_altered_picture_in_the_backups_is_copied_again(
         store.backup(kept)
         flip(a_picture(kept))
         assert store.backup(kept).copied == 1
-    assert "was altered in the folder of backups" in caplog.text
+    assert "is altered in the folder of backups" in caplog.text
     restored(kept, tmp_path / "new")
+
+
+def test_what_is_written_is_read_back(
+    folder: Path, kept: Path, store: GalleryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrol(store, [sample(number) for number in range(4)])
+    put = PictureStore.put
+
+    def writing_badly(self: PictureStore, pictures: dict[bytes, bytes]) -> None:
+        put(self, {digest: data[:-1] for digest, data in pictures.items()})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PictureStore, "put", writing_badly)
+        with pytest.raises(StoreDamaged, match="was read back other than it was written"):
+            store.backup(kept)
+    assert Archive(kept).names() == []
+    assert files(kept / "pictures") == {}
+    copy = copies.compact
+
+    def damaging(file: Path) -> None:
+        copy(file)
+        flip(file, 5 * 8192)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(copies, "compact", damaging)
+        with pytest.raises(StoreDamaged, match="damaged"):
+            store.backup(kept)
+    assert Archive(kept).names() == []
 
 
 def test_a_lost_picture_of_the_store_is_told_and_no_backup_is_left(folder: Path, kept: Path) -> None:
