@@ -58,7 +58,10 @@ _MOST_SAMPLES = 100
 
 
 class GalleryStore:
-    """All galleries of one data folder. Thread-safe; other processes may write to the same folder meanwhile."""
+    """All galleries of one data folder. Thread-safe; other processes may write to the same folder meanwhile.
+
+    On a database server, each process has its own folder of snapshots, and all share the pictures.
+    """
 
     def __init__(self, database: Database, pictures: PictureStore, snapshots: Snapshots, index: IndexOptions) -> None:
         self._database = database
@@ -392,6 +395,8 @@ class GalleryStore:
     def _serve(self, version: str, dim: int, number: int) -> None:
         """Load the index of a version and put it in the place of the one before."""
         follower = Follower(number, dim, lambda dim: FlatIndex(dim, self._index.exact_rows))
+        if self._database.file is None:  # who erases does not reach the snapshots of other processes
+            follower.lost = self._snapshots.discard
         with self._database.read() as connection:
             load(connection, follower, self._snapshots, version)
         self._follower, self._version, self._dim = follower, version, dim

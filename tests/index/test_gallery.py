@@ -20,6 +20,7 @@ from index.gallery import GalleryStore
 from index.records import EnrolStatus, Ranking, SampleFilter
 from tests.index.people import DIM, NOON, VERSION, crowd, enrol, open_store, sample, unit, vector, vectors
 
+pytestmark = pytest.mark.databases
 ALL = SampleFilter()
 
 
