@@ -64,15 +64,11 @@ def database_faults() -> Iterator[None]:
     except PoolTimeout as exc:
         raise StoreUnavailable("all connections to the catalogue are in use: try again") from exc
     except (DBAPIError, sqlite3.Error) as exc:
-        if isinstance(exc, DBAPIError) and hasattr(exc.orig, "sqlstate"):
-            fault = _server_fault(exc, exc.orig.sqlstate)
-            if fault is None:
-                raise
-            raise fault from exc
-        code = getattr(getattr(exc, "orig", exc), "sqlite_errorcode", 0) & 0xFF
-        if code not in _SQLITE_TEXT:
+        cause = getattr(exc, "orig", exc)
+        fault = _server_fault(exc, cause.sqlstate) if hasattr(cause, "sqlstate") else _sqlite_fault(cause)
+        if fault is None:
             raise
-        raise _SQLITE.get(code, StoreUnavailable)(_SQLITE_TEXT[code]) from exc
+        raise fault from exc
 
 
 @contextmanager
@@ -85,7 +81,12 @@ def disk_faults(what: str) -> Iterator[None]:
         raise StoreUnavailable(f"{what} cannot be read or written: {reason}") from exc
 
 
-def _server_fault(error: DBAPIError, state: str | None) -> GalleryError | None:
+def _sqlite_fault(error: object) -> GalleryError | None:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return _SQLITE.get(code, StoreUnavailable)(_SQLITE_TEXT[code]) if code in _SQLITE_TEXT else None
+
+
+def _server_fault(error: Exception, state: str | None) -> GalleryError | None:
     if state is None and isinstance(error, DataError):  # the driver's own: a server's text holds no NUL
         return InvalidValue("text", "expected text without the character U+0000")
     if state is None:

@@ -93,13 +93,13 @@ def open_store(folder: Path, version: str = VERSION, dim: int = DIM, index: Inde
     )
 
 
-def behind_its_back(folder: Path, sql: str, **values: object) -> None:
-    """Change the catalogue as nobody should."""
+def behind_its_back(folder: Path, sql: str, *rows: Mapping[str, object]) -> None:
+    """Change the catalogue as nobody should, once or for each row of values."""
     engine = create_engine(database_url(folder), poolclass=NullPool)
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql("SET session_replication_role = replica")  # no foreign key is looked after
-        connection.execute(text(sql), values)
+        connection.execute(text(sql), rows or None)
 
 
 def enrol(store: GalleryStore, items: Sequence[NewSample], gallery: str = "default") -> list[str]:

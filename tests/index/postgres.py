@@ -56,23 +56,23 @@ class PostgreSQL:
         where = programs()
         assert where is not None
         self._programs = where
-        self._folder = Path(tempfile.mkdtemp(prefix="reid-postgres-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="reid-postgres-"))
         self._names = itertools.count()
         self._as = _nobody()
         if self._as:
-            shutil.chown(self._folder, self._as["user"], self._as["group"])
+            shutil.chown(self.folder, self._as["user"], self._as["group"])
         self._run("initdb", "--pgdata", str(self._data), *_INITDB)
         self._process = self.start()
 
     @property
     def _data(self) -> Path:
-        return self._folder / "data"
+        return self.folder / "data"
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start the server and wait until it answers."""
-        settings = {**_SETTINGS, "unix_socket_directories": str(self._folder)}
+        settings = {**_SETTINGS, "unix_socket_directories": str(self.folder)}
         given = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        with (self._folder / "log").open("ab") as log:
+        with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [self._programs / "postgres", "-D", self._data, *given], stdout=log, stderr=log, cwd="/", **self._as
             )
@@ -82,7 +82,7 @@ class PostgreSQL:
                 self._do("SELECT 1")
             except OperationalError:
                 if self._process.poll() is not None or time.monotonic() > end:
-                    raise RuntimeError(f"PostgreSQL did not start: {(self._folder / 'log').read_text()}") from None
+                    raise RuntimeError(f"PostgreSQL did not start: {(self.folder / 'log').read_text()}") from None
                 time.sleep(0.05)
             else:
                 return self._process
@@ -99,11 +99,11 @@ class PostgreSQL:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        shutil.rmtree(self._folder)
+        shutil.rmtree(self.folder)
 
     def url(self, name: str) -> str:
         """Return the URL of a database."""
-        return f"postgresql+psycopg://reid:secret@/{name}?host={self._folder}"
+        return f"postgresql+psycopg://reid:secret@/{name}?host={self.folder}"
 
     def fresh_name(self) -> str:
         """Return a name that no database has."""

@@ -65,6 +65,7 @@ def test_a_deleted_sample_leaves_no_vector_and_no_picture(folder: Path) -> None:
     store.close()
 
 
+@pytest.mark.databases
 def test_a_picture_that_another_sample_uses_stays(store: GalleryStore) -> None:
     _, kept = enrol(store, [sample(1, "a", picture=b"both"), sample(1, "b", picture=b"both")])
     erased = store.erase("default", "a")
@@ -100,6 +101,7 @@ def test_copies_that_the_database_left_behind_are_rewritten(
     assert store.get("default", keys[-1]).identity == "b"
 
 
+@pytest.mark.databases
 def test_a_removal_that_was_cut_short_is_taken_up_at_the_next_opening(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

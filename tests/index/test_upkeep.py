@@ -50,6 +50,7 @@ def test_a_large_gallery_is_searched_by_codes_with_the_recall_asked_for(folder: 
         assert store.check().problems == ()
 
 
+@pytest.mark.databases
 def test_what_came_and_went_since_is_in_the_codes(folder: Path) -> None:
     with filled(folder) as store:
         late = enrol(store, [sample(5000), sample(5001)])
@@ -61,6 +62,7 @@ def test_what_came_and_went_since_is_in_the_codes(folder: Path) -> None:
         assert answer.searched == 2001
 
 
+@pytest.mark.databases
 def test_what_was_learnt_is_kept_in_the_snapshot(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with filled(folder) as store:
         before = identities(store, 5)
