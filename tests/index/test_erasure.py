@@ -101,7 +101,6 @@ def test_copies_that_the_database_left_behind_are_rewritten(
     assert store.get("default", keys[-1]).identity == "b"
 
 
-@pytest.mark.databases
 def test_a_removal_that_was_cut_short_is_taken_up_at_the_next_opening(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
