@@ -53,7 +53,7 @@ def open_engine(settings: Settings) -> Engine:
         settings.blob_url,
         model_version=embedder.version,
         dim=embedder.dim,
-        index=IndexOptions(settings.index_recall, settings.index_exact_rows),
+        index=IndexOptions(settings.index_recall, settings.index_storage, settings.index_exact_rows),
     )
     return Engine(settings, registry, embedder, gallery)
 

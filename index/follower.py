@@ -173,7 +173,7 @@ def read_changes(
     if gallery is not None:
         query = query.where(change_log.c.gallery_id == gallery)
     touched: dict[int, set[int]] = {}
-    for place, number in connection.execute(query):
+    for place, number in connection.execute(query).all():
         touched.setdefault(place, set())
         if number is not None:
             touched[place].add(number)
@@ -191,7 +191,7 @@ def read_vectors(connection: Connection, version_id: int, dim: int, keys: Sequen
         query = select(embeddings.c.sample_id, embeddings.c.vector).where(
             embeddings.c.version_id == version_id, embeddings.c.sample_id.in_(chunk)
         )
-        for key, blob in connection.execute(query):
+        for key, blob in connection.execute(query).all():
             vector = _vector(blob, dim)
             if vector is not None:
                 found[key] = vector

@@ -50,6 +50,23 @@ def test_a_large_gallery_is_searched_by_codes_with_the_recall_asked_for(folder: 
         assert store.check().problems == ()
 
 
+def test_half_the_memory_gives_the_same_answers(folder: Path, tmp_path: Path) -> None:
+    half = IndexOptions(storage="float16")
+    for _ in range(2):  # the second time from the snapshot
+        with filled(folder, index=half) as store, filled(tmp_path / "exact", index=IndexOptions()) as exact:
+            asked = vectors(20, 5)
+            assert store.index_info()[0].bytes_per_sample == exact.index_info()[0].bytes_per_sample - 2 * 16
+            ours, theirs = (
+                [
+                    [(person.identity, [item.score for item in person.samples]) for person in answer.identities]
+                    for answer in each.search("default", asked, model_version=VERSION, top_k=100)
+                ]
+                for each in (store, exact)
+            )
+            assert ours == theirs
+            assert store.check().problems == ()
+
+
 def test_what_came_and_went_since_is_in_the_codes(folder: Path) -> None:
     with filled(folder) as store:
         late = enrol(store, [sample(5000), sample(5001)])
