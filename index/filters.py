@@ -23,7 +23,9 @@ def mask(connection: Connection, gallery: int, roster: Roster, where: SampleFilt
     if after is not None:
         allowed &= facts.times >= after
     if before is not None:
-        allowed &= (facts.times < before) & (facts.times != NO_TIME)
+        allowed &= facts.times < before
+        if after is None:
+            allowed &= facts.times != NO_TIME
     if where.identity is not None:
         rows = roster.rows_of(np.array([_identity(connection, gallery, where.identity)]))
         allowed &= _mask(roster, rows)
