@@ -11,6 +11,7 @@ from sqlalchemy import Connection, and_, select
 
 from index.catalogue import last_seq
 from index.database import Database, chunks
+from index.having import Having
 from index.records import Embedding
 from index.roster import EMPTY, NO_CAMERA, NO_TIME, Facts, Ints, Roster, as_facts
 from index.schema import change_log, embeddings, galleries, samples
@@ -71,6 +72,7 @@ class Shard:
 
     def __init__(self, vectors: VectorIndex) -> None:
         self.roster = Roster()
+        self.having = Having()
         self.vectors = vectors
         self.unsaved = 0  # samples that came or went since the last snapshot
         self.removals = 0  # grows with every removal, so that a snapshot can tell

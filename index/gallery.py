@@ -181,12 +181,12 @@ class GalleryStore:
 
     def page(self, gallery: str, where: SampleFilter, *, limit: int, cursor: str | None = None) -> Page[Sample]:
         """List samples in the order of enrolment."""
-        return self._at_one_moment(
-            gallery,
-            lambda connection, number, shard: listing.samples_page(
-                connection, number, gallery, shard.roster, where, limit, cursor
-            ),
-        )
+
+        def ask(connection: Connection, number: int, shard: Shard) -> Page[Sample]:
+            allowed = filters.mask(connection, number, shard, self._follower.applied, where)
+            return listing.samples_page(connection, gallery, shard.roster, allowed, limit, cursor)
+
+        return self._at_one_moment(gallery, ask)
 
     def update(self, gallery: str, sample_id: str, changes: Mapping[str, object]) -> Sample:
         """Replace any of identity, camera, captured_at and attributes; None clears, but for the identity."""
@@ -302,7 +302,7 @@ class GalleryStore:
         self._check_query(queries, model_version, top_k, samples_per_identity)
 
         def ask(connection: Connection, number: int, shard: Shard) -> list[Ranking]:
-            allowed = filters.mask(connection, number, shard.roster, where)
+            allowed = filters.mask(connection, number, shard, self._follower.applied, where)
             exactly = None if shard.vectors.lossless else partial(self._read_exactly, connection, shard)
             ranked = search.rank(shard, queries, allowed, top_k, samples_per_identity, exactly)
             ids = shard.roster.facts.ids
