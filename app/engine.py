@@ -55,7 +55,7 @@ def open_engine(settings: Settings) -> Engine:
         model_version=embedder.version,
         dim=embedder.dim,
         snapshots=settings.data_dir / "index" if file_of(settings.database_url) is None else None,
-        index=IndexOptions(settings.index_recall, settings.index_exact_rows),
+        index=IndexOptions(settings.index_recall, settings.index_storage, settings.index_exact_rows),
     )
     return Engine(settings, registry, embedder, gallery)
 

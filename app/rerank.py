@@ -57,29 +57,27 @@ def k_reciprocal_distances(embeddings: NDArray[np.float32]) -> NDArray[np.float6
     original = 2.0 - 2.0 * cosines  # squared Euclidean
     original /= np.maximum(original.max(axis=1, keepdims=True), 1e-12)
     order = np.argsort(original, axis=1, kind="stable")
-    features = np.stack([_feature(row, original, order) for row in range(len(original))])
-    expanded = np.stack([features[near].mean(axis=0) for near in order[:, :K2]])  # local query expansion
+    weights = np.exp(-original) * _neighbours(order)
+    features = weights / weights.sum(axis=1, keepdims=True)
+    expanded = features[order[:, :K2]].mean(axis=1)  # local query expansion
     shared = np.minimum(expanded[0], expanded[1:]).sum(axis=1)
     jaccard = 1.0 - shared / (2.0 - shared)
     distances: NDArray[np.float64] = (1 - LAMBDA) * jaccard + LAMBDA * original[0, 1:]
     return distances
 
 
-def _feature(row: int, original: NDArray[np.float64], order: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the row's membership in its expanded k-reciprocal neighbours, weights adding up to 1, -> (1 + N,)."""
-    near = _reciprocal(row, order, K1)
-    members = set(near)
-    for neighbour in near:
-        theirs = _reciprocal(neighbour, order, round(K1 / 2))
-        if len(set(near).intersection(theirs)) > 2 / 3 * len(theirs):
-            members.update(theirs)
-    chosen = sorted(members)
-    weights = np.exp(-original[row, chosen])
-    feature = np.zeros(len(original))
-    feature[chosen] = weights / weights.sum()
-    return feature
+def _neighbours(order: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Return which rows are among each row's expanded k-reciprocal neighbours, (1 + N, 1 + N)."""
+    near = _reciprocal(order, K1)
+    theirs = _reciprocal(order, round(K1 / 2))
+    shared = near.astype(np.float32) @ theirs.T.astype(np.float32)  # [i, j]: how many of j's are among i's
+    joined = near & (shared > 2 / 3 * theirs.sum(axis=1))
+    expanded: NDArray[np.bool_] = near | (joined.astype(np.float32) @ theirs.astype(np.float32) > 0)
+    return expanded
 
 
-def _reciprocal(row: int, order: NDArray[np.intp], k: int) -> list[int]:
-    """Return which of the row's k nearest (and itself) have the row among theirs."""
-    return [int(each) for each in order[row, : k + 1] if row in order[each, : k + 1]]
+def _reciprocal(order: NDArray[np.intp], k: int) -> NDArray[np.bool_]:
+    """Return which of each row's k nearest (and itself) have the row among theirs, (1 + N, 1 + N)."""
+    among = np.zeros((len(order), len(order)), dtype=np.bool_)
+    np.put_along_axis(among, order[:, : k + 1], values=True, axis=1)
+    return among & among.T

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -42,12 +43,12 @@ from index.records import (
     SampleFilter,
 )
 from index.retention import Retention
-from index.roster import Roster
+from index.roster import Ints, Roster
 from index.schema import samples
 from index.sharing import SharedCommit
 from index.snapshots import Snapshots
 from index.upkeep import Keeper
-from index.vectors import FlatIndex, IndexOptions
+from index.vectors import ENGINES, IndexOptions
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -183,12 +184,12 @@ class GalleryStore:
 
     def page(self, gallery: str, where: SampleFilter, *, limit: int, cursor: str | None = None) -> Page[Sample]:
         """List samples in the order of enrolment."""
-        return self._at_one_moment(
-            gallery,
-            lambda connection, number, shard: listing.samples_page(
-                connection, number, gallery, shard.roster, where, limit, cursor
-            ),
-        )
+
+        def ask(connection: Connection, number: int, shard: Shard) -> Page[Sample]:
+            allowed = filters.mask(connection, number, shard, self._follower.applied, where)
+            return listing.samples_page(connection, gallery, shard.roster, allowed, limit, cursor)
+
+        return self._at_one_moment(gallery, ask)
 
     def update(self, gallery: str, sample_id: str, changes: Mapping[str, object]) -> Sample:
         """Replace any of identity, camera, captured_at and attributes; None clears, but for the identity."""
@@ -304,8 +305,9 @@ class GalleryStore:
         self._check_query(queries, model_version, top_k, samples_per_identity)
 
         def ask(connection: Connection, number: int, shard: Shard) -> list[Ranking]:
-            allowed = filters.mask(connection, number, shard.roster, where)
-            ranked = search.rank(shard, queries, allowed, top_k, samples_per_identity)
+            allowed = filters.mask(connection, number, shard, self._follower.applied, where)
+            exactly = None if shard.vectors.lossless else partial(self._read_exactly, connection, shard)
+            ranked = search.rank(shard, queries, allowed, top_k, samples_per_identity, exactly)
             ids = shard.roster.facts.ids
             keys = [[(person, ids[person.rows].tolist()) for person in people] for people in ranked]
             shown = {key for people in keys for _, rows in people for key in rows}
@@ -317,6 +319,11 @@ class GalleryStore:
             ]
 
         return self._at_one_moment(gallery, ask)
+
+    def _read_exactly(self, connection: Connection, shard: Shard, rows: Ints) -> Embedding:
+        ids = shard.roster.facts.ids[rows].tolist()
+        vectors = read_vectors(connection, self._follower.version_id, self._dim, ids)
+        return np.stack([vectors[key] for key in ids])
 
     def sample_count(self) -> int:
         """Count the samples of all galleries."""
@@ -394,7 +401,8 @@ class GalleryStore:
 
     def _serve(self, version: str, dim: int, number: int) -> None:
         """Load the index of a version and put it in the place of the one before."""
-        follower = Follower(number, dim, lambda dim: FlatIndex(dim, self._index.exact_rows))
+        engine = ENGINES[self._index.storage]
+        follower = Follower(number, dim, lambda dim: engine(dim, self._index.exact_rows))
         if self._database.file is None:  # who erases does not reach the snapshots of other processes
             follower.lost = self._snapshots.discard
         with self._database.read() as connection:

@@ -121,7 +121,7 @@ def _verify(connection: Connection, follower: Follower, shard: Shard, gallery: i
     facts = _facts_of(connection, held)
     stored = read_vectors(connection, follower.version_id, follower.dim, held.ids.tolist())
     if any(not np.array_equal(ours, theirs) for ours, theirs in zip(held, facts, strict=True)) or any(
-        key not in stored or stored[key].tobytes() != vector.tobytes()
+        key not in stored or shard.vectors.stored(stored[key]).tobytes() != vector.tobytes()
         for key, vector in zip(held.ids.tolist(), shard.vectors.read(rows), strict=True)
     ):
         raise StoreDamaged("it holds other samples than the catalogue")

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from index.gallery import GalleryStore
 from index.records import SampleFilter
+from index.vectors import IndexOptions
 from tests.index.people import VERSION, open_store, sample
+
+SOON = IndexOptions(recall=0.5, exact_rows=650)  # so that codes are learnt, and space is taken back beside them
 
 
 def tell(**words: object) -> None:
@@ -45,15 +48,19 @@ def erase(store: GalleryStore, dice: random.Random) -> None:
         tell(op="erase", state="done", identity=name, verified=erased.verified)
 
 
+def settle(store: GalleryStore, _dice: random.Random) -> None:
+    store.settle()
+
+
 def main(folder: Path, seed: int) -> None:
     dice = random.Random(seed)
-    store = open_store(folder)
+    store = open_store(folder, index=SOON)
     tell(op="open", state="done")
     for _ in range(10_000):
-        work = dice.choices([enrol, delete, erase, None], [8, 4, 1, 1])[0]
+        work = dice.choices([enrol, delete, erase, settle, None], [8, 4, 1, 1, 1])[0]
         if work is None:  # snapshots are written on closing
             store.close()
-            store = open_store(folder)
+            store = open_store(folder, index=SOON)
         else:
             work(store, dice)
 

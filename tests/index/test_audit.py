@@ -20,8 +20,6 @@ from index.pictures import PictureStore
 from index.records import Action, AuditEntry, SampleFilter
 from tests.index.people import DIM, VERSION, enrol, open_store, sample, vector
 
-NEW = ("audit_log", "backups", "alembic_version")  # what the first schema has not, or has otherwise
-
 
 def entries(store: GalleryStore) -> list[AuditEntry]:
     return list(store.audit(limit=1000).items)
@@ -140,7 +138,11 @@ def rows(folder: Path) -> dict[str, list[tuple[object, ...]]]:
     """Return every row of every table that the first schema has."""
     connection = sqlite3.connect(folder / "reid.db")
     names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    kept = [name for name in names if not name.startswith("sqlite_") and name not in NEW]
+    kept = [
+        name
+        for name in names
+        if not name.startswith("sqlite_") and name not in ("audit_log", "backups", "alembic_version")
+    ]
     found = {name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr) for name in kept}
     connection.close()
     return found
