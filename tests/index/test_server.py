@@ -310,6 +310,13 @@ def test_a_server_that_goes_is_told_and_one_that_comes_back_is_used(store: Galle
     assert searched(store) == 2
 
 
+def test_a_connection_that_was_cut_while_nobody_used_it_is_made_anew(folder: Path, store: GalleryStore) -> None:
+    fetch(folder, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = "
+                  "current_database()")  # fmt: skip
+    enrol(store, [sample(1)])
+    assert searched(store) == 1
+
+
 def test_a_connection_that_is_cut_in_the_middle_takes_nothing(
     folder: Path, store: GalleryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
