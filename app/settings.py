@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     database_url: str = Field(
         default_factory=lambda data: f"sqlite:///{data['data_dir']}/reid.db",
         pattern=r"^[a-z][a-z0-9+]*://",
-        description="an SQLAlchemy URL such as sqlite:////data/reid.db",
+        description="an SQLAlchemy URL such as sqlite:////data/reid.db or postgresql+psycopg://user:password@host/reid",
     )
     index_url: Literal["faiss"] = Field("faiss", description="faiss (in the process)")
     index_recall: float = Field(

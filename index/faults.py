@@ -58,7 +58,10 @@ _OS_TEXT = {
 
 @contextmanager
 def database_faults() -> Iterator[None]:
-    """Raise `StoreUnavailable` or `StoreDamaged` for what the database reports about its disk or its file."""
+    """Raise `StoreUnavailable` or `StoreDamaged` for what the database reports about its disk, file or connection.
+
+    `InvalidValue` for text that a server cannot hold.
+    """
     try:
         yield
     except PoolTimeout as exc:

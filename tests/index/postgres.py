@@ -5,6 +5,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -34,8 +35,9 @@ _SETTINGS = {
 
 def programs() -> Path | None:
     """Return the folder of the newest server's programs; Debian does not put it on the path."""
-    found = [Path(path).resolve().parent for name in ("initdb",) if (path := shutil.which(name))]
-    found += [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    if on_path := shutil.which("initdb"):
+        found.append(Path(on_path).resolve().parent)
     return max(found, key=_release, default=None)
 
 
@@ -62,13 +64,13 @@ class PostgreSQL:
         if self._as:
             shutil.chown(self.folder, self._as["user"], self._as["group"])
         self._run("initdb", "--pgdata", str(self._data), *_INITDB)
-        self._process = self.start()
+        self.start()
 
     @property
     def _data(self) -> Path:
         return self.folder / "data"
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self) -> None:
         """Start the server and wait until it answers."""
         settings = {**_SETTINGS, "unix_socket_directories": str(self.folder)}
         given = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -85,11 +87,11 @@ class PostgreSQL:
                     raise RuntimeError(f"PostgreSQL did not start: {(self.folder / 'log').read_text()}") from None
                 time.sleep(0.05)
             else:
-                return self._process
+                return
 
     def stop(self) -> None:
-        """Stop it at once, as a crash does not: connections are closed, data are written."""
-        self._process.send_signal(2)
+        """Cut all connections and stop."""
+        self._process.send_signal(signal.SIGINT)
         self._process.wait(_SECONDS)
 
     def __enter__(self) -> Self:
