@@ -127,6 +127,11 @@ class Keys:
         with self._database.read() as connection:
             return [_key(row) for row in connection.execute(select(keys).order_by(keys.c.created_at, keys.c.id))]
 
+    def has_gallery(self, name: str) -> bool:
+        """Tell whether a gallery to which a key may be bound is there; the default one always is."""
+        with self._database.read() as connection:
+            return name == catalogue.DEFAULT_GALLERY or name in catalogue.gallery_numbers(connection)
+
     def verify(self, text: str) -> Key | None:
         """Return the key whose text this is; None for one that was never made, or is revoked."""
         parts = _KEY.fullmatch(text)

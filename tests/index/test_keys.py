@@ -76,7 +76,7 @@ def test_a_key_that_is_not_there_cannot_be_revoked(store: GalleryStore) -> None:
 def test_what_cannot_be_a_key_is_refused(store: GalleryStore) -> None:
     for wrong in ({"rate": 0.0}, {"rate": float("nan")}, {"gallery": "../x"}, {"label": "\n"}):
         with pytest.raises(InvalidValue):
-            store.keys.create([Scope.QUERY], **wrong)  # type: ignore[arg-type]
+            store.keys.create([Scope.QUERY], **wrong)
     with pytest.raises(InvalidValue, match="at least one scope out of query, enroll, admin"):
         store.keys.create([])
     assert not store.keys.made()
