@@ -13,6 +13,8 @@ from app.problems import STATUS_OF, describe, http_problem, internal, item_error
 # What the HTTP contract promises, and what the product may add to it.
 CONTRACT = {
     400: {"invalid_parameter", "invalid_metadata", "malformed_request"},
+    401: {"unauthorized"},
+    403: {"forbidden"},
     404: {
         "gallery_not_found",
         "sample_not_found",

@@ -47,6 +47,12 @@ def test_another_text_is_no_key(store: GalleryStore) -> None:
     assert store.keys.verify(f"reid_{'0' * 12}_{text[18:]}") is None
 
 
+def test_secrets_are_compared_in_constant_time(store: GalleryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, text = store.keys.create([Scope.QUERY])
+    monkeypatch.setattr("index.keys.hmac.compare_digest", lambda *_: False)
+    assert store.keys.verify(text) is None
+
+
 def test_a_revocation_is_seen_at_once_by_another_store_of_the_folder(folder: Path, store: GalleryStore) -> None:
     with open_store(folder) as other, Keys.open(url(folder)) as alone:
         made, text = other.keys.create([Scope.QUERY])
