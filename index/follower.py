@@ -119,6 +119,7 @@ class Follower:
         self.shards: dict[int, Shard] = {}
         self.lock = SharedLock()
         self._new_index = new_index
+        self.lost: Callable[[int], object] = lambda _gallery: None  # told the gallery whenever samples go from one
 
     def new_shard(self) -> Shard:
         """Make a shard without samples."""
@@ -161,10 +162,13 @@ class Follower:
                     return True
 
     def _apply(self, change: Change) -> None:
+        shard = self.shards.setdefault(change.gallery, self.new_shard())
+        if change.whole or bool((shard.roster.find(change.absent) >= 0).any()):
+            self.lost(change.gallery)  # before: where it fails, the change is applied again
         if change.whole:
-            self.shards.pop(change.gallery, None)
-            return
-        self.shards.setdefault(change.gallery, self.new_shard()).apply(change)
+            self.shards.pop(change.gallery)
+        else:
+            shard.apply(change)
 
 
 def read_changes(

@@ -60,7 +60,10 @@ _MOST_SAMPLES = 100
 
 
 class GalleryStore:
-    """All galleries of one data folder. Thread-safe; other processes may write to the same folder meanwhile."""
+    """All galleries of one data folder. Thread-safe; other processes may write to the same folder meanwhile.
+
+    On a database server, each process has its own folder of snapshots, and all share the pictures.
+    """
 
     def __init__(self, database: Database, pictures: PictureStore, snapshots: Snapshots, index: IndexOptions) -> None:
         self._database = database
@@ -402,6 +405,8 @@ class GalleryStore:
         """Load the index of a version and put it in the place of the one before."""
         engine = ENGINES[self._index.storage]
         follower = Follower(number, dim, lambda dim: engine(dim, self._index.exact_rows))
+        if self._database.file is None:  # who erases does not reach the snapshots of other processes
+            follower.lost = self._snapshots.discard
         with self._database.read() as connection:
             load(connection, follower, self._snapshots, version)
         self._follower, self._version, self._dim = follower, version, dim

@@ -24,7 +24,9 @@ def load(connection: Connection, follower: Follower, snapshots: Snapshots, versi
     """Fill the follower's shards with the catalogue's state, from snapshots as far as they hold."""
     last = catalogue.last_seq(connection)
     store = catalogue.store_id(connection)
-    for gallery in connection.scalars(select(galleries.c.id)).all():
+    living = connection.scalars(select(galleries.c.id)).all()
+    snapshots.discard_others(living)  # of galleries that another process deleted
+    for gallery in living:
         stamp = Stamp(store, gallery, version, follower.dim, 0, last)
         follower.shards[gallery] = _from_snapshot(connection, follower, snapshots, stamp) or from_catalogue(
             connection, follower, gallery
@@ -58,6 +60,7 @@ def _from_snapshot(connection: Connection, follower: Follower, snapshots: Snapsh
             return None
         _compare(snapshot, expected)
         if _changes_since(connection, snapshot.stamp) > _REPLAYED_PART * snapshot.stamp.count:
+            snapshots.discard(expected.gallery)  # it may hold samples that another process deleted
             return None
         shard = follower.new_shard()
         if snapshot.learnt is not None:

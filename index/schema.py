@@ -23,6 +23,12 @@ HEAD = "0003"  # the revision that these tables are at; the newest file in `migr
 # SQLite makes only a column of the type INTEGER its row id.
 Key = BigInteger().with_variant(Integer(), "sqlite")
 
+
+def _name(length: int) -> String:
+    """Return a text that sorts by code point on every database; a server's own order changes with its releases."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -37,7 +43,7 @@ versions = Table(
     "versions",
     metadata,
     Column("id", Key, primary_key=True),
-    Column("version", String(128), nullable=False, unique=True),
+    Column("version", _name(128), nullable=False, unique=True),
     Column("dim", Integer, nullable=False),
 )
 
@@ -57,7 +63,7 @@ galleries = Table(
     "galleries",
     metadata,
     Column("id", Key, primary_key=True),
-    Column("name", String(64), nullable=False, unique=True),
+    Column("name", _name(64), nullable=False, unique=True),
     Column("retention_days", Integer),
     Column("store_images", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
@@ -69,7 +75,7 @@ identities = Table(
     metadata,
     Column("id", Key, primary_key=True),
     Column("gallery_id", ForeignKey("galleries.id"), nullable=False),
-    Column("name", String(256), nullable=False),
+    Column("name", _name(256), nullable=False),
     UniqueConstraint("gallery_id", "name"),
     sqlite_autoincrement=True,
 )
@@ -79,7 +85,7 @@ cameras = Table(
     metadata,
     Column("id", Key, primary_key=True),
     Column("gallery_id", ForeignKey("galleries.id"), nullable=False),
-    Column("name", String(256), nullable=False),
+    Column("name", _name(256), nullable=False),
     UniqueConstraint("gallery_id", "name"),
     sqlite_autoincrement=True,
 )
@@ -88,13 +94,13 @@ samples = Table(
     "samples",
     metadata,
     Column("id", Key, primary_key=True, autoincrement=False),  # taken from the ledger, never used again
-    Column("sample_id", String(26), nullable=False, unique=True),
+    Column("sample_id", _name(26), nullable=False, unique=True),
     Column("gallery_id", ForeignKey("galleries.id"), nullable=False),
     Column("identity_id", ForeignKey("identities.id"), nullable=False),
     Column("camera_id", ForeignKey("cameras.id")),
     Column("captured_at", BigInteger),
     Column("attributes", Text, nullable=False),
-    Column("external_id", String(256)),
+    Column("external_id", _name(256)),
     Column("digest", LargeBinary(32), nullable=False),
     Column("picture_stored", Boolean, nullable=False),
     Column("enrolled_at", BigInteger, nullable=False),
@@ -180,7 +186,7 @@ audit_log = Table(
 backups = Table(
     "backups",
     metadata,
-    Column("name", String(64), primary_key=True),
+    Column("name", _name(64), primary_key=True),
     Column("made_at", BigInteger, nullable=False),
     Column("last_seq", BigInteger),
     Column("last_sample", BigInteger),

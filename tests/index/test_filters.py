@@ -14,6 +14,7 @@ from index.gallery import GalleryStore
 from index.records import Sample, SampleFilter
 from tests.index.people import NOON, VERSION, crowd, enrol, sample, vectors
 
+pytestmark = pytest.mark.databases
 CAMERAS = st.frozensets(st.sampled_from(["c0", "c1", "c2", "unknown"]))
 TIMES = st.none() | st.integers(-60, 660).map(lambda minutes: NOON + timedelta(minutes=minutes))
 FILTERS = st.builds(
@@ -75,6 +76,7 @@ def filled(store: GalleryStore) -> GalleryStore:
     return store
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize(
     ("stored", "asked", "matches"),
     [

@@ -87,6 +87,7 @@ def test_half_the_memory_gives_the_same_answers(folder: Path, tmp_path: Path) ->
             assert store.check().problems == ()
 
 
+@pytest.mark.databases
 def test_what_came_and_went_since_is_in_the_codes(folder: Path) -> None:
     with filled(folder) as store:
         late = enrol(store, [sample(5000), sample(5001)])
@@ -98,6 +99,7 @@ def test_what_came_and_went_since_is_in_the_codes(folder: Path) -> None:
         assert answer.searched == 2001
 
 
+@pytest.mark.databases
 def test_what_was_learnt_is_kept_in_the_snapshot(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with filled(folder) as store:
         before = identities(store, 5)
