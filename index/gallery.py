@@ -21,6 +21,7 @@ from index.enrolment import Enrolment
 from index.erasure import Eraser
 from index.errors import DimensionMismatch, GalleryError, GalleryFilled, InvalidValue, ModelMismatch, PictureNotStored
 from index.follower import Follower, Shard, read_vectors
+from index.keys import Keys
 from index.loading import load
 from index.pictures import PictureStore
 from index.records import (
@@ -69,6 +70,7 @@ class GalleryStore:
         self._pictures = pictures
         self._snapshots = snapshots
         self._index = index
+        self.keys = Keys(database)
         self._door = SharedCommit(self._enrol)
         self._eraser = Eraser(database, pictures, snapshots, lambda: self._follower)
         self._retention = Retention(database, self._eraser, self._follow)
@@ -203,13 +205,13 @@ class GalleryStore:
         self._follow()
         return changed
 
-    def delete(self, gallery: str, sample_id: str) -> None:
+    def delete(self, gallery: str, sample_id: str, actor: str | None = None) -> None:
         """Delete a sample: row, embeddings, and the picture when no other sample uses it."""
         with self._database.write() as connection:
             into = catalogue.gallery(connection, gallery)
             row = catalogue.sample(connection, into, sample_id)
             removed = removal.remove(connection, into.id, [row.id])
-            entry = audit.write(connection, Action.DELETE_SAMPLE, into, removed)
+            entry = audit.write(connection, Action.DELETE_SAMPLE, into, removed, actor)
         self._follow()
         self._eraser.delete(into.id, removed, entry)
 
@@ -237,14 +239,14 @@ class GalleryStore:
         self._follow()
         return summary
 
-    def erase(self, gallery: str, identity: str) -> Erased:
+    def erase(self, gallery: str, identity: str, actor: str | None = None) -> Erased:
         """Erase an identity from catalogue, pictures, index, snapshots and the files' free space; read it back."""
         with self._database.write() as connection:
             into = catalogue.gallery(connection, gallery)
             number = listing.identity_number(connection, into, identity)
             keys = catalogue.numbers_of(connection, samples.c.identity_id == number)
             removed = removal.remove(connection, into.id, keys)
-            entry = audit.write(connection, Action.ERASE_IDENTITY, into, removed)
+            entry = audit.write(connection, Action.ERASE_IDENTITY, into, removed, actor)
         self._follow()
         return self._eraser.erase(into.id, removed, entry)
 
@@ -264,13 +266,13 @@ class GalleryStore:
             catalogue.put_gallery(connection, values.gallery_name(name), retention_days, store_images)
         return next(info for info in self.galleries() if info.name == name)
 
-    def delete_gallery(self, name: str) -> Erased:
+    def delete_gallery(self, name: str, actor: str | None = None) -> Erased:
         """Erase a gallery with all that is in it; `default` is there again at once, empty."""
         with self._database.write() as connection:
             into = catalogue.gallery(connection, name)
             keys = catalogue.numbers_of(connection, samples.c.gallery_id == into.id)
             removed = removal.remove(connection, into.id, keys)
-            entry = audit.write(connection, Action.DELETE_GALLERY, into, removed)
+            entry = audit.write(connection, Action.DELETE_GALLERY, into, removed, actor)
             catalogue.drop_gallery(connection, into.id)
             if name == DEFAULT_GALLERY:
                 catalogue.put_gallery(connection, name, None, True)

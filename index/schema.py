@@ -5,6 +5,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -17,7 +18,7 @@ from sqlalchemy import (
     func,
 )
 
-HEAD = "0002"  # the revision that these tables are at; the newest file in `migrations/versions`
+HEAD = "0003"  # the revision that these tables are at; the newest file in `migrations/versions`
 
 # SQLite makes only a column of the type INTEGER its row id.
 Key = BigInteger().with_variant(Integer(), "sqlite")
@@ -160,6 +161,7 @@ picture_removals = Table(
 )
 
 # Who deleted, when, where and how many; it names no identity, no sample and no file, so it outlives an erasure.
+# `actor` is the id of the key that asked for it, `key_id` that of a key which was made or revoked.
 # `pictures` and `verified` come once the traces are cleared: an entry without them was cut short, and the next
 # opening removes its pictures. `verified` stays empty where nothing is read back.
 audit_log = Table(
@@ -175,6 +177,7 @@ audit_log = Table(
     Column("pictures", BigInteger),
     Column("vectors", BigInteger, nullable=False),
     Column("verified", Boolean),
+    Column("key_id", String(12)),
     sqlite_autoincrement=True,
 )
 
@@ -187,4 +190,21 @@ backups = Table(
     Column("made_at", BigInteger, nullable=False),
     Column("last_seq", BigInteger),
     Column("last_sample", BigInteger),
+)
+
+# Who may call: a salted hash of each key's secret, and what the key is good for. A row is never removed, so that a
+# service which had keys is never open again.
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("salt", LargeBinary(16), nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("scopes", String(32), nullable=False),  # separated by spaces
+    Column("gallery", String(64)),  # by name
+    Column("rate", Float),  # requests a second
+    Column("label", String(256)),
+    Column("created_at", BigInteger, nullable=False),
+    Column("last_used_at", BigInteger),
+    Column("revoked_at", BigInteger),
 )

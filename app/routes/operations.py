@@ -8,6 +8,7 @@ from starlette.responses import HTMLResponse, Response
 
 from app.answers import json_response
 from app.documentation import answers, file_answer, problems
+from app.headers import page_headers
 from app.health import check_ready
 from app.metrics import CONTENT_TYPE
 from app.schemas import HealthAnswer
@@ -68,5 +69,4 @@ async def docs_page() -> Response:
 
 def _page(name: str) -> HTMLResponse:
     content = (files("app") / "console" / name).read_text(encoding="utf-8")
-    policy = "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'"
-    return HTMLResponse(content, headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"})
+    return HTMLResponse(content, headers=page_headers(content))
