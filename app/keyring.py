@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from starlette.datastructures import Headers
 
 from app.callers import Caller
-from app.errors import Unauthorized
+from app.errors import Forbidden, Unauthorized
 from app.limits import Limits
 from app.workers import Workers
 from index.errors import GalleryError
@@ -35,10 +35,10 @@ class Keyring:
         self._touching = ThreadPoolExecutor(1, thread_name_prefix="key use")
 
     async def caller(self, headers: Headers) -> Caller:
-        """Return who calls; raise `Unauthorized` where that is nobody known."""
+        """Return who calls; raise `Unauthorized` where that is nobody known, `Forbidden` for another site's page."""
         text = presented(headers)
         if text is None:
-            return await self._keyless()
+            return await self._keyless(headers)
         key = await self._reading.run(self._keys.verify, text)
         if key is None:
             raise Unauthorized(f"{_EXPECTED} one that was never made, or is revoked")
@@ -50,11 +50,14 @@ class Keyring:
         if caller.key_id is not None and caller.rate is not None:
             self._limits.take(caller.key_id, caller.rate)
 
-    async def _keyless(self) -> Caller:
+    async def _keyless(self, headers: Headers) -> Caller:
         # no key is ever removed: once one was made it stays so, and a stranger costs no look-up
         self._made = self._made or await self._reading.run(self._keys.made)
         if self._made:
             raise Unauthorized(f"{_EXPECTED} none")
+        # a browser on this machine sends forms for any page it shows; programs do not send this header
+        if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+            raise Forbidden("expected a page of this service, found one of another site; make a key to call from there")
         return Caller()
 
     def _note_use(self, key_id: str) -> None:

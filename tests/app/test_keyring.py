@@ -6,7 +6,7 @@ import pytest
 from starlette.datastructures import Headers
 
 from app.callers import Caller
-from app.errors import Overloaded, Unauthorized
+from app.errors import Forbidden, Overloaded, Unauthorized
 from app.keyring import Keyring, presented
 from index.errors import StoreUnavailable
 from index.keys import Keys, Scope
@@ -64,6 +64,18 @@ def test_no_key_is_needed_here_before_one_was_made(keys: Keys) -> None:
         ask(local)
     local.close()
     reached.close()
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_another_site_s_page_needs_a_key_in_any_case(keys: Keys, site: str) -> None:
+    keyring = Keyring(keys, local=True)
+    for own in ("same-origin", "none"):
+        assert ask(keyring, sec_fetch_site=own) == Caller()
+    with pytest.raises(Forbidden, match="one of another site"):
+        ask(keyring, sec_fetch_site=site)
+    made, text = keys.create([Scope.QUERY])
+    assert ask(keyring, sec_fetch_site=site, x_api_key=text).key_id == made.key_id
+    keyring.close()
 
 
 def test_a_key_says_who_calls(keys: Keys) -> None:
