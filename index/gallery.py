@@ -179,10 +179,14 @@ class GalleryStore:
 
     def embeddings(self, gallery: str, sample_ids: Sequence[str]) -> dict[str, Embedding]:
         """Return the embeddings, (D,) each, of those samples that are there."""
-        with self._database.read() as connection:
-            numbers = catalogue.numbers_by_id(connection, catalogue.gallery(connection, gallery).id, sample_ids)
-            vectors = read_vectors(connection, self._follower.version_id, self._dim, list(numbers.values()))
-        return {sample_id: vectors[number] for sample_id, number in numbers.items() if number in vectors}
+
+        def ask(connection: Connection, number: int, shard: Shard) -> dict[str, Embedding]:
+            numbers = catalogue.numbers_by_id(connection, number, sample_ids)
+            rows = shard.roster.find(np.array(list(numbers.values()), dtype=np.int64))
+            there = [sample_id for sample_id, row in zip(numbers, rows.tolist(), strict=True) if row >= 0]
+            return dict(zip(there, self._vectors_of(connection, shard, rows[rows >= 0]), strict=True))
+
+        return self._at_one_moment(gallery, ask)
 
     def page(self, gallery: str, where: SampleFilter, *, limit: int, cursor: str | None = None) -> Page[Sample]:
         """List samples in the order of enrolment."""
@@ -308,7 +312,7 @@ class GalleryStore:
 
         def ask(connection: Connection, number: int, shard: Shard) -> list[Ranking]:
             allowed = filters.mask(connection, number, shard, self._follower.applied, where)
-            exactly = None if shard.vectors.lossless else partial(self._read_exactly, connection, shard)
+            exactly = partial(self._vectors_of, connection, shard)
             ranked = search.rank(shard, queries, allowed, top_k, samples_per_identity, exactly)
             ids = shard.roster.facts.ids
             keys = [[(person, ids[person.rows].tolist()) for person in people] for people in ranked]
@@ -322,7 +326,10 @@ class GalleryStore:
 
         return self._at_one_moment(gallery, ask)
 
-    def _read_exactly(self, connection: Connection, shard: Shard, rows: Ints) -> Embedding:
+    def _vectors_of(self, connection: Connection, shard: Shard, rows: Ints) -> Embedding:
+        """Return the embeddings of rows, (N, D), from the catalogue where the index has them rounded."""
+        if shard.vectors.lossless:
+            return shard.vectors.read(rows)
         ids = shard.roster.facts.ids[rows].tolist()
         vectors = read_vectors(connection, self._follower.version_id, self._dim, ids)
         return np.stack([vectors[key] for key in ids])

@@ -27,12 +27,10 @@ class Person:
     scores: NDArray[np.float64]
 
 
-def rank(
-    shard: Shard, queries: Embedding, allowed: Mask, top_k: int, best: int, exactly: Reader | None = None
-) -> list[list[Person]]:
+def rank(shard: Shard, queries: Embedding, allowed: Mask, top_k: int, best: int, exactly: Reader) -> list[list[Person]]:
     """Rank identities by their best sample's cosine for each query, (Q, D), ties by row.
 
-    `exactly` reads the vectors of rows where the engine has them rounded.
+    `exactly` reads the vectors of rows, which the engine may have rounded.
 
     `best` rows are kept of each identity. The engine only chooses who is compared: each identity that it names is
     scored by all of its allowed rows, in float64, however many they are. So the ranking is exact where the engine is,
@@ -45,9 +43,7 @@ def rank(
     mask = None if left == len(shard.roster) else allowed
     scores, rows = shard.vectors.search(queries, k, mask)
     return [
-        _Query(shard, query, allowed, left, top_k, exactly or shard.vectors.read).answer(
-            first_scores, first_rows, max(best, 1)
-        )
+        _Query(shard, query, allowed, left, top_k, exactly).answer(first_scores, first_rows, max(best, 1))
         for query, first_scores, first_rows in zip(queries, scores, rows, strict=True)
     ]
 
