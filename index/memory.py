@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from index.records import Embedding
 
 _FIRST_ROWS = 1024
-_HUGE = 64 * 2**20  # bytes from which the kernel is asked for large pages: random reads then miss its tables less
 
 
 class RowMemory:
@@ -61,8 +60,6 @@ def _grown(pages: mmap.mmap | None, size: int) -> mmap.mmap:
         larger = _map(size)
         larger.write(memoryview(pages))
         pages = larger
-    if size >= _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
-        pages.madvise(mmap.MADV_HUGEPAGE)
     return pages
 
 
