@@ -1,10 +1,8 @@
-"""Health, metrics and the start page."""
-
-from importlib.resources import files
+"""Health and metrics."""
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from app.answers import json_response
 from app.documentation import answers, file_answer, problems
@@ -52,21 +50,3 @@ async def metrics(request: Request) -> Response:
         providers=",".join(embedder.providers),
     )
     return Response(text, headers={"Content-Type": CONTENT_TYPE})
-
-
-@router.get("/", include_in_schema=False)
-async def start_page() -> Response:
-    """Return the start page."""
-    return _page("index.html")
-
-
-@router.get("/docs", include_in_schema=False)
-async def docs_page() -> Response:
-    """Return the page that shows /openapi.json, without anything from another host."""
-    return _page("docs.html")
-
-
-def _page(name: str) -> HTMLResponse:
-    content = (files("app") / "console" / name).read_text(encoding="utf-8")
-    policy = "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'"
-    return HTMLResponse(content, headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"})
