@@ -91,7 +91,7 @@ function origin(card) {
     ["Made", new Date(card.created).toLocaleDateString(undefined, { dateStyle: "medium" })],
     ["Trained on", `${data.name}: ${whole(data.images)} pictures of ${whole(data.identities)} people by ${whole(data.cameras)} cameras`],
     ["Takes", `${input.color} pictures of ${input.height}×${input.width}, ${input.dtype}`], ["Gives", `${output.dim} dimensions`],
-    ["Terms", [...new Set([card.terms, data.terms])].join(" ")],
+    ["Terms", card.terms.includes(data.terms) ? card.terms : `${card.terms} ${data.terms}`],
     ...Object.entries(card.files).map(([name, hash]) => [name, `SHA-256 ${hash}`]),
   ];
   return el("section", {}, el("h3", {}, "Origin and terms"), el("dl", { class: "facts" }, facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", { class: "name" }, value)])));

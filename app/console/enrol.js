@@ -16,6 +16,9 @@ const STATES = {
   ready: "Ready", nameless: "No name", sending: "Sending", waiting: "Enrolling", created: "Enrolled", duplicate: "Already there", failed: "Failed",
 };
 
+/** Whether most of the files say by their names or folders who they show. */
+const mostlyNamed = chosen => 2 * chosen.filter(({ path }) => fromName(path).identity || fromName(path).junk).length > chosen.length;
+
 /** Show the view. */
 export function show(stage, scope) {
   new EnrolView(stage, scope).draw();
@@ -39,14 +42,17 @@ class EnrolView {
     this.actions = el("div", { class: "buttons" });
     const form = el("div", { class: "panel" }, el("div", { class: "fields" }, field("Identity comes", this.naming), this.name, field("Camera", this.camera, "where the file name does not say it"), field("Taken", this.time, "if known, for all of them")), this.rule);
     this.zone = dropzone(scope, { title: "Drop pictures or folders", hint: "JPEG, PNG, WebP or BMP, up to 10 MB each", take: chosen => this.take(chosen), folder: true });
-    stage.append(el("div", { class: "enrol" }, this.zone, form, el("div", { class: "panel tray" }, this.summary, this.bar, this.actions), this.list));
+    this.box = el("div", { class: "enrol" }, this.zone, form, el("div", { class: "panel tray" }, this.summary, this.bar, this.actions), this.list);
+    stage.append(this.box);
   }
 
   take(chosen) {
     const pictures = chosen.filter(each => looksLikePicture(each.path) || each.file.type.startsWith("image/"));
     this.skipped += chosen.length - pictures.length;
-    if (!this.rows.length && pictures.length > 1 && pictures.every(each => fromName(each.path).identity || fromName(each.path).junk)) this.naming.value = "names";
-    for (const { file, path } of pictures) this.rows.push(this.row(file, path));
+    if (!this.rows.length && pictures.length > 1 && mostlyNamed(pictures)) this.naming.value = "names";
+    const junk = this.naming.value === "names" ? pictures.filter(each => fromName(each.path).junk) : [];
+    this.skipped += junk.length;
+    for (const each of pictures) if (!junk.includes(each)) this.rows.push(this.row(each.file, each.path));
     this.renamed();
   }
 
@@ -135,6 +141,7 @@ class EnrolView {
     const number = state => this.rows.filter(row => row.state === state).length;
     this.bar.hidden = !this.sending;
     this.zone.hidden = Boolean(this.sending);
+    this.box.classList.toggle("filled", this.rows.length > 0);
     if (this.sending) {
       this.progress();
       this.actions.replaceChildren(button("Stop", () => this.stopper.abort()));

@@ -6,7 +6,7 @@ import { button, check, el, field } from "./dom.js";
 import { erasure } from "./person.js";
 import { isLeft, problem } from "./problems.js";
 import { refreshGalleries } from "./header.js";
-import { count } from "./words.js";
+import { count, whole } from "./words.js";
 
 export const title = "Galleries";
 
@@ -25,7 +25,7 @@ export async function show(stage, scope) {
 
 function card(info, again) {
   const facts = [
-    ["People", count(info.identities, "person", "people")], ["Samples", count(info.samples, "sample")],
+    ["People", whole(info.identities)], ["Samples", whole(info.samples)],
     ["Kept for", info.retention_days === null ? "ever" : count(info.retention_days, "day")], ["Pictures", info.store_images ? "kept" : "not kept"],
   ];
   return el("li", { class: "card" }, el("h2", {}, el("a", { class: "name", href: `#/identities?${new URLSearchParams({ gallery: info.name })}` }, info.name)),

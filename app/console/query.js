@@ -95,18 +95,19 @@ class QueryView {
   }
 
   byFiles(take) {
+    const many = pictures.length > 1;
     const thumbs = pictures.map((file, place) => el("li", {}, local(this.shelf, file, `Query picture ${place + 1}`),
-      el("button", { type: "button", class: "small", onclick: () => this.remove(place), "aria-label": `Remove query picture ${place + 1}` }, "Remove")));
-    const more = label(picker(chosen => this.add(chosen), { multiple: true, "aria-label": "Add pictures of the same person" }), "Add of the same person");
+      many && el("button", { type: "button", class: "small", onclick: () => this.remove(place), "aria-label": `Remove query picture ${place + 1}` }, "Remove")));
+    const more = label(picker(chosen => this.add(chosen), { multiple: true, "aria-label": "Add pictures of the same person" }), "Add a picture");
     const other = label(picker(take, { multiple: true, "aria-label": "Choose other pictures" }), "Other picture");
-    const box = el("div", { class: "panel" }, el("h2", {}, pictures.length === 1 ? "Asked with this picture" : `Asked with ${pictures.length} pictures of one person`), el("ul", { class: "strip" }, thumbs), el("div", { class: "buttons" }, other, more));
+    const box = el("div", { class: "panel" }, el("h2", {}, many ? `Asked with ${pictures.length} pictures of one person` : "Asked with this picture"), el("ul", { class: many ? "strip many" : "strip" }, thumbs), el("div", { class: "buttons" }, other, more));
     droppable(box, take);
     pasteInto(this.shelf, take);
     return box;
   }
 
   bySample(take) {
-    const shown = el("div", { class: "strip" });
+    const shown = el("div", { class: "strip many" });
     const box = el("div", { class: "panel" }, el("h2", {}, "Asked with an enrolled sample"), shown, el("div", { class: "buttons" }, label(picker(take, { multiple: true, "aria-label": "Choose other pictures" }), "Other picture")));
     droppable(box, take);
     pasteInto(this.shelf, take);

@@ -78,7 +78,8 @@ function mean(samples, name, text) {
 
 function requests(samples) {
   const found = named(samples, "reid_requests_total");
-  const routes = [...sums(found, labels => `${labels.method} ${labels.route}`)].sort((a, b) => b[1] - a[1]);
+  const asked = found.filter(({ labels }) => !labels.route.startsWith("/console/")); // the page itself
+  const routes = [...sums(asked, labels => `${labels.method} ${labels.route}`)].sort((a, b) => b[1] - a[1]);
   const codes = [...sums(found, labels => labels.status)].sort();
   const rows = routes.map(([route, total]) => [el("code", {}, route), figure(total), figure(latency(samples, route))]);
   return el("section", { class: "panel" }, el("h2", {}, "Requests"), el("p", { class: "codes" }, codes.map(([code, total]) => el("span", { class: `code code-${code[0]}` }, el("strong", {}, code), ` ${whole(total)}`))),

@@ -51,7 +51,7 @@ export function show(stage, scope) {
     }
   }
 
-  stage.append(el("div", { class: "verify" }, el("div", { class: "pair" }, boxes.a, boxes.b), result, el("div", { class: "panel" }, line.node)));
+  stage.append(el("div", { class: "verify" }, el("div", { class: "pair" }, boxes.a, boxes.b), el("aside", {}, result, el("div", { class: "panel" }, line.node))));
   SIDES.forEach(draw);
   compare();
 }
