@@ -6,7 +6,7 @@ import { el, field, icon } from "./dom.js";
 export function chips(label, hint, values, changed) {
   const chosen = [...values];
   const offered = el("datalist", { id: `names-${Math.random().toString(36).slice(2)}` });
-  const list = el("ul", { class: "chips", "aria-label": label });
+  const list = el("ul", { class: "chips", "aria-label": `${label}: chosen` });
   const input = el("input", { type: "text", autocomplete: "off", list: offered.id, maxlength: "256" });
 
   function draw() {

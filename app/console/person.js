@@ -41,7 +41,7 @@ function nobody(identity) {
 }
 
 async function about(scope, identity, again) {
-  const facts = el("p", { class: "quiet" });
+  let facts = el("p", { class: "quiet" });
   const actions = el("div", { class: "buttons" },
     button("Rename or merge", () => rename(identity)),
     button("Erase", () => erase(identity), { kind: "danger" }));
@@ -50,7 +50,7 @@ async function about(scope, identity, again) {
     facts.textContent = [count(person.samples, "sample"), person.cameras.join(", "), seen(person)].filter(Boolean).join(" · ");
   } catch (error) {
     if (isLeft(error)) throw error;
-    facts.replaceWith(problem(error, error.status ? again : null));
+    facts = problem(error, error.status ? again : null);
   }
   return [el("h2", { class: "name" }, identity), facts, actions];
 }

@@ -33,8 +33,8 @@ const ADVICE = {
 /** What to do about an error. */
 export function advice(error) {
   if (error.status === 403) return `Your key needs the scope “${error.needs}” for this. Give another key, or ask for that scope.`;
-  if (error.field) return `Look at the field “${error.field.replaceAll("_", " ")}”.`;
-  return ADVICE[error.code] ?? "";
+  if (ADVICE[error.code]) return ADVICE[error.code];
+  return error.field ? `Look at the field “${error.field.replaceAll("_", " ")}”.` : "";
 }
 
 /** One line of both, for a row of many. */
