@@ -38,6 +38,12 @@ export async function call(method, path, request = {}) {
   }
 }
 
+/** Ask for another key because of an error that was told; who gives none keeps the one in use. */
+export async function askAgain(error) {
+  const given = await ask(key ? error.detail : "");
+  if (given) setKey(given);
+}
+
 /** Ask for a key once, however many requests were refused at the same time. */
 async function otherKey(used, error) {
   if (used !== key) return true;

@@ -66,12 +66,11 @@ function buttons(close, submit) {
   return el("div", { class: "buttons" }, button("Cancel", () => close(null)), submit);
 }
 
-/** Ask for the key; `detail` says why the one before was refused. */
-export function askKey(detail) {
+/** Ask for the key; `detail` says why the one before was refused, `why` why one is needed. */
+export function askKey(detail, why = "This service answers only those who have a key.") {
   const input = el("input", { type: "password", autocomplete: "off", spellcheck: "false", required: true });
-  const why = detail ? `The key was refused: ${detail}` : "This service answers only those who have a key.";
   return edit("Enter a key", {
-    contents: [el("p", {}, why), field("Key", input, "Kept in this tab's memory until you reload or close it, nowhere else.")],
+    contents: [el("p", {}, detail ? `The key was refused: ${detail}` : why), field("Key", input, "Kept in this tab's memory until you reload or close it, nowhere else.")],
     action: "Use this key", save: async () => input.value.trim(),
   });
 }

@@ -156,7 +156,7 @@ class EnrolView {
   buttons(number) {
     const [fresh, failed, done] = [number("ready"), number("failed"), number("created") + number("duplicate")];
     return [
-      button(fresh ? `Enrol ${count(fresh, "picture")}` : "Enrol", () => this.send(["ready"]), { kind: "primary", disabled: !fresh }),
+      fresh || !(failed || done) ? button(fresh ? `Enrol ${count(fresh, "picture")}` : "Enrol", () => this.send(["ready"]), { kind: "primary", disabled: !fresh }) : null,
       failed ? button(`Send ${failed} failed again`, () => this.send(["failed"])) : null,
       done ? button("Clear what is enrolled", () => this.clear(["created", "duplicate"])) : null,
       this.rows.length ? button("Clear all", () => this.clear(null)) : null,

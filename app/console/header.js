@@ -52,7 +52,7 @@ function use(name) {
 }
 
 async function changeKey(node, again) {
-  const given = hasKey() ? await forget() : await askKey("");
+  const given = hasKey() ? await forget() : await askKey("", "It is sent with every request from now on.");
   if (given === null) return;
   setKey(given);
   refreshGalleries();

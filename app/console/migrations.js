@@ -61,7 +61,7 @@ function entry(item, act) {
 }
 
 function validation(found) {
-  const entries = Object.entries(found ?? {}).filter(([, value]) => value !== null && typeof value !== "object");
+  const entries = Object.entries(found ?? {}).filter(([, value]) => value !== null);
   if (!entries.length) return null;
-  return el("dl", { class: "facts small" }, entries.flatMap(([name, value]) => [el("dt", {}, name.replaceAll("_", " ")), el("dd", {}, String(value))]));
+  return el("dl", { class: "facts small" }, entries.flatMap(([name, value]) => [el("dt", {}, name.replaceAll("_", " ")), el("dd", { class: "name" }, typeof value === "object" ? JSON.stringify(value) : String(value))]));
 }

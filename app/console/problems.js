@@ -1,7 +1,7 @@
 /** Errors in words: what happened, and what to do about it. */
 
 import { button, el, icon } from "./dom.js";
-import { setKey } from "./api.js";
+import { askAgain } from "./api.js";
 
 const ADVICE = {
   unreachable: "Look whether it is running and the network is there, then try again.",
@@ -44,6 +44,13 @@ export function oneLine(error) {
 
 const sentence = text => text && text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
 
+/** What the button of an error offers: nothing where the same request would be refused again. */
+function offer({ status }) {
+  if (status === 401) return "Enter a key";
+  if (status === 403) return "Use another key";
+  return status === 0 || status === 409 || status === 429 || status >= 500 ? "Try again" : null;
+}
+
 /** A box that tells of an error; `again` is called by its button. */
 export function problem(error, again = null) {
   if (!("detail" in error)) console.error(error);
@@ -51,7 +58,8 @@ export function problem(error, again = null) {
   const title = error.status === 401 ? "A key is needed" : error.status === 403 ? "The key does not allow this" : null;
   const what = el("div", {}, title && el("strong", {}, title), el("p", {}, sentence(detail)), el("p", { class: "quiet" }, advice(error)));
   if (error.requestId) what.append(el("p", { class: "quiet small" }, `Request ${error.requestId} · ${error.code}`));
-  if (again) what.append(button(error.status === 401 ? "Enter a key" : "Try again", () => { if (error.status === 401) setKey(""); again(); }));
+  const offered = again && offer(error);
+  if (offered) what.append(button(offered, async () => { if (error.status === 401 || error.status === 403) await askAgain(error); again(); }));
   return el("div", { class: "notice bad", role: "alert" }, icon("warning"), what);
 }
 

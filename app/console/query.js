@@ -9,7 +9,7 @@ import { isLeft, problem } from "./problems.js";
 import { gallery, go, here, link, note } from "./route.js";
 import { Scope } from "./scope.js";
 import { bar, decided, lineInWords, mark, VERDICTS } from "./scores.js";
-import { bytes, cosine, count, milliseconds, whereAndWhen } from "./words.js";
+import { bytes, clock, cosine, count, day, milliseconds, whereAndWhen } from "./words.js";
 
 export const title = "Query";
 const MOST_PICTURES = 32;
@@ -26,12 +26,13 @@ class QueryView {
     this.scope = scope;
     this.sample = here().params.get("sample");
     this.asked = el("div", { class: "asked" });
-    this.found = el("section", { class: "found", "aria-label": "Result", "aria-live": "polite" });
+    this.found = el("section", { class: "found", "aria-label": "Result" });
+    this.said = el("p", { class: "unseen", role: "status" }); // one sentence, not all of the result
     this.count = el("span", { class: "badge", hidden: true });
     this.filters = filters(here().params, () => this.changed());
     const wide = matchMedia("(min-width: 60rem)").matches;
     const side = el("aside", { class: "side" }, this.asked, el("details", { class: "panel", open: wide }, el("summary", {}, "Filters and threshold ", this.count), this.filters.node));
-    stage.append(el("div", { class: "columns" }, side, this.found));
+    stage.append(el("div", { class: "columns" }, side, this.found), this.said);
   }
 
   start() {
@@ -55,7 +56,7 @@ class QueryView {
   countFilters() {
     const used = inUse(this.filters.read());
     this.count.hidden = !used;
-    this.count.textContent = used ? `${used} in use` : "";
+    this.count.textContent = used ? `${used} set` : "";
   }
 
   take(chosen) {
@@ -130,13 +131,16 @@ class QueryView {
     const running = new Scope(this.scope);
     this.running = running;
     this.found.setAttribute("aria-busy", "true");
-    this.found.replaceChildren(el("p", { class: "unseen" }, "Searching…"), skeleton());
+    this.said.textContent = "Searching…";
+    this.found.replaceChildren(skeleton());
     try {
       refuseEarly(this.sample ? [] : pictures);
       const answer = await call("POST", "/query", { body: this.body(), signal: running.signal });
       this.found.replaceChildren(...result(running, answer));
+      this.said.textContent = inOneSentence(answer);
     } catch (error) {
       if (isLeft(error)) return;
+      this.said.textContent = "";
       this.found.replaceChildren(problem(error, () => this.search()));
     }
     this.found.removeAttribute("aria-busy");
@@ -173,6 +177,11 @@ function skeleton() {
   return el("ol", { class: "ranked", "aria-hidden": "true" }, [1, 2, 3].map(() => el("li", { class: "card skeleton" })));
 }
 
+function inOneSentence({ verdict, identities }) {
+  const best = identities[0] ? ` Best: ${identities[0].identity}, score ${cosine(identities[0].score)}.` : "";
+  return `${VERDICTS[verdict].word}. ${count(identities.length, "person", "people")} found.${best}`;
+}
+
 function result(scope, answer) {
   const { word, means } = VERDICTS[answer.verdict];
   const best = answer.identities[0];
@@ -197,7 +206,7 @@ function rankedSample(scope, identity, sample) {
   return el("li", {}, el("a", { class: "sample", href: link("query", { sample: sample.sample_id, ...keep }), title: "Search on with this sample" },
     enrolled(scope, sample.image_url, `${identity}, score ${cosine(sample.score)}`),
     el("span", { class: "unseen" }, "Search on with this sample: "),
-    el("span", { class: "number small" }, cosine(sample.score)), el("span", { class: "quiet small" }, whereAndWhen(sample))));
+    el("span", { class: "number small" }, cosine(sample.score)), el("span", { class: "quiet small name" }, sample.camera ?? "no camera"), sample.captured_at && el("span", { class: "quiet small" }, day(sample.captured_at)), sample.captured_at && el("span", { class: "quiet small" }, clock(sample.captured_at))));
 }
 
 function timing({ timing_ms: times, searched, model_version: version, query_id: id }) {

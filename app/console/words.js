@@ -36,6 +36,10 @@ export function toLocal(text) {
   return new Date(time.getTime() - time.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }
 
+/** The day of it here, and the time of day, for where there is little room. */
+export const day = text => toLocal(text).slice(0, 10);
+export const clock = text => toLocal(text).slice(11, 16);
+
 /** Bytes as MB or kB; MB is 10^6 bytes, as in the limits. */
 export const bytes = size => (size >= 1e6 ? `${(size / 1e6).toFixed(1)} MB` : `${Math.max(1, Math.round(size / 1e3))} kB`);
 

@@ -1,6 +1,7 @@
 """The views that change something: enrol, identities, galleries."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -33,6 +34,19 @@ def test_files_are_named_by_their_names_and_each_has_an_outcome(
     assert samples(service, gallery, "0002")[0]["camera"] == "c1"
     page.get_by_role("button", name="Clear what is enrolled").click()
     assert page.locator(".files li").count() == 1
+
+
+def test_a_folder_names_its_people(watched: Watched, service: httpx.Client, gallery: str, tmp_path: Path) -> None:
+    for place, name in enumerate(("anna", "Jürgen")):
+        (tmp_path / "people" / name).mkdir(parents=True)
+        (tmp_path / "people" / name / "front.jpg").write_bytes(person(place))
+    (tmp_path / "people" / "notes.txt").write_text("no picture")
+    page = watched.open(f"enrol?gallery={gallery}")
+    page.get_by_label("Choose a folder").set_input_files(tmp_path / "people")
+    page.wait_for_selector("text=2 ready · 1 left out")
+    page.get_by_role("button", name="Enrol 2 pictures").click()
+    page.wait_for_selector("text=2 enrolled")
+    assert identities(service, gallery) == {"Jürgen": 1, "anna": 1}
 
 
 def test_what_failed_is_sent_again(watched: Watched, service: httpx.Client, gallery: str) -> None:
