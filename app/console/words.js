@@ -36,8 +36,12 @@ export function toLocal(text) {
   return new Date(time.getTime() - time.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }
 
-/** The day of it here, and the time of day, for where there is little room. */
-export const day = text => toLocal(text).slice(0, 10);
+/** The day, with the year unless it is this one, and the time of day: for where there is little room. */
+export function day(text) {
+  const time = new Date(text);
+  const year = time.getFullYear() === new Date().getFullYear() ? undefined : "numeric";
+  return time.toLocaleDateString(undefined, { month: "short", day: "numeric", year });
+}
 export const clock = text => toLocal(text).slice(11, 16);
 
 /** Bytes as MB or kB; MB is 10^6 bytes, as in the limits. */
