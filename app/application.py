@@ -6,16 +6,19 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.access import GuardedAPI, authorize
+from app.documentation import KEY_ERRORS, problems
 from app.engine import Engine, open_engine
 from app.errors import AddressRefused
 from app.expiry import Expiry
 from app.forms import invalid_parameter
+from app.keyring import Keyring
 from app.logs import logging_to_stderr
 from app.metrics import Metrics
 from app.middleware import RequestContext
@@ -25,6 +28,7 @@ from app.routes import console, galleries, gallery, identities, models, operatio
 from app.service import Service
 from app.settings import Settings, is_loopback, load_settings
 from index.errors import GalleryError
+from index.keys import Keys
 from model.errors import ModelError
 
 log = logging.getLogger(__name__)
@@ -32,13 +36,16 @@ DESCRIPTION = """A picture of a person in, the ranked identities of a gallery ou
 
 Scores are cosine similarities of unit embeddings, in [-1, 1]; higher is more alike. Times are RFC 3339 with an offset.
 Every answer carries `X-Request-ID`. Errors are `application/problem+json` with a stable `code`.
+
+A key goes into `Authorization: Bearer <key>` or `X-API-Key: <key>`. It has scopes out of `query`, `enroll` and `admin`,
+which includes both, and may be bound to one gallery, which its requests then go to when they name none. Before the
+first key was made the service answers on a loopback address only, and needs none.
 """
 
 
 def create_app(settings: Settings | None = None, open_parts: Callable[[Settings], Engine] = open_engine) -> FastAPI:
-    """Build the application; its parts are opened when it starts. Raises `AddressRefused`, `SettingsInvalid`."""
+    """Build the application; its parts are opened when it starts. Raises `SettingsInvalid`."""
     settings = settings or load_settings()
-    require_loopback(settings)
     metrics = Metrics()
 
     @asynccontextmanager
@@ -48,7 +55,7 @@ def create_app(settings: Settings | None = None, open_parts: Callable[[Settings]
                 app.state.service = service
                 yield
 
-    app = FastAPI(
+    app = GuardedAPI(
         title="hap2s-reid",
         summary="Person re-identification",
         description=DESCRIPTION,
@@ -57,20 +64,23 @@ def create_app(settings: Settings | None = None, open_parts: Callable[[Settings]
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(authorize)],  # of every route, so that none is open because somebody forgot
     )
-    for part in (query, gallery, identities, galleries, models, operations, console):
+    for part in (query, gallery, identities, galleries, models):
+        app.include_router(part.router, responses=problems(*KEY_ERRORS))
+    for part in (operations, console):
         app.include_router(part.router)
     app.add_middleware(RequestContext, metrics=metrics)
     _handle_errors(app, metrics)
     return app
 
 
-def require_loopback(settings: Settings) -> None:
-    """Raise `AddressRefused` for an address that other machines reach, as long as there are no keys."""
-    if not is_loopback(settings.host):
+def require_guarded(settings: Settings, keys: Keys) -> None:
+    """Raise `AddressRefused` for an address that other machines reach, as long as no key was made."""
+    if not is_loopback(settings.host) and not keys.made():
         raise AddressRefused(
-            f"REID_HOST={settings.host}: expected a loopback address such as 127.0.0.1, because there are no keys "
-            "yet and anyone who reaches another address could read and erase the gallery"
+            f"REID_HOST={settings.host}: expected a loopback address such as 127.0.0.1, because no key was made yet "
+            "and anyone who reaches another address could read and erase the gallery; make one with reid keys create"
         )
 
 
@@ -80,28 +90,40 @@ async def _running(
 ) -> AsyncIterator[Service]:
     log.info("settings: %s", " ".join(f"{name}={value}" for name, value in settings.shown().items()))
     engine = await _opened(settings, open_parts)
+    keyring = Keyring(engine.gallery.keys, local=is_loopback(settings.host))
     pipeline = Pipeline(engine, metrics)
     pipeline.start()
     try:
         card = await pipeline.keep(engine.registry.card, engine.embedder.version)
         log.info("ready with %s on %s", card.version, ", ".join(engine.embedder.providers))
         async with Expiry(engine, pipeline, metrics).running():
-            yield Service(engine, card, pipeline, metrics)
+            yield Service(engine, card, pipeline, metrics, keyring)
     finally:
         await asyncio.to_thread(pipeline.close)
+        await asyncio.to_thread(keyring.close)
         await asyncio.to_thread(engine.close)
         log.info("stopped")
 
 
 async def _opened(settings: Settings, open_parts: Callable[[Settings], Engine]) -> Engine:
     try:
-        return await asyncio.to_thread(open_parts, settings)
-    except (ModelError, GalleryError) as exc:
+        return await asyncio.to_thread(_open_guarded, settings, open_parts)
+    except (ModelError, GalleryError, AddressRefused) as exc:
         log.error("cannot start: %s", exc)
         raise
     except Exception:
         log.exception("cannot start")
         raise
+
+
+def _open_guarded(settings: Settings, open_parts: Callable[[Settings], Engine]) -> Engine:
+    engine = open_parts(settings)
+    try:
+        require_guarded(settings, engine.gallery.keys)
+    except BaseException:
+        engine.close()
+        raise
+    return engine
 
 
 def _handle_errors(app: FastAPI, metrics: Metrics) -> None:

@@ -22,6 +22,7 @@ PICTURE_ERRORS = (
 )
 FORM_ERRORS = ("invalid_parameter", "malformed_request", "request_too_large", "too_many_images")
 MODEL_ERRORS = ("overloaded", "not_ready")
+KEY_ERRORS = ("unauthorized", "forbidden", "overloaded", "not_ready")
 
 
 def answers(kind: type[BaseModel], *codes: str, status: int = 200) -> Responses:

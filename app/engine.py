@@ -4,6 +4,7 @@ from types import TracebackType
 from typing import Self
 
 from app.settings import Settings
+from index.database import file_of
 from index.gallery import GalleryStore
 from index.vectors import IndexOptions
 from model.registry import Registry
@@ -53,7 +54,8 @@ def open_engine(settings: Settings) -> Engine:
         settings.blob_url,
         model_version=embedder.version,
         dim=embedder.dim,
-        index=IndexOptions(settings.index_recall, settings.index_exact_rows),
+        snapshots=settings.data_dir / "index" if file_of(settings.database_url) is None else None,
+        index=IndexOptions(settings.index_recall, settings.index_storage, settings.index_exact_rows),
     )
     return Engine(settings, registry, embedder, gallery)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from app.callers import Caller
 from app.errors import InvalidMetadata, InvalidParameter, Overloaded
 from app.forms import Form, Upload, form_values, validate
 from app.parameters import GalleryName, NewSampleFields, Parameters
@@ -53,18 +54,19 @@ class Enrolment:
     entries: list[NewSampleFields | Exception]
 
 
-def read_enrolment(form: Form) -> Enrolment:
-    """Pair files with metadata; raise `InvalidMetadata` when they cannot be paired."""
+def read_enrolment(form: Form, caller: Caller) -> Enrolment:
+    """Pair files with metadata; raise `InvalidMetadata` when they cannot be paired, `Forbidden` out of reach."""
     if not form.files:
         raise InvalidParameter("image", "expected at least one image file")
-    if any(name == "metadata" for name, _ in form.fields):
-        many = validate(EnrolManyForm, form_values(EnrolManyForm, form.fields))
+    given = caller.fields_within(form.fields)
+    if any(name == "metadata" for name, _ in given):
+        many = validate(EnrolManyForm, form_values(EnrolManyForm, given))
         return Enrolment(many.gallery, form.files, [_entry(each) for each in _objects(many.metadata, len(form.files))])
     if len(form.files) > 1:
         raise InvalidMetadata(f"expected metadata for {len(form.files)} images, found none")
     # the gallery is the request's own field; the others are the item's, and fail as an item
-    gallery = dict(form.fields).get("gallery", "default")
-    fields = [field for field in form.fields if field[0] != "gallery"]
+    gallery = dict(given).get("gallery", "default")
+    fields = [field for field in given if field[0] != "gallery"]
     return Enrolment(gallery, form.files, [_form_entry(fields)])
 
 

@@ -9,6 +9,14 @@ class SettingsInvalid(ServiceError):
     """An environment variable has a value that cannot be used; the text is one line."""
 
 
+class Unauthorized(ServiceError):
+    """No key came with the request, or none that is good."""
+
+
+class Forbidden(ServiceError):
+    """The key is good, but not for what was asked."""
+
+
 class AddressRefused(ServiceError):
     """The service may not listen on the address that was asked for."""
 

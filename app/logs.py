@@ -24,6 +24,8 @@ class JsonFormatter(logging.Formatter):
             "request_id": request_id.get(),
             "message": record.getMessage(),
         }
+        if (key_id := getattr(record, "key_id", None)) is not None:
+            line["key_id"] = key_id
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(line).decode()

@@ -8,6 +8,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import Overloaded
+from app.headers import with_standard
 from app.identifiers import new_request_id
 from app.logs import request_id
 from app.metrics import Metrics
@@ -52,7 +53,7 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], header]
+                message["headers"] = [*with_standard(list(message["headers"])), header]
             await send(message)
 
         try:
@@ -71,9 +72,12 @@ class RequestContext:
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         self._metrics.request(route, scope["method"], status, seconds)
+        key_id = getattr(scope["state"].get("caller"), "key_id", None)
+        # every use of a key is told; without keys the metrics count the good ones
+        level = logging.INFO if status >= 400 or key_id else logging.DEBUG
         # the route's pattern, not the path: a path may hold a person's name
-        level = logging.INFO if status >= 400 else logging.DEBUG  # the metrics count the good ones
-        log.log(level, "%s %s %d %.1f ms", scope["method"], route, status, seconds * 1000)
+        told = (scope["method"], route, status, seconds * 1000, key_id or "-")
+        log.log(level, "%s %s %d %.1f ms, key %s", *told, extra={"key_id": key_id})
 
 
 def _without_trace(send: Send) -> Send:

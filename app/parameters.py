@@ -113,10 +113,9 @@ class Decision(Parameters):
     threshold: float | None = Field(None, ge=-1, le=1, description="overrides `false_match_rate`")
 
 
-class QueryParameters(Decision):
+class QueryParameters(Decision, InGallery):
     """The fields of a query that do not say who is sought."""
 
-    gallery: GalleryName = "default"
     top_k: int = Field(10, ge=1, le=1000, description="identities returned")
     samples_per_identity: int = Field(3, ge=0, le=100, description="best samples shown under each")
     camera: list[Name] = Field([], max_length=256, description="keep samples of these cameras; repeatable")

@@ -39,12 +39,16 @@ class Problem:
     def response(self, request_id: str) -> Response:
         """Return the whole answer."""
         headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        if self.status == HTTPStatus.UNAUTHORIZED:
+            headers["WWW-Authenticate"] = 'Bearer realm="reid"'
         content = orjson.dumps(self.body(request_id))
         return Response(content, self.status, headers=headers, media_type=MEDIA_TYPE)
 
 
 # The first class that fits decides, so a base class comes after those derived from it.
 _CODES: tuple[tuple[type[Exception], int, str], ...] = (
+    (errors.Unauthorized, 401, "unauthorized"),
+    (errors.Forbidden, 403, "forbidden"),
     (errors.InvalidParameter, 400, "invalid_parameter"),
     (errors.InvalidMetadata, 400, "invalid_metadata"),
     (errors.MalformedRequest, 400, "malformed_request"),

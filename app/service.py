@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 
 from app.engine import Engine
+from app.keyring import Keyring
 from app.metrics import Metrics
 from app.migrations import Migrations
 from app.pipeline import Pipeline
@@ -20,6 +21,7 @@ class Service:
     card: Card
     pipeline: Pipeline
     metrics: Metrics
+    keyring: Keyring
     migrations: Migrations = field(default_factory=Migrations)
     enrolling: int = 0
     activating: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -43,12 +43,13 @@ class Settings(BaseSettings):
     database_url: str = Field(
         default_factory=lambda data: f"sqlite:///{data['data_dir']}/reid.db",
         pattern=r"^[a-z][a-z0-9+]*://",
-        description="an SQLAlchemy URL such as sqlite:////data/reid.db",
+        description="an SQLAlchemy URL such as sqlite:////data/reid.db or postgresql+psycopg://user:password@host/reid",
     )
     index_url: Literal["faiss"] = Field("faiss", description="faiss (in the process)")
     index_recall: float = Field(
         0.99, gt=0, le=1, description="a part above 0 and up to 1 of the ten best identities that a search is to find"
     )
+    index_storage: Literal["float32", "float16"] = Field("float32", description="float32 or float16")
     index_exact_rows: int | None = Field(
         None, ge=0, description="a number of samples up to which a gallery is compared one by one"
     )

@@ -23,6 +23,7 @@ from typing import Any
 
 import faiss
 import numpy as np
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -291,6 +292,25 @@ def show(results: list[dict[str, Any]]) -> None:
     console.print(describe())
 
 
+def plot(results: list[dict[str, Any]], file: Path) -> None:
+    """Draw the median latencies over the size."""
+    sizes = [each["samples"] for each in results]
+    figure = Figure(figsize=(6.4, 3.8))
+    axes = figure.add_subplot()
+    for place, part in enumerate(SELECTIVITIES[:4]):
+        axes.plot(
+            sizes, [each["queries"][place]["p50"] for each in results], "o-", label=f"query, {part:.0%} let through"
+        )
+    for name in ("the same codes", "Flat", "HNSW"):
+        known = [(each["samples"], each["bare"][name]["p50"]) for each in results if name in each["bare"]]
+        if known:
+            axes.plot(*zip(*known, strict=True), "x--", label=f"bare FAISS, {name}")
+    axes.set(xscale="log", yscale="log", xlabel="samples", ylabel="median, ms")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
+
+
 def _query(found: dict[str, float]) -> str:
     return f"{found['p50']:.2f} {found['p99']:.2f} ms {found['recall']:.4f}"
 
@@ -308,6 +328,7 @@ def main() -> None:
         "--hnsw", action="store_true", help="build a graph too, which takes a quarter of an hour a million"
     )
     parser.add_argument("--out", type=Path, help="a JSON file for the figures")
+    parser.add_argument("--plot", type=Path, help="an SVG or PNG file for the latencies over the size")
     parser.add_argument("--reopen", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.reopen is not None:
@@ -319,6 +340,8 @@ def main() -> None:
             results.append(measure(size, Path(folder), given.hnsw))
     if given.out is not None:
         given.out.write_text(json.dumps(results, indent=1), encoding="ascii")
+    if given.plot is not None:
+        plot(results, given.plot)
     show(results)
 
 

@@ -1,4 +1,4 @@
-"""The audit log: who deleted, when, where and how many. It names no identity, no sample and no file."""
+"""The audit log: who deleted, when, where and how many, and which keys came and went. It names nobody and no file."""
 
 import logging
 
@@ -15,10 +15,15 @@ from index.schema import audit_log
 _log = logging.getLogger(__name__)
 
 
-def write(connection: Connection, action: Action, gallery: Gallery, removed: Removed) -> int:
-    """Write down a deletion in its own transaction; return the entry's number."""
+def write(connection: Connection, action: Action, gallery: Gallery, removed: Removed, actor: str | None = None) -> int:
+    """Write down a deletion in its own transaction, and which key asked for it; return the entry's number."""
     where = {"gallery_id": gallery.id, "gallery": gallery.name}
-    return _insert(connection, action, len(removed.keys), len(removed.vectors), **where)
+    return _insert(connection, action, len(removed.keys), len(removed.vectors), actor=actor, **where)
+
+
+def write_key(connection: Connection, action: Action, key_id: str, gallery: str | None, actor: str | None) -> None:
+    """Write down that a key was made or revoked, and the gallery that it is bound to, in that transaction."""
+    _insert(connection, action, 0, 0, key_id=key_id, gallery=gallery, actor=actor)
 
 
 def write_restore(connection: Connection, samples: int, vectors: int) -> int:
@@ -45,8 +50,8 @@ def settle(database: Database, entry: int, pictures: int, verified: bool | None)
         _log.warning("entry %d of the audit log stays without its pictures and its reading back: %s", entry, exc)
 
 
-def _insert(connection: Connection, action: Action, samples: int, vectors: int, **where: object) -> int:
-    row = {"at": catalogue.now(), "action": action, "samples": samples, "vectors": vectors, **where}
+def _insert(connection: Connection, action: Action, samples: int, vectors: int, **more: object) -> int:
+    row = {"at": catalogue.now(), "action": action, "samples": samples, "vectors": vectors, **more}
     done = connection.execute(insert(audit_log).values(row)).inserted_primary_key
     assert done is not None
     return int(done[0])

@@ -77,8 +77,8 @@ _POSITION = (
 
 
 def numbers(connection: Connection) -> Numbers:
-    """Read the ledger; in a write transaction this is also the lock that writers queue on."""
-    return Numbers(*connection.execute(_NUMBERS.with_for_update()).one())
+    """Read the ledger; who writes has come through the door, so no other takes these numbers."""
+    return Numbers(*connection.execute(_NUMBERS).one())
 
 
 def store_id(connection: Connection) -> str:
@@ -218,7 +218,7 @@ def by_number(connection: Connection, gallery: str, wanted: Iterable[int]) -> di
     """Read samples by their numbers."""
     found: dict[int, Sample] = {}
     for chunk in chunks(wanted):
-        for row in connection.execute(_SAMPLES_BY_NUMBER, {"numbers": chunk}):
+        for row in connection.execute(_SAMPLES_BY_NUMBER, {"numbers": chunk}).all():
             found[row[0]] = to_sample(row, gallery)
     return found
 
@@ -238,7 +238,7 @@ def numbers_by_id(connection: Connection, gallery: int, sample_ids: Iterable[str
     for chunk in chunks(sample_ids):
         query = select(samples.c.sample_id, samples.c.id).where(samples.c.sample_id.in_(chunk))
         found.update(
-            (row.sample_id, row.id) for row in connection.execute(query.where(samples.c.gallery_id == gallery))
+            (row.sample_id, row.id) for row in connection.execute(query.where(samples.c.gallery_id == gallery)).all()
         )
     return found
 
@@ -263,7 +263,7 @@ def by_external_id(
     found = {}
     for chunk in chunks(wanted):
         query = _SAMPLE.where(samples.c.gallery_id == gallery, samples.c.external_id.in_(chunk))
-        for row in connection.execute(query):
+        for row in connection.execute(query).all():
             found[row.external_id] = (row.sample_id, (row.digest, row.identity, row.camera))
     return found
 

@@ -95,7 +95,7 @@ class Check:
                 self._problems.append(f"gallery {name}: the embedding of sample {key} is not finite and of length 1")
             if row < 0:
                 self._problems.append(f"gallery {name}: sample {key} is not in the index")
-            elif shard.vectors.read(rows[place : place + 1]).tobytes() != vector.tobytes():
+            elif shard.vectors.read(rows[place : place + 1]).tobytes() != shard.vectors.stored(vector).tobytes():
                 self._problems.append(f"gallery {name}: the index holds another vector for sample {key}")
             elif any(column[row] != part[place] for column, part in zip(held, facts, strict=True)):
                 self._problems.append(f"gallery {name}: the index holds old facts of sample {key}")
@@ -119,9 +119,10 @@ class Check:
             return
         if snapshot is None or snapshot.stamp.dim != self._follower.dim:
             return
+        keeps = self._follower.shard(number).vectors.stored
         stored = read_vectors(connection, self._follower.version_id, self._follower.dim, snapshot.facts.ids.tolist())
         for key, vector in zip(snapshot.facts.ids.tolist(), snapshot.vectors, strict=True):
-            if key not in stored or stored[key].tobytes() != vector.tobytes():
+            if key not in stored or keeps(stored[key]).tobytes() != keeps(vector).tobytes():
                 self._problems.append(
                     f"gallery {name}: the snapshot holds another vector for sample {key}, or a deleted one"
                 )

@@ -16,9 +16,10 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.schema import Column
 
+from index import server
 from index.errors import InvalidValue, StoreUnavailable
 from index.faults import database_faults, disk_faults
-from index.schema import HEAD
+from index.schema import HEAD, metadata
 
 _CHUNK = 500  # values in one IN list
 _BUSY_SECONDS = 30
@@ -26,6 +27,8 @@ _CHECKPOINT_MILLISECONDS = 2000  # writers wait behind a checkpoint
 T = TypeVar("T")
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_READING = {"begin": "BEGIN"}
+_WRITING = {"begin": "BEGIN IMMEDIATE"}
 # FULL: a commit is on the disk before it is answered. secure_delete: what is deleted is overwritten with zeros.
 # A page of 8 KiB holds three vectors of 512; one of 4 KiB wastes half of itself. A log of 64 MiB: digests fall all
 # over their index, and a checkpoint writes each of its pages once, however often it changed since the last.
@@ -41,21 +44,24 @@ _PRAGMAS = (
 
 
 class Database:
-    """One door for writes, any number of readers; a reader never waits for a writer."""
+    """A SQLite file or a PostgreSQL server. One door for writes, any number of readers, who never wait for a writer."""
 
     def __init__(self, url: str | URL) -> None:
         parsed = _parse(url)
         self.file = file_of(parsed)
         if self.file is not None:
             make_folder(self.file.parent)
-        self._engine = _engine(parsed)
-        self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
+        self._engine = server.engine(parsed, _BUSY_SECONDS) if self.file is None else _engine(parsed)
+        event.listen(self._engine, "begin", _begin)
+        reading, writing = (server.READING, server.WRITING) if self.file is None else (_READING, _WRITING)
+        self._reader = self._engine.execution_options(**reading)
+        self._writer = self._engine.execution_options(**writing)
         self._door = threading.Lock()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Give a connection whose reads all see the store at one moment."""
-        with database_faults(), self._engine.connect() as connection:
+        with database_faults(), self._reader.connect() as connection:
             yield connection
 
     @contextmanager
@@ -66,6 +72,8 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the schema to this release's revision; raise `StoreUnavailable` for one that is newer."""
+        if self.file is None:
+            server.require_usable(self._engine)
         with self.read() as connection:
             if _revision(connection) == HEAD:
                 return
@@ -92,8 +100,10 @@ class Database:
             return bool(busy == 0)
 
     def vacuum(self) -> None:
-        """Rewrite the database file, so that nothing is left of what was once in it."""
+        """Rewrite the database file, so that nothing is left of what was once in it; clean a server's tables."""
         if self.file is None:
+            with database_faults(), self._engine.connect() as connection:
+                server.clean(connection, list(metadata.tables))
             return
         with self._door, database_faults(), self._engine.connect() as connection:
             _raw(connection).execute("VACUUM")
@@ -176,16 +186,17 @@ def _parse(url: str | URL) -> URL:
         raise InvalidValue("database_url", "expected a database URL such as sqlite:////data/reid.db") from exc
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise InvalidValue("database_url", "expected a SQLite file, found a database in memory: it would not last")
+    if parsed.drivername == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername.partition("+")[0] != "sqlite" and parsed.drivername != "postgresql+psycopg":
+        raise InvalidValue("database_url", f"expected sqlite or postgresql+psycopg, found {parsed.drivername}")
     return parsed
 
 
 def _engine(url: URL) -> Engine:
-    sqlite = url.get_backend_name() == "sqlite"
-    connect = {"timeout": _BUSY_SECONDS, "check_same_thread": False} if sqlite else {}
+    connect = {"timeout": _BUSY_SECONDS, "check_same_thread": False}
     engine = create_engine(url, pool_size=16, max_overflow=48, connect_args=connect)
-    if sqlite:
-        event.listen(engine, "connect", _prepare)
-        event.listen(engine, "begin", _begin)
+    event.listen(engine, "connect", _prepare)
     return engine
 
 
@@ -205,7 +216,8 @@ def _raw(connection: Connection) -> sqlite3.Connection:
 
 
 def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+    if statement := connection.get_execution_options().get("begin"):
+        connection.exec_driver_sql(statement)
 
 
 def _revision(connection: Connection) -> str | None:

@@ -37,7 +37,8 @@ class Enrolment:
         """Store the pictures, then commit the samples; what is left over after a failure is removed again."""
         with database.read() as connection:
             into = catalogue.gallery(connection, gallery)
-            known = {digest for digest, _, _ in catalogue.by_content(connection, into.id, self._pictures)}
+            asked = self._pictures if into.store_images else ()
+            known = {digest for digest, _, _ in catalogue.by_content(connection, into.id, asked)}
         new = {digest: data for digest, data in self._pictures.items() if digest not in known}
         kept: set[bytes] = set()
         try:

@@ -56,7 +56,12 @@ class Eraser:
         audit.settle(self._database, entry, len(self.clear(gallery, removed)), None)
 
     def erase(self, gallery: int, removed: Removed, entry: int) -> Erased:
-        """Clear, then read back every place; only what was read back is called verified. Tell the audit log."""
+        """Clear, then read back every place; only what was read back is called verified. Tell the audit log.
+
+        On a database server, verified says: no row, picture, index or snapshot of this process holds it, and the
+        server has taken the dead rows out of its tables. Its disk, its log and its replicas are its operator's, and
+        other processes remove their snapshots as they follow.
+        """
         pictures = self.clear(gallery, removed)
         try:
             verified = self._verify(gallery, removed, pictures)
@@ -93,11 +98,13 @@ class Eraser:
     def _absent_from_files(self, removed: Removed) -> bool:
         """Look for vectors and sample ids in the database's bytes; rewrite the file when some are left.
 
+        A server's files are not ours to read: it cleans its tables, or this raises `StoreUnavailable`.
         `secure_delete` overwrites what is deleted where it lay, but not copies that SQLite left behind
         when it moved rows between pages.
         """
         if self._database.file is None:
-            return True  # a server's files are not ours to read
+            self._database.vacuum()
+            return True
         needles = [chosen for vector in removed.vectors if (chosen := residue.needle(vector)) is not None]
         needles += [(sample_id.encode(), len(sample_id) - 8) for sample_id in removed.sample_ids]
         if not self._residue(self._database.file, needles):

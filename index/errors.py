@@ -41,6 +41,10 @@ class BackupRefused(GalleryError):
     """No backup can be made of this store, or none restored from or into what was named."""
 
 
+class KeyNotFound(GalleryError):
+    """No key of that id was made."""
+
+
 class InvalidValue(GalleryError):
     """A value is out of its range; `field` names it."""
 

@@ -5,10 +5,10 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from index.errors import GalleryError, StoreDamaged, StoreUnavailable
+from index.errors import GalleryError, InvalidValue, StoreDamaged, StoreUnavailable
 
 _FULL = "the disk is full: nothing of this request was taken; free some space and send it again"
 _READ_ONLY = "the store is read-only: nothing was written; give the service the right to write its data folder"
@@ -29,6 +29,23 @@ _SQLITE_TEXT = {
     sqlite3.SQLITE_NOTADB: "the catalogue's file is not a database: restore it from a backup",
     sqlite3.SQLITE_CORRUPT: "the catalogue's file is damaged: restore it from a backup",
 }
+_AWAY = "the database server does not answer, or closed the connection: look whether it runs, then try again"
+# By SQLSTATE, or its first two characters (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+_SERVER_TEXT = {
+    "08": _AWAY,
+    "25006": "the database server takes no writes: nothing was written; give the service the primary server",
+    "25P03": _AWAY,
+    "28": "the database server does not let the service in: look at REID_DATABASE_URL and the server's rules",
+    "40": _BUSY,
+    "42501": "the database server does not give the service the right to this: let it own the catalogue's tables",
+    "53": "the database server has no memory or connections left: nothing was written; try again",
+    "53100": "the database server's disk is full: nothing of this request was taken; free some space and send it again",
+    "55P03": _BUSY,
+    "57": _AWAY,
+    "58": "the disk of the database server failed to read or write: look at the disk, then try again",
+    "XX001": "the database server found its data damaged: restore them from a backup",
+    "XX002": "the database server found an index damaged: rebuild it with REINDEX, or restore from a backup",
+}
 _OS_TEXT = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
@@ -41,16 +58,20 @@ _OS_TEXT = {
 
 @contextmanager
 def database_faults() -> Iterator[None]:
-    """Raise `StoreUnavailable` or `StoreDamaged` for what the database reports about its disk or its file."""
+    """Raise `StoreUnavailable` or `StoreDamaged` for what the database reports about its disk, file or connection.
+
+    `InvalidValue` for text that a server cannot hold.
+    """
     try:
         yield
     except PoolTimeout as exc:
         raise StoreUnavailable("all connections to the catalogue are in use: try again") from exc
     except (DBAPIError, sqlite3.Error) as exc:
-        code = getattr(getattr(exc, "orig", exc), "sqlite_errorcode", 0) & 0xFF
-        if code not in _SQLITE_TEXT:
+        cause = getattr(exc, "orig", exc)
+        fault = _server_fault(exc, cause.sqlstate) if hasattr(cause, "sqlstate") else _sqlite_fault(cause)
+        if fault is None:
             raise
-        raise _SQLITE.get(code, StoreUnavailable)(_SQLITE_TEXT[code]) from exc
+        raise fault from exc
 
 
 @contextmanager
@@ -61,3 +82,19 @@ def disk_faults(what: str) -> Iterator[None]:
     except OSError as exc:
         reason = _OS_TEXT.get(exc.errno or 0, exc.strerror or type(exc).__name__)
         raise StoreUnavailable(f"{what} cannot be read or written: {reason}") from exc
+
+
+def _sqlite_fault(error: object) -> GalleryError | None:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return _SQLITE.get(code, StoreUnavailable)(_SQLITE_TEXT[code]) if code in _SQLITE_TEXT else None
+
+
+def _server_fault(error: Exception, state: str | None) -> GalleryError | None:
+    if state is None and isinstance(error, DataError):  # the driver's own: a server's text holds no NUL
+        return InvalidValue("text", "expected text without the character U+0000")
+    if state is None:
+        return StoreUnavailable(_AWAY) if isinstance(error, OperationalError | InterfaceError) else None
+    text = _SERVER_TEXT.get(state, _SERVER_TEXT.get(state[:2]))
+    if text is None:
+        return None
+    return StoreDamaged(text) if state.startswith("XX") else StoreUnavailable(text)

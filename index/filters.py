@@ -4,15 +4,17 @@ import numpy as np
 from sqlalchemy import Connection, select
 
 from index import names, values
+from index.follower import Shard
 from index.records import SampleFilter
 from index.roster import NO_TIME, Ints, Mask, Roster
-from index.schema import attribute_pairs, samples
+from index.schema import samples
 
 _FEW = 8  # comparisons of a column that take less time than one look-up in a table
 
 
-def mask(connection: Connection, gallery: int, roster: Roster, where: SampleFilter) -> Mask:
-    """Return which rows of the roster a filter lets through, (rows,)."""
+def mask(connection: Connection, gallery: int, shard: Shard, seq: int, where: SampleFilter) -> Mask:
+    """Return which rows of a shard a filter lets through at change `seq`, where shard and connection are, (rows,)."""
+    roster = shard.roster
     allowed = roster.live.copy()
     facts = roster.facts
     if where.cameras:
@@ -23,12 +25,14 @@ def mask(connection: Connection, gallery: int, roster: Roster, where: SampleFilt
     if after is not None:
         allowed &= facts.times >= after
     if before is not None:
-        allowed &= (facts.times < before) & (facts.times != NO_TIME)
+        allowed &= facts.times < before
+        if after is None:
+            allowed &= facts.times != NO_TIME
     if where.identity is not None:
         rows = roster.rows_of(np.array([_identity(connection, gallery, where.identity)]))
         allowed &= _mask(roster, rows)
     for pair in values.pairs(gallery, where.attributes):
-        allowed &= _rows(roster, _having(connection, pair))
+        allowed &= _mask(roster, shard.having.rows(connection, gallery, roster, pair, seq))
     if where.exclude_sample is not None:
         allowed &= ~_rows(roster, _number(connection, gallery, where.exclude_sample))
     return allowed
@@ -49,11 +53,6 @@ def _window(where: SampleFilter) -> tuple[int | None, int | None]:
         values.microseconds("captured_after", where.captured_after),
         values.microseconds("captured_before", where.captured_before),
     )
-
-
-def _having(connection: Connection, pair: bytes) -> Ints:
-    query = select(attribute_pairs.c.sample_id).where(attribute_pairs.c.pair == pair)
-    return np.fromiter(connection.scalars(query), dtype=np.int64)
 
 
 def _number(connection: Connection, gallery: int, sample_id: str) -> Ints:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, and_, select
 
 from index.catalogue import last_seq
 from index.database import Database, chunks
+from index.having import Having
 from index.records import Embedding
 from index.roster import EMPTY, NO_CAMERA, NO_TIME, Facts, Ints, Roster, as_facts
 from index.schema import change_log, embeddings, galleries, samples
@@ -71,6 +72,7 @@ class Shard:
 
     def __init__(self, vectors: VectorIndex) -> None:
         self.roster = Roster()
+        self.having = Having()
         self.vectors = vectors
         self.unsaved = 0  # samples that came or went since the last snapshot
         self.removals = 0  # grows with every removal, so that a snapshot can tell
@@ -117,6 +119,7 @@ class Follower:
         self.shards: dict[int, Shard] = {}
         self.lock = SharedLock()
         self._new_index = new_index
+        self.lost: Callable[[int], object] = lambda _gallery: None  # told the gallery whenever samples go from one
 
     def new_shard(self) -> Shard:
         """Make a shard without samples."""
@@ -159,10 +162,13 @@ class Follower:
                     return True
 
     def _apply(self, change: Change) -> None:
+        shard = self.shards.setdefault(change.gallery, self.new_shard())
+        if change.whole or bool((shard.roster.find(change.absent) >= 0).any()):
+            self.lost(change.gallery)  # before: where it fails, the change is applied again
         if change.whole:
-            self.shards.pop(change.gallery, None)
-            return
-        self.shards.setdefault(change.gallery, self.new_shard()).apply(change)
+            self.shards.pop(change.gallery)
+        else:
+            shard.apply(change)
 
 
 def read_changes(
@@ -173,7 +179,7 @@ def read_changes(
     if gallery is not None:
         query = query.where(change_log.c.gallery_id == gallery)
     touched: dict[int, set[int]] = {}
-    for place, number in connection.execute(query):
+    for place, number in connection.execute(query).all():
         touched.setdefault(place, set())
         if number is not None:
             touched[place].add(number)
@@ -191,7 +197,7 @@ def read_vectors(connection: Connection, version_id: int, dim: int, keys: Sequen
         query = select(embeddings.c.sample_id, embeddings.c.vector).where(
             embeddings.c.version_id == version_id, embeddings.c.sample_id.in_(chunk)
         )
-        for key, blob in connection.execute(query):
+        for key, blob in connection.execute(query).all():
             vector = _vector(blob, dim)
             if vector is not None:
                 found[key] = vector

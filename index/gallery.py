@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -20,6 +21,7 @@ from index.enrolment import Enrolment
 from index.erasure import Eraser
 from index.errors import DimensionMismatch, GalleryError, GalleryFilled, InvalidValue, ModelMismatch, PictureNotStored
 from index.follower import Follower, Shard, read_vectors
+from index.keys import Keys
 from index.loading import load
 from index.pictures import PictureStore
 from index.records import (
@@ -42,12 +44,12 @@ from index.records import (
     SampleFilter,
 )
 from index.retention import Retention
-from index.roster import Roster
+from index.roster import Ints, Roster
 from index.schema import samples
 from index.sharing import SharedCommit
 from index.snapshots import Snapshots
 from index.upkeep import Keeper
-from index.vectors import FlatIndex, IndexOptions
+from index.vectors import ENGINES, IndexOptions
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -58,13 +60,17 @@ _MOST_SAMPLES = 100
 
 
 class GalleryStore:
-    """All galleries of one data folder. Thread-safe; other processes may write to the same folder meanwhile."""
+    """All galleries of one data folder. Thread-safe; other processes may write to the same folder meanwhile.
+
+    On a database server, each process has its own folder of snapshots, and all share the pictures.
+    """
 
     def __init__(self, database: Database, pictures: PictureStore, snapshots: Snapshots, index: IndexOptions) -> None:
         self._database = database
         self._pictures = pictures
         self._snapshots = snapshots
         self._index = index
+        self.keys = Keys(database)
         self._door = SharedCommit(self._enrol)
         self._eraser = Eraser(database, pictures, snapshots, lambda: self._follower)
         self._retention = Retention(database, self._eraser, self._follow)
@@ -173,19 +179,23 @@ class GalleryStore:
 
     def embeddings(self, gallery: str, sample_ids: Sequence[str]) -> dict[str, Embedding]:
         """Return the embeddings, (D,) each, of those samples that are there."""
-        with self._database.read() as connection:
-            numbers = catalogue.numbers_by_id(connection, catalogue.gallery(connection, gallery).id, sample_ids)
-            vectors = read_vectors(connection, self._follower.version_id, self._dim, list(numbers.values()))
-        return {sample_id: vectors[number] for sample_id, number in numbers.items() if number in vectors}
+
+        def ask(connection: Connection, number: int, shard: Shard) -> dict[str, Embedding]:
+            numbers = catalogue.numbers_by_id(connection, number, sample_ids)
+            rows = shard.roster.find(np.array(list(numbers.values()), dtype=np.int64))
+            there = [sample_id for sample_id, row in zip(numbers, rows.tolist(), strict=True) if row >= 0]
+            return dict(zip(there, self._vectors_of(connection, shard, rows[rows >= 0]), strict=True))
+
+        return self._at_one_moment(gallery, ask)
 
     def page(self, gallery: str, where: SampleFilter, *, limit: int, cursor: str | None = None) -> Page[Sample]:
         """List samples in the order of enrolment."""
-        return self._at_one_moment(
-            gallery,
-            lambda connection, number, shard: listing.samples_page(
-                connection, number, gallery, shard.roster, where, limit, cursor
-            ),
-        )
+
+        def ask(connection: Connection, number: int, shard: Shard) -> Page[Sample]:
+            allowed = filters.mask(connection, number, shard, self._follower.applied, where)
+            return listing.samples_page(connection, gallery, shard.roster, allowed, limit, cursor)
+
+        return self._at_one_moment(gallery, ask)
 
     def update(self, gallery: str, sample_id: str, changes: Mapping[str, object]) -> Sample:
         """Replace any of identity, camera, captured_at and attributes; None clears, but for the identity."""
@@ -199,13 +209,13 @@ class GalleryStore:
         self._follow()
         return changed
 
-    def delete(self, gallery: str, sample_id: str) -> None:
+    def delete(self, gallery: str, sample_id: str, actor: str | None = None) -> None:
         """Delete a sample: row, embeddings, and the picture when no other sample uses it."""
         with self._database.write() as connection:
             into = catalogue.gallery(connection, gallery)
             row = catalogue.sample(connection, into, sample_id)
             removed = removal.remove(connection, into.id, [row.id])
-            entry = audit.write(connection, Action.DELETE_SAMPLE, into, removed)
+            entry = audit.write(connection, Action.DELETE_SAMPLE, into, removed, actor)
         self._follow()
         self._eraser.delete(into.id, removed, entry)
 
@@ -233,14 +243,14 @@ class GalleryStore:
         self._follow()
         return summary
 
-    def erase(self, gallery: str, identity: str) -> Erased:
+    def erase(self, gallery: str, identity: str, actor: str | None = None) -> Erased:
         """Erase an identity from catalogue, pictures, index, snapshots and the files' free space; read it back."""
         with self._database.write() as connection:
             into = catalogue.gallery(connection, gallery)
             number = listing.identity_number(connection, into, identity)
             keys = catalogue.numbers_of(connection, samples.c.identity_id == number)
             removed = removal.remove(connection, into.id, keys)
-            entry = audit.write(connection, Action.ERASE_IDENTITY, into, removed)
+            entry = audit.write(connection, Action.ERASE_IDENTITY, into, removed, actor)
         self._follow()
         return self._eraser.erase(into.id, removed, entry)
 
@@ -260,13 +270,13 @@ class GalleryStore:
             catalogue.put_gallery(connection, values.gallery_name(name), retention_days, store_images)
         return next(info for info in self.galleries() if info.name == name)
 
-    def delete_gallery(self, name: str) -> Erased:
+    def delete_gallery(self, name: str, actor: str | None = None) -> Erased:
         """Erase a gallery with all that is in it; `default` is there again at once, empty."""
         with self._database.write() as connection:
             into = catalogue.gallery(connection, name)
             keys = catalogue.numbers_of(connection, samples.c.gallery_id == into.id)
             removed = removal.remove(connection, into.id, keys)
-            entry = audit.write(connection, Action.DELETE_GALLERY, into, removed)
+            entry = audit.write(connection, Action.DELETE_GALLERY, into, removed, actor)
             catalogue.drop_gallery(connection, into.id)
             if name == DEFAULT_GALLERY:
                 catalogue.put_gallery(connection, name, None, True)
@@ -301,8 +311,9 @@ class GalleryStore:
         self._check_query(queries, model_version, top_k, samples_per_identity)
 
         def ask(connection: Connection, number: int, shard: Shard) -> list[Ranking]:
-            allowed = filters.mask(connection, number, shard.roster, where)
-            ranked = search.rank(shard, queries, allowed, top_k, samples_per_identity)
+            allowed = filters.mask(connection, number, shard, self._follower.applied, where)
+            exactly = partial(self._vectors_of, connection, shard)
+            ranked = search.rank(shard, queries, allowed, top_k, samples_per_identity, exactly)
             ids = shard.roster.facts.ids
             keys = [[(person, ids[person.rows].tolist()) for person in people] for people in ranked]
             shown = {key for people in keys for _, rows in people for key in rows}
@@ -314,6 +325,14 @@ class GalleryStore:
             ]
 
         return self._at_one_moment(gallery, ask)
+
+    def _vectors_of(self, connection: Connection, shard: Shard, rows: Ints) -> Embedding:
+        """Return the embeddings of rows, (N, D), from the catalogue where the index has them rounded."""
+        if shard.vectors.lossless:
+            return shard.vectors.read(rows)
+        ids = shard.roster.facts.ids[rows].tolist()
+        vectors = read_vectors(connection, self._follower.version_id, self._dim, ids)
+        return np.stack([vectors[key] for key in ids])
 
     def sample_count(self) -> int:
         """Count the samples of all galleries."""
@@ -391,7 +410,10 @@ class GalleryStore:
 
     def _serve(self, version: str, dim: int, number: int) -> None:
         """Load the index of a version and put it in the place of the one before."""
-        follower = Follower(number, dim, lambda dim: FlatIndex(dim, self._index.exact_rows))
+        engine = ENGINES[self._index.storage]
+        follower = Follower(number, dim, lambda dim: engine(dim, self._index.exact_rows))
+        if self._database.file is None:  # who erases does not reach the snapshots of other processes
+            follower.lost = self._snapshots.discard
         with self._database.read() as connection:
             load(connection, follower, self._snapshots, version)
         self._follower, self._version, self._dim = follower, version, dim

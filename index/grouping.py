@@ -32,6 +32,7 @@ class Grouping:
 
     def find(self, wanted: Ints, column: Ints) -> Ints:
         """Return the rows, ascending, whose number is wanted; `wanted` ascends."""
+        wanted = wanted.astype(np.int32)  # of another type, all numbers would be converted first
         starts = np.searchsorted(self._numbers, wanted, side="left")
         counts = np.searchsorted(self._numbers, wanted, side="right") - starts
         places = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())

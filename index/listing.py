@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from index import catalogue, filters, names, values
+from index import catalogue, names, values
 from index.catalogue import Gallery
 from index.database import chunks
 from index.errors import IdentityNotFound, InvalidValue
-from index.records import Action, AuditEntry, GalleryInfo, IdentitySummary, Page, Sample, SampleFilter
-from index.roster import Roster
+from index.records import Action, AuditEntry, GalleryInfo, IdentitySummary, Page, Sample
+from index.roster import Mask, Roster
 from index.schema import audit_log, cameras, galleries, identities, samples
 
 Key = TypeVar("Key", int, str)
@@ -23,18 +23,11 @@ MOST = 1000  # items on one page
 
 
 def samples_page(
-    connection: Connection,
-    number: int,
-    gallery: str,
-    roster: Roster,
-    where: SampleFilter,
-    limit: int,
-    cursor: str | None,
+    connection: Connection, gallery: str, roster: Roster, allowed: Mask, limit: int, cursor: str | None
 ) -> Page[Sample]:
-    """List samples in the order of enrolment."""
+    """List the rows that are allowed, in the order of enrolment."""
     first = int(np.searchsorted(roster.facts.ids, _read_cursor(cursor, 0), side="right"))
-    allowed = filters.mask(connection, number, roster, where)[first:]
-    keys = roster.facts.ids[first:][allowed][: _checked(limit) + 1].tolist()
+    keys = roster.facts.ids[first:][allowed[first:]][: _checked(limit) + 1].tolist()
     found = catalogue.by_number(connection, gallery, keys[:limit])
     items = tuple(found[key] for key in keys[:limit])
     return Page(items, _write_cursor(keys[limit - 1]) if len(keys) > limit else None)

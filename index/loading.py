@@ -24,7 +24,9 @@ def load(connection: Connection, follower: Follower, snapshots: Snapshots, versi
     """Fill the follower's shards with the catalogue's state, from snapshots as far as they hold."""
     last = catalogue.last_seq(connection)
     store = catalogue.store_id(connection)
-    for gallery in connection.scalars(select(galleries.c.id)).all():
+    living = connection.scalars(select(galleries.c.id)).all()
+    snapshots.discard_others(living)  # of galleries that another process deleted
+    for gallery in living:
         stamp = Stamp(store, gallery, version, follower.dim, 0, last)
         follower.shards[gallery] = _from_snapshot(connection, follower, snapshots, stamp) or from_catalogue(
             connection, follower, gallery
@@ -58,6 +60,7 @@ def _from_snapshot(connection: Connection, follower: Follower, snapshots: Snapsh
             return None
         _compare(snapshot, expected)
         if _changes_since(connection, snapshot.stamp) > _REPLAYED_PART * snapshot.stamp.count:
+            snapshots.discard(expected.gallery)  # it may hold samples that another process deleted
             return None
         shard = follower.new_shard()
         if snapshot.learnt is not None:
@@ -118,7 +121,7 @@ def _verify(connection: Connection, follower: Follower, shard: Shard, gallery: i
     facts = _facts_of(connection, held)
     stored = read_vectors(connection, follower.version_id, follower.dim, held.ids.tolist())
     if any(not np.array_equal(ours, theirs) for ours, theirs in zip(held, facts, strict=True)) or any(
-        key not in stored or stored[key].tobytes() != vector.tobytes()
+        key not in stored or shard.vectors.stored(stored[key]).tobytes() != vector.tobytes()
         for key, vector in zip(held.ids.tolist(), shard.vectors.read(rows), strict=True)
     ):
         raise StoreDamaged("it holds other samples than the catalogue")

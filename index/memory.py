@@ -1,8 +1,10 @@
 """Memory for vectors that grows without being copied."""
 
 import mmap
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from index.records import Embedding
 
@@ -11,23 +13,24 @@ _HUGE = 64 * 2**20  # bytes from which the kernel is asked for large pages: rand
 
 
 class RowMemory:
-    """A float32 matrix, (rows, D), to which rows are appended.
+    """A matrix, (rows, D), to which rows are appended.
 
     Linux moves the pages of a mapping that has to grow, and not its bytes: a gallery of gigabytes does not stop for
     a copy. Pages are taken when they are written for the first time, so room to grow costs no memory.
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, kind: type[np.floating[Any]] = np.float32) -> None:
         self._dim = dim
+        self._kind = np.dtype(kind)
         self._rows = 0
         self._pages: mmap.mmap | None = None
-        self._matrix: Embedding = np.empty((0, dim), dtype=np.float32)
+        self._matrix: NDArray[Any] = np.empty((0, dim), dtype=kind)
 
     def __len__(self) -> int:
         return self._rows
 
     @property
-    def matrix(self) -> Embedding:
+    def matrix(self) -> NDArray[Any]:
         """All rows, (rows, D): a view that is not to be kept beyond the next `append`."""
         return self._matrix[: self._rows]
 
@@ -42,9 +45,9 @@ class RowMemory:
         if rows <= len(self._matrix):
             return
         capacity = max(rows, 2 * len(self._matrix), _FIRST_ROWS)
-        self._matrix = np.empty((0, self._dim), dtype=np.float32)  # a view would keep the pages where they are
-        self._pages = _grown(self._pages, capacity * self._dim * 4)
-        self._matrix = np.frombuffer(self._pages, dtype=np.float32).reshape(capacity, self._dim)
+        self._matrix = np.empty((0, self._dim), dtype=self._kind)  # a view would keep the pages where they are
+        self._pages = _grown(self._pages, capacity * self._dim * self._kind.itemsize)
+        self._matrix = np.frombuffer(self._pages, dtype=self._kind).reshape(capacity, self._dim)
 
 
 def _grown(pages: mmap.mmap | None, size: int) -> mmap.mmap:

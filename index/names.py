@@ -40,7 +40,7 @@ def _numbered(connection: Connection, names: Any, gallery: int, wanted: Iterable
     found: dict[str, int] = {}
     for chunk in chunks(wanted):
         query = select(names.c.name, names.c.id).where(names.c.gallery_id == gallery, names.c.name.in_(chunk))
-        found.update((row.name, row.id) for row in connection.execute(query))
+        found.update((row.name, row.id) for row in connection.execute(query).all())
     return found
 
 

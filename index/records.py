@@ -154,15 +154,17 @@ class Action(StrEnum):
     DELETE_GALLERY = "delete_gallery"
     EXPIRE = "expire"
     RESTORE = "restore"
+    CREATE_KEY = "create_key"
+    REVOKE_KEY = "revoke_key"
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One line of the audit log; a restore is of no single gallery."""
+    """One line of the audit log; a restore is of no single gallery, and a key of one only where it is bound."""
 
     number: int
     at: datetime
-    actor: str | None
+    actor: str | None  # the id of the key that asked for it; None: the command line, or nobody did
     action: Action
     gallery_number: int | None
     gallery: str | None
@@ -170,6 +172,7 @@ class AuditEntry:
     pictures: int | None  # None: the process ended before it could count them
     vectors: int
     verified: bool | None  # None: not read back
+    key_id: str | None = None  # the key that was made or revoked
 
 
 @dataclass(frozen=True, slots=True)

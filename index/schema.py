@@ -5,6 +5,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -17,10 +18,16 @@ from sqlalchemy import (
     func,
 )
 
-HEAD = "0002"  # the revision that these tables are at; the newest file in `migrations/versions`
+HEAD = "0003"  # the revision that these tables are at; the newest file in `migrations/versions`
 
 # SQLite makes only a column of the type INTEGER its row id.
 Key = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _name(length: int) -> String:
+    """Return a text that sorts by code point on every database; a server's own order changes with its releases."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
 
 metadata = MetaData(
     naming_convention={
@@ -36,7 +43,7 @@ versions = Table(
     "versions",
     metadata,
     Column("id", Key, primary_key=True),
-    Column("version", String(128), nullable=False, unique=True),
+    Column("version", _name(128), nullable=False, unique=True),
     Column("dim", Integer, nullable=False),
 )
 
@@ -56,7 +63,7 @@ galleries = Table(
     "galleries",
     metadata,
     Column("id", Key, primary_key=True),
-    Column("name", String(64), nullable=False, unique=True),
+    Column("name", _name(64), nullable=False, unique=True),
     Column("retention_days", Integer),
     Column("store_images", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
@@ -68,7 +75,7 @@ identities = Table(
     metadata,
     Column("id", Key, primary_key=True),
     Column("gallery_id", ForeignKey("galleries.id"), nullable=False),
-    Column("name", String(256), nullable=False),
+    Column("name", _name(256), nullable=False),
     UniqueConstraint("gallery_id", "name"),
     sqlite_autoincrement=True,
 )
@@ -78,7 +85,7 @@ cameras = Table(
     metadata,
     Column("id", Key, primary_key=True),
     Column("gallery_id", ForeignKey("galleries.id"), nullable=False),
-    Column("name", String(256), nullable=False),
+    Column("name", _name(256), nullable=False),
     UniqueConstraint("gallery_id", "name"),
     sqlite_autoincrement=True,
 )
@@ -87,13 +94,13 @@ samples = Table(
     "samples",
     metadata,
     Column("id", Key, primary_key=True, autoincrement=False),  # taken from the ledger, never used again
-    Column("sample_id", String(26), nullable=False, unique=True),
+    Column("sample_id", _name(26), nullable=False, unique=True),
     Column("gallery_id", ForeignKey("galleries.id"), nullable=False),
     Column("identity_id", ForeignKey("identities.id"), nullable=False),
     Column("camera_id", ForeignKey("cameras.id")),
     Column("captured_at", BigInteger),
     Column("attributes", Text, nullable=False),
-    Column("external_id", String(256)),
+    Column("external_id", _name(256)),
     Column("digest", LargeBinary(32), nullable=False),
     Column("picture_stored", Boolean, nullable=False),
     Column("enrolled_at", BigInteger, nullable=False),
@@ -154,6 +161,7 @@ picture_removals = Table(
 )
 
 # Who deleted, when, where and how many; it names no identity, no sample and no file, so it outlives an erasure.
+# `actor` is the id of the key that asked for it, `key_id` that of a key which was made or revoked.
 # `pictures` and `verified` come once the traces are cleared: an entry without them was cut short, and the next
 # opening removes its pictures. `verified` stays empty where nothing is read back.
 audit_log = Table(
@@ -169,6 +177,7 @@ audit_log = Table(
     Column("pictures", BigInteger),
     Column("vectors", BigInteger, nullable=False),
     Column("verified", Boolean),
+    Column("key_id", String(12)),
     sqlite_autoincrement=True,
 )
 
@@ -177,8 +186,25 @@ audit_log = Table(
 backups = Table(
     "backups",
     metadata,
-    Column("name", String(64), primary_key=True),
+    Column("name", _name(64), primary_key=True),
     Column("made_at", BigInteger, nullable=False),
     Column("last_seq", BigInteger),
     Column("last_sample", BigInteger),
+)
+
+# Who may call: a salted hash of each key's secret, and what the key is good for. A row is never removed, so that a
+# service which had keys is never open again.
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("salt", LargeBinary(16), nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("scopes", String(32), nullable=False),  # separated by spaces
+    Column("gallery", String(64)),  # by name
+    Column("rate", Float),  # requests a second
+    Column("label", String(256)),
+    Column("created_at", BigInteger, nullable=False),
+    Column("last_used_at", BigInteger),
+    Column("revoked_at", BigInteger),
 )

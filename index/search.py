@@ -1,5 +1,6 @@
 """Ranking: from queries and candidates to identities, exactly."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,9 @@ _WIDER = 4
 _GATHER = 2048  # up to that many samples of the identities found, all are compared
 
 
+Reader = Callable[[Ints], Embedding]
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """One identity of an answer: its number, and its best rows with their scores, best first."""
@@ -23,8 +27,10 @@ class Person:
     scores: NDArray[np.float64]
 
 
-def rank(shard: Shard, queries: Embedding, allowed: Mask, top_k: int, best: int) -> list[list[Person]]:
+def rank(shard: Shard, queries: Embedding, allowed: Mask, top_k: int, best: int, exactly: Reader) -> list[list[Person]]:
     """Rank identities by their best sample's cosine for each query, (Q, D), ties by row.
+
+    `exactly` reads the vectors of rows, which the engine may have rounded.
 
     `best` rows are kept of each identity. The engine only chooses who is compared: each identity that it names is
     scored by all of its allowed rows, in float64, however many they are. So the ranking is exact where the engine is,
@@ -37,7 +43,7 @@ def rank(shard: Shard, queries: Embedding, allowed: Mask, top_k: int, best: int)
     mask = None if left == len(shard.roster) else allowed
     scores, rows = shard.vectors.search(queries, k, mask)
     return [
-        _Query(shard, query, allowed, left, top_k).answer(first_scores, first_rows, max(best, 1))
+        _Query(shard, query, allowed, left, top_k, exactly).answer(first_scores, first_rows, max(best, 1))
         for query, first_scores, first_rows in zip(queries, scores, rows, strict=True)
     ]
 
@@ -45,7 +51,8 @@ def rank(shard: Shard, queries: Embedding, allowed: Mask, top_k: int, best: int)
 class _Query:
     """One query against one shard."""
 
-    def __init__(self, shard: Shard, query: Embedding, allowed: Mask, left: int, top_k: int) -> None:
+    def __init__(self, shard: Shard, query: Embedding, allowed: Mask, left: int, top_k: int, exactly: Reader) -> None:
+        self._exactly = exactly
         self._shard = shard
         self._roster = shard.roster
         self._identities = shard.roster.facts.identities
@@ -112,7 +119,7 @@ class _Query:
         starts, sizes = _groups(people[order])
         last = rough[order[starts + np.minimum(best, sizes) - 1]]  # of each identity, the least that may be kept
         near = np.sort(order[rough[order] >= np.repeat(last, sizes) - self._margin])
-        exact = cosines(vectors[near], self._query)
+        exact = cosines(self._exactly(rows[near]), self._query)
         order = np.lexsort((-exact, people[near]))  # stable: equal scores stay in the order of rows
         near, exact = near[order], exact[order]
         starts, sizes = _groups(people[near])

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from index.records import Enrolled, NewSample
 
@@ -15,36 +15,51 @@ class _Request:
     gallery: str
     items: Sequence[NewSample]
     version: str
+    called: threading.Event = field(default_factory=threading.Event)  # its outcome is there, or it is its turn
     outcome: list[Enrolled] | None = None
     error: BaseException | None = None
-    done: bool = False
+
+    @property
+    def done(self) -> bool:
+        return self.outcome is not None or self.error is not None
 
 
 class SharedCommit:
     """Takes requests to enrol from any number of threads, and commits those that wait together.
 
-    The first to come commits its own; who comes meanwhile waits, and the next of them commits for all. An item is
+    The first to come commits its own; who comes meanwhile waits, and the first of them commits for all. An item is
     judged as if the requests had come one after the other; a failure of the commit is the failure of all in it.
     """
 
     def __init__(self, commit: Commit) -> None:
         self._commit = commit
         self._waiting: list[_Request] = []
+        self._busy = False  # somebody commits, or is called to
         self._list = threading.Lock()
-        self._turn = threading.Lock()
 
     def enrol(self, gallery: str, items: Sequence[NewSample], version: str) -> list[Enrolled]:
         """Return each item's outcome, in order, once it is committed."""
         request = _Request(gallery, items, version)
         with self._list:
             self._waiting.append(request)
-        with self._turn:
-            while not request.done:
+            first, self._busy = not self._busy, True
+        if not first:
+            request.called.wait()
+        if not request.done:
+            try:
                 self._run(self._take())
+            finally:
+                self._call_next()
         if request.error is not None:
             raise request.error
         assert request.outcome is not None
         return request.outcome
+
+    def _call_next(self) -> None:
+        with self._list:
+            self._busy = bool(self._waiting)
+            if self._waiting:
+                self._waiting[0].called.set()
 
     def _take(self) -> list[_Request]:
         """Take the first request, and those behind it that go into the same gallery, up to a bound."""
@@ -74,4 +89,4 @@ class SharedCommit:
                 request.outcome = outcomes[start : start + len(request.items)]
                 start += len(request.items)
         for request in requests:
-            request.done = True
+            request.called.set()

@@ -7,7 +7,7 @@ import mmap
 import os
 import secrets
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -113,6 +113,14 @@ class Snapshots:
                 path.unlink(missing_ok=True)
             if there:
                 sync_folder(self._folder)
+
+    def discard_others(self, galleries: Collection[int]) -> None:
+        """Remove the snapshots of galleries that are not among these."""
+        kept = {self.path(gallery) for gallery in galleries}
+        with disk_faults(_WHAT):
+            for path in self._folder.glob("*.snapshot"):
+                if path not in kept:
+                    path.unlink(missing_ok=True)
 
     def sweep(self) -> None:
         """Remove what writers that died have left."""

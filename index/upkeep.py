@@ -1,6 +1,7 @@
 """What is done to the index in the background: taking back space, learning codes, writing snapshots."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +27,8 @@ _DEAD_PART = 0.25  # the part of dead rows from which their place is taken back
 _LEAST_CHANGES = 10_000  # reading fewer from the catalogue takes no time worth a snapshot
 _CHANGED_PART = 0.25
 _MUST_SAVE = 100_000  # samples; a smaller gallery is written at each closing
-_RESTED_SECONDS = 60.0  # between two snapshots, when deletions make one void after the other
+_RESTED_SECONDS = 60.0  # between two snapshots: deletions may make one void after the other, or the disk be full
+_PATIENCE_SECONDS = 5.0  # for what is under way when the store closes; what is not done then is done after an opening
 
 
 class Abandoned(Exception):  # not an error: the snapshot was not needed any more
@@ -71,7 +73,7 @@ class Keeper:
         """Write the snapshots that make the next opening faster."""
         with self._start:
             if self._thread is not None:
-                self._thread.join()
+                self._thread.join(_PATIENCE_SECONDS)
             for gallery, shard in list(self._follower.shards.items()):
                 least = 1 if len(shard.roster) < _MUST_SAVE else _LEAST_CHANGES
                 if shard.unsaved >= least or (shard.unsaved and self._is_missing(gallery)):
@@ -87,11 +89,14 @@ class Keeper:
                 yield partial(self._save, gallery)
 
     def _work(self) -> None:
-        while job := next(self._due(), None):
-            job()
+        try:
+            while job := next(self._due(), None):
+                job()
+        except GalleryError as exc:
+            _log.warning("upkeep of the index stops until the next change: %s", exc)
 
     def _should_save(self, gallery: int, shard: Shard) -> bool:
-        if time.monotonic() - self._begun.get(gallery, -_RESTED_SECONDS) < _RESTED_SECONDS and shard.removals:
+        if time.monotonic() < self._begun.get(gallery, -math.inf) + _RESTED_SECONDS:
             return False
         if shard.unsaved >= max(_LEAST_CHANGES, _CHANGED_PART * len(shard.roster)):
             return True

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import faiss
 import numpy as np
@@ -27,6 +27,7 @@ class IndexOptions:
     """How a gallery is searched: every sample up to `exact_rows`, and above it by codes that hold `recall`."""
 
     recall: float = 0.99  # of the ten best identities
+    storage: Literal["float32", "float16"] = "float32"
     exact_rows: int | None = None  # None: as many as are compared within 3 ms
 
 
@@ -39,6 +40,7 @@ class VectorIndex(Protocol):
 
     dim: int
     tolerance: float
+    lossless: bool  # whether `read` gives what was added, bit for bit
     exact_rows: int  # up to which comparing every row is fast enough
     codes: Codes | None  # what chooses candidates above; an engine that needs none never has one
 
@@ -64,6 +66,9 @@ class VectorIndex(Protocol):
     def read(self, rows: Ints) -> Embedding:
         """Return the stored vectors of rows, (N, D)."""
 
+    def stored(self, vectors: Embedding) -> Embedding:
+        """Return vectors as `read` gives them once they are added."""
+
     def save(self, rows: Ints) -> Iterator[Embedding]:
         """Give rows in blocks; between two blocks the index may grow."""
 
@@ -72,24 +77,27 @@ class VectorIndex(Protocol):
 
 
 class FlatIndex:
-    """Every vector as float32, compared by FAISS.
+    """Every vector in memory, as float32, compared by FAISS.
 
     While it has `codes`, a search over more than `exact_rows` lets them choose candidates and compares those; their
     setting says with which recall. A search over fewer rows, and any without codes, compares every allowed row.
     """
+
+    kind: type[np.floating[Any]] = np.float32
+    lossless = True
 
     def __init__(self, dim: int, exact_rows: int | None = None) -> None:
         self.dim = dim
         self.exact_rows = EXACT_NUMBERS // dim if exact_rows is None else exact_rows
         self.tolerance = dim * 2.0**-23  # the bound on the rounding of a float32 inner product of unit vectors
         self.codes: Codes | None = None
-        self._memory = RowMemory(dim)
+        self._memory = RowMemory(dim, self.kind)
         self._removed = np.empty(0, dtype=np.int64)  # ascending
 
     @property
     def bytes_per_row(self) -> int:
         """Memory for one row."""
-        return 4 * self.dim + (0 if self.codes is None else self.codes.bytes_per_row)
+        return np.dtype(self.kind).itemsize * self.dim + (0 if self.codes is None else self.codes.bytes_per_row)
 
     def __len__(self) -> int:
         return len(self._memory)
@@ -126,11 +134,15 @@ class FlatIndex:
             scores, rows = self._scan(queries, k, None)
             if len(self._removed) == 0 or not np.isin(rows, self._removed).any():
                 return scores, rows
-        return self._scan(queries, k, self._selector(allowed))
+        return self._scan(queries, k, self._without_removed(allowed))
 
     def read(self, rows: Ints) -> Embedding:
         """Return the stored vectors of rows, (N, D)."""
-        return self._memory.matrix[rows]
+        return np.asarray(self._memory.matrix[rows], dtype=np.float32)
+
+    def stored(self, vectors: Embedding) -> Embedding:
+        """Return vectors as `read` gives them once they are added."""
+        return np.asarray(vectors.astype(self.kind), dtype=np.float32)
 
     def save(self, rows: Ints) -> Iterator[Embedding]:
         """Give rows in blocks; between two blocks the index may grow."""
@@ -150,19 +162,17 @@ class FlatIndex:
         depth = min(left, max(codes.setting.depth, 2 * k))
         part = min(1.0, codes.setting.part * len(self) / left)  # as many allowed rows are met as without a filter
         scores, rows = _nothing(len(queries), k)
-        matrix = self._memory.matrix
         for place, near in enumerate(codes.search(queries, depth, allowed, part)):
             candidates = near[near >= 0]
             if len(candidates) < min(k, left):
                 return None
-            products = matrix[candidates] @ queries[place]
-            best = np.argpartition(-products, k - 1)[:k] if k < len(products) else np.arange(len(products))
-            best = best[np.argsort(-products[best], kind="stable")]
+            products = self.read(candidates) @ queries[place]
+            best = highest(products, k)
             scores[place, : len(best)] = products[best]
             rows[place, : len(best)] = candidates[best]
         return scores, rows
 
-    def _scan(self, queries: Embedding, k: int, selector: "faiss.IDSelector | None") -> tuple[Scores, Ints]:
+    def _scan(self, queries: Embedding, k: int, mask: Mask | None) -> tuple[Scores, Ints]:
         # FAISS would choose by the number of rows: a scan for each query reads them once a query, a matrix
         # product (BLAS) once for all, but is slower for a few. The choice is global; a race only costs time.
         faiss.cvar.distance_compute_blas_threshold = 0 if len(queries) >= _BLAS_QUERIES else _NEVER
@@ -177,20 +187,52 @@ class FlatIndex:
             k,
             faiss.swig_ptr(scores),
             faiss.swig_ptr(rows),
-            selector,
+            None if mask is None else _selector(mask),
         )
         return scores, rows
-
-    def _selector(self, allowed: Mask | None) -> faiss.IDSelector:
-        mask = self._without_removed(allowed)
-        if np.count_nonzero(mask) < _FEW * len(mask):
-            return faiss.IDSelectorArray(np.flatnonzero(mask))
-        return bitmap(mask)
 
     def _without_removed(self, allowed: Mask | None) -> Mask:
         mask = np.ones(len(self), dtype=np.bool_) if allowed is None else allowed.copy()
         mask[self._removed] = False
         return mask
+
+
+class HalfIndex(FlatIndex):
+    """Every vector as float16: half the memory, a rounding of up to 0.0005 in a score, and a slower full scan."""
+
+    kind = np.float16
+    lossless = False
+
+    def __init__(self, dim: int, exact_rows: int | None = None) -> None:
+        super().__init__(dim, exact_rows)
+        self.tolerance += 2.0**-11  # each number is off by that part of it at most
+
+    def _scan(self, queries: Embedding, k: int, mask: Mask | None) -> tuple[Scores, Ints]:
+        allowed = np.arange(len(self)) if mask is None else np.flatnonzero(mask)
+        scores, rows = _nothing(len(queries), k)
+        for start in range(0, len(allowed), BLOCK_ROWS):
+            block = allowed[start : start + BLOCK_ROWS]
+            products = queries @ self.read(block).T
+            for place in range(len(queries)):
+                together = np.concatenate([scores[place], products[place]])
+                best = highest(together, k)
+                scores[place], rows[place] = together[best], np.concatenate([rows[place], block])[best]
+        return scores, rows
+
+
+ENGINES = {"float32": FlatIndex, "float16": HalfIndex}
+
+
+def highest(scores: Scores, k: int) -> Ints:
+    """Return the places of the `k` highest scores, highest first; of equal ones the first."""
+    best = np.argpartition(-scores, k - 1)[:k] if k < len(scores) else np.arange(len(scores))
+    return best[np.argsort(-scores[best], kind="stable")]
+
+
+def _selector(mask: Mask) -> faiss.IDSelector:
+    if np.count_nonzero(mask) < _FEW * len(mask):
+        return faiss.IDSelectorArray(np.flatnonzero(mask))
+    return bitmap(mask)
 
 
 def _nothing(queries: int, k: int) -> tuple[Scores, Ints]:

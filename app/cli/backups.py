@@ -13,8 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from app.engine import open_engine
-from app.settings import load_settings
+from app.settings import Settings, load_settings
 from index.backup import Progress
+from index.keys import Keys
 from index.restore import restore as restore_into
 
 _Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
@@ -63,8 +64,17 @@ def restore(
         state = "clean" if report.clean else f"{len(report.problems)} problems"
         typer.echo(f"{done.name}: {report.samples} samples, {report.pictures} pictures: {state}")
         typer.echo(f"its model version is {done.model_version}")
+        _tell_keys(settings)
     if not report.clean:
         raise typer.Exit(1)
+
+
+def _tell_keys(settings: Settings) -> None:
+    """Say which keys are good again: one that was revoked after the backup is, too."""
+    with Keys.open(settings.database_url) as keys:
+        good = [key.key_id for key in keys.all() if key.revoked_at is None]
+    if good:
+        typer.echo(f"the keys are those of the backup; revoke again what was revoked since. Good are {', '.join(good)}")
 
 
 @contextmanager

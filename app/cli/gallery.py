@@ -123,14 +123,14 @@ def audit(
     cursor: Annotated[str | None, typer.Option(help="Go on after an earlier page; --json prints its cursor.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List what was deleted: when, where and how many, and never whom."""
+    """List what was deleted, when, where and how many, and never whom; and which keys were made or revoked."""
     with open_engine(load_settings()) as engine:
         page = engine.gallery.audit(limit=limit, cursor=cursor)
     if as_json:
         entries = [{**asdict(entry), "at": time_text(entry.at)} for entry in page.items]
         typer.echo(json.dumps({"entries": entries, "next_cursor": page.next_cursor}))
         return
-    table = Table("at", "actor", "action", "gallery", "samples", "pictures", "vectors", "read back", box=None)
+    table = Table("at", "actor", "action", "gallery", "samples", "pictures", "vectors", "read back", "key", box=None)
     for entry in page.items:
         table.add_row(*_audit_row(entry))
     Console().print(table)
@@ -142,4 +142,4 @@ def _audit_row(entry: AuditEntry) -> list[str]:
     shown = [entry.actor, entry.action, entry.gallery, entry.samples, entry.pictures, entry.vectors]
     verified = {None: "–", True: "clean", False: "NOT CLEAN"}[entry.verified]
     at = entry.at.strftime("%Y-%m-%d %H:%M:%S")
-    return [at, *("–" if value is None else str(value) for value in shown), verified]
+    return [at, *("–" if value is None else str(value) for value in shown), verified, entry.key_id or "–"]

@@ -10,11 +10,12 @@ import typer
 import uvicorn
 from fastapi import FastAPI
 
-from app.application import create_app, require_loopback
+from app.application import create_app, require_guarded
 from app.cli.failures import CommandError
 from app.engine import open_engine
 from app.logs import logging_to_stderr
-from app.settings import load_settings
+from app.settings import Settings, is_loopback, load_settings
+from index.keys import Keys
 
 BACKLOG = 2048
 
@@ -29,12 +30,19 @@ def serve(
     """
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = load_settings(**given)
-    require_loopback(settings)
+    refuse_unguarded(settings)
     with listen(settings.host, settings.port) as listener:
         # opened before uvicorn runs, which would answer a failure with a trace; the application closes it
         with logging_to_stderr(settings):
             engine = open_engine(settings)
         run(create_app(settings, open_parts=lambda _: engine), listener)
+
+
+def refuse_unguarded(settings: Settings) -> None:
+    """Raise `AddressRefused` before anything is loaded; a loopback address needs no look at the keys."""
+    if not is_loopback(settings.host):
+        with Keys.open(settings.database_url) as keys:
+            require_guarded(settings, keys)
 
 
 def listen(host: str, port: int) -> socket.socket:

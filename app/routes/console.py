@@ -11,6 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.headers import page_headers
+
 router = APIRouter(include_in_schema=False)
 _MEDIA_TYPES = {
     "html": "text/html; charset=utf-8",
@@ -19,27 +21,6 @@ _MEDIA_TYPES = {
     "svg": "image/svg+xml",
 }
 _NAME = re.compile(r"[a-z]{1,32}\.(css|js|svg)", re.ASCII)  # no path, so nothing outside the folder
-_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' blob:",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-        "require-trusted-types-for 'script'",  # with no policy allowed: text never becomes markup
-        "trusted-types 'none'",
-    )
-)
-_HEADERS = {
-    "Content-Security-Policy": _POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-cache",  # kept, and asked for again with its ETag
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +55,7 @@ def _answer(request: Request, name: str) -> Response:
         file = _read(name)
     except FileNotFoundError as exc:
         raise HTTPException(404) from exc
-    headers = {**_HEADERS, "ETag": file.etag}
+    headers = {**page_headers(), "ETag": file.etag}
     if file.etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     return Response(file.content, headers={**headers, "Content-Type": file.media_type})

@@ -5,6 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.answers import erased_answer, gallery_answer, json_response
+from app.callers import caller_of
 from app.documentation import answers, json_body
 from app.forms import read_json
 from app.parameters import GallerySettings
@@ -16,10 +17,10 @@ router = APIRouter(prefix="/galleries", tags=["galleries"])
 
 @router.get("", summary="List galleries", response_model=None, responses=answers(GalleriesAnswer))
 async def list_galleries(request: Request) -> Response:
-    """List every gallery with its settings and counts; `default` is always there."""
-    service = service_of(request)
+    """List every gallery that the key reaches, with its settings and counts; `default` is always there."""
+    service, caller = service_of(request), caller_of(request)
     found = await service.pipeline.keep(service.engine.gallery.galleries)
-    return json_response({"items": [gallery_answer(info) for info in found]})
+    return json_response({"items": [gallery_answer(info) for info in found if caller.reaches(info.name)]})
 
 
 @router.put(
@@ -32,6 +33,7 @@ async def list_galleries(request: Request) -> Response:
 async def put_gallery(request: Request, name: str) -> Response:
     """Make a gallery, or replace the settings of one that exists."""
     service = service_of(request)
+    caller_of(request).require_gallery(name)
     settings = await read_json(request, GallerySettings)
     info = await service.pipeline.keep(
         lambda: service.engine.gallery.put_gallery(
@@ -50,5 +52,6 @@ async def put_gallery(request: Request, name: str) -> Response:
 async def delete_gallery(request: Request, name: str) -> Response:
     """Erase a gallery with everything in it."""
     service = service_of(request)
-    erased = await service.pipeline.keep(service.engine.gallery.delete_gallery, name)
+    caller_of(request).require_gallery(name)
+    erased = await service.pipeline.keep(service.engine.gallery.delete_gallery, name, caller_of(request).key_id)
     return json_response(erased_answer(erased))

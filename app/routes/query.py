@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.answers import json_response
+from app.callers import Caller, caller_of
 from app.documentation import FORM_ERRORS, MODEL_ERRORS, PICTURE_ERRORS, answers, form_body
 from app.errors import InvalidParameter
 from app.forms import Form, content_type, form_values, read_form, read_json, validate
@@ -45,11 +46,11 @@ async def query(request: Request) -> Response:
     `sample_id` of an enrolled picture, which is then left out of the answer, or in JSON by an `embedding` with its
     `model_version`.
     """
-    service = service_of(request)
+    service, caller = service_of(request), caller_of(request)
     if content_type(request) == "application/json":
-        return json_response(await _query_by_json(service, await read_json(request, QueryBody)))
+        return json_response(await _query_by_json(service, caller.within(await read_json(request, QueryBody))))
     form = await read_form(request, file_fields=("image",), max_files=MAX_TRACKLET)
-    return json_response(await _query_by_form(service, form))
+    return json_response(await _query_by_form(service, caller, form))
 
 
 @router.post(
@@ -63,7 +64,8 @@ async def query_batch(request: Request) -> Response:
     """Answer a query for each of up to 64 `image` files, in order; a picture that cannot be used fails alone."""
     service = service_of(request)
     form = await read_form(request, file_fields=("image",), max_files=MAX_BATCH)
-    started = begin_query(service, validate(QueryParameters, form_values(QueryParameters, form.fields)))
+    parameters = validate(QueryParameters, form_values(QueryParameters, form.fields))
+    started = begin_query(service, caller_of(request).within(parameters))
     _require_files(form)
     return json_response({"results": await _query_each(service, started, form)})
 
@@ -114,8 +116,8 @@ async def embed(request: Request) -> Response:
     return json_response({"model_version": embedder.version, "dim": embedder.dim, "embeddings": vectors.tolist()})
 
 
-async def _query_by_form(service: Service, form: Form) -> dict[str, Any]:
-    parameters = validate(QueryForm, form_values(QueryForm, form.fields))
+async def _query_by_form(service: Service, caller: Caller, form: Form) -> dict[str, Any]:
+    parameters = caller.within(validate(QueryForm, form_values(QueryForm, form.fields)))
     if parameters.sample_id is not None:
         if form.files:
             raise InvalidParameter("sample_id", "expected either image files or a sample_id, found both")

@@ -7,8 +7,8 @@ import pytest
 
 from app.application import create_app
 from app.engine import open_engine
-from app.errors import AddressRefused
 from app.problems import STATUS_OF
+from index.keys import Keys, Scope
 from tests.app.parts import person, tiny_settings
 from tests.app.routes.calls import enrol, files, names, query, refused
 from tests.app.server import serving
@@ -46,9 +46,20 @@ def openapi(tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.org"])
-def test_only_a_loopback_address_is_served(tmp_path: Path, host: str) -> None:
-    with pytest.raises(AddressRefused, match=f"REID_HOST={host}: expected a loopback address"):
-        create_app(tiny_settings(tmp_path, host=host))
+def test_without_keys_only_a_loopback_address_is_served(
+    tmp_path: Path, host: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = tiny_settings(tmp_path, host=host)
+    with pytest.raises((RuntimeError, SystemExit)), serving(create_app(settings)):
+        pass
+    assert f"cannot start: REID_HOST={host}: expected a loopback address" in caplog.text
+    with Keys.open(settings.database_url) as keys:
+        key_id = keys.create([Scope.QUERY])[0].key_id
+        with serving(create_app(settings)) as client:
+            refused(client.get("/identities"), 401, "unauthorized")
+        keys.revoke(key_id)  # nobody gets in any more, and it is no reason to open the service
+    with serving(create_app(settings)) as client:
+        refused(client.get("/identities"), 401, "unauthorized")
 
 
 def test_building_opens_nothing(tmp_path: Path) -> None:

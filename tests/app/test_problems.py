@@ -13,6 +13,8 @@ from app.problems import STATUS_OF, describe, http_problem, internal, item_error
 # What the HTTP contract promises, and what the product may add to it.
 CONTRACT = {
     400: {"invalid_parameter", "invalid_metadata", "malformed_request"},
+    401: {"unauthorized"},
+    403: {"forbidden"},
     404: {
         "gallery_not_found",
         "sample_not_found",
@@ -49,7 +51,8 @@ def test_every_image_error_keeps_its_code(kind: type[Exception]) -> None:
 
 
 def test_gallery_errors_are_told_unless_they_are_our_own() -> None:
-    own = (index.errors.GalleryError, index.errors.StoreDamaged, index.errors.BackupRefused)  # the last has no route
+    untold = (index.errors.BackupRefused, index.errors.KeyNotFound)  # these have no route
+    own = (index.errors.GalleryError, index.errors.StoreDamaged, *untold)
     for kind in kinds(index.errors):
         error = kind("camera", "found that") if kind is index.errors.InvalidValue else kind("found that")
         problem = describe(error)

@@ -94,7 +94,7 @@ def test_every_field_is_shown_under_its_variable() -> None:
     assert shown["REID_LOG_FORMAT"] == "json"
     assert shown["REID_MODEL"] == ""
     assert shown["REID_PROVIDERS"] == "CPUExecutionProvider"
-    assert len(shown) == 18
+    assert len(shown) == 19
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
 
 from index.gallery import GalleryStore
 from index.records import Embedding, NewSample
@@ -14,6 +16,7 @@ from index.vectors import IndexOptions
 
 DIM = 16
 VERSION = "test@1"
+SERVER = "database-url"  # a file beside the pictures, where the catalogue is on a server
 BY_DEFAULT = IndexOptions()
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -73,10 +76,30 @@ def crowd(count: int, *, identities: int, cameras: int, seed: int = 0) -> list[N
     ]
 
 
+def database_url(folder: Path) -> str:
+    """Return the URL that lies in the folder, of a database on a server, or that of a SQLite file in it."""
+    written = folder / SERVER
+    return written.read_text() if written.exists() else f"sqlite:///{folder}/reid.db"
+
+
 def open_store(folder: Path, version: str = VERSION, dim: int = DIM, index: IndexOptions = BY_DEFAULT) -> GalleryStore:
     return GalleryStore.open(
-        f"sqlite:///{folder}/reid.db", f"{folder}/pictures", model_version=version, dim=dim, index=index
+        database_url(folder),
+        f"{folder}/pictures",
+        model_version=version,
+        dim=dim,
+        snapshots=folder / "reid.index",
+        index=index,
     )
+
+
+def behind_its_back(folder: Path, sql: str, *rows: Mapping[str, object]) -> None:
+    """Change the catalogue as nobody should, once or for each row of values."""
+    engine = create_engine(database_url(folder), poolclass=NullPool)
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET session_replication_role = replica")  # no foreign key is looked after
+        connection.execute(text(sql), rows or None)
 
 
 def enrol(store: GalleryStore, items: Sequence[NewSample], gallery: str = "default") -> list[str]:

@@ -29,6 +29,7 @@ def told(entry: AuditEntry) -> tuple[object, ...]:
     return entry.action, entry.gallery, entry.samples, entry.pictures, entry.vectors, entry.verified
 
 
+@pytest.mark.databases
 def test_every_deletion_is_told_newest_first(store: GalleryStore) -> None:
     before = datetime.now(UTC)
     store.put_gallery("bare", store_images=False)
@@ -46,6 +47,7 @@ def test_every_deletion_is_told_newest_first(store: GalleryStore) -> None:
     assert all(entry.actor is None and before <= entry.at <= datetime.now(UTC) for entry in entries(store))
 
 
+@pytest.mark.databases
 def test_the_log_is_paged_by_key(store: GalleryStore) -> None:
     keys = enrol(store, [sample(number) for number in range(7)])
     for key in keys[:5]:
@@ -72,6 +74,7 @@ def test_what_was_not_deleted_is_not_told(store: GalleryStore) -> None:
     assert entries(store) == []
 
 
+@pytest.mark.databases
 def test_the_entry_and_the_deletion_are_one_transaction(
     folder: Path, store: GalleryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +99,7 @@ def test_what_is_not_clean_is_told_so(store: GalleryStore, monkeypatch: pytest.M
     store.rebuild()
 
 
+@pytest.mark.databases
 def test_a_deletion_is_done_also_when_its_entry_cannot_be_settled(
     store: GalleryStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -137,7 +141,7 @@ def rows(folder: Path) -> dict[str, list[tuple[object, ...]]]:
     kept = [
         name
         for name in names
-        if not name.startswith("sqlite_") and name not in ("audit_log", "backups", "alembic_version")
+        if not name.startswith("sqlite_") and name not in ("audit_log", "backups", "keys", "alembic_version")
     ]
     found = {name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr) for name in kept}
     connection.close()

@@ -1,20 +1,14 @@
 """The store notices what is done to it behind its back."""
 
-import sqlite3
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from index.gallery import GalleryStore
-from tests.index.people import crowd, enrol, open_store, sample, vector
+from tests.index.people import behind_its_back, crowd, enrol, open_store, sample, vector
 
-
-def damage(folder: Path, sql: str, *values: object) -> None:
-    connection = sqlite3.connect(folder / "reid.db")
-    connection.execute(sql, values)
-    connection.commit()
-    connection.close()
+pytestmark = pytest.mark.databases
 
 
 def problems(store: GalleryStore) -> str:
@@ -34,25 +28,35 @@ def test_a_whole_store_is_clean(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("sql", "values", "told"),
     [
-        ("UPDATE embeddings SET vector = ? WHERE sample_id = 2", [vector(99).tobytes()], "another vector for sample 2"),
-        ("UPDATE embeddings SET vector = ? WHERE sample_id = 2", [b"short"], "sample 2 has no whole embedding"),
         (
-            "UPDATE embeddings SET vector = ? WHERE sample_id = 2",
-            [np.full(16, np.nan, dtype=np.float32).tobytes()],
+            "UPDATE embeddings SET vector = :vector WHERE sample_id = 2",
+            {"vector": vector(99).tobytes()},
+            "another vector for sample 2",
+        ),
+        (
+            "UPDATE embeddings SET vector = :vector WHERE sample_id = 2",
+            {"vector": b"short"},
+            "sample 2 has no whole embedding",
+        ),
+        (
+            "UPDATE embeddings SET vector = :vector WHERE sample_id = 2",
+            {"vector": np.full(16, np.nan, dtype=np.float32).tobytes()},
             "sample 2 is not finite",
         ),
-        ("DELETE FROM embeddings WHERE sample_id = 2", [], "sample 2 has no whole embedding"),
-        ("UPDATE samples SET camera_id = NULL WHERE id = 2", [], "old facts of sample 2"),
-        ("UPDATE samples SET attributes = '{}' WHERE id = 2", [], "sample 2 is not found by its own attributes"),
-        ("UPDATE samples SET identity_id = 999 WHERE id = 2", [], "points to nothing in identities"),
-        ("UPDATE ledger SET last_sample = 1", [], "above the last"),
-        ("UPDATE samples SET gallery_id = 77 WHERE id = 2", [], "holds sample 2, which is not in the catalogue"),
+        ("DELETE FROM embeddings WHERE sample_id = 2", {}, "sample 2 has no whole embedding"),
+        ("UPDATE samples SET camera_id = NULL WHERE id = 2", {}, "old facts of sample 2"),
+        ("UPDATE samples SET attributes = '{}' WHERE id = 2", {}, "sample 2 is not found by its own attributes"),
+        ("UPDATE samples SET identity_id = 999 WHERE id = 2", {}, "points to nothing in identities"),
+        ("UPDATE ledger SET last_sample = 1", {}, "above the last"),
+        ("UPDATE samples SET gallery_id = 77 WHERE id = 2", {}, "holds sample 2, which is not in the catalogue"),
     ],
 )
-def test_a_damaged_row_is_told(folder: Path, sql: str, values: list[object], told: str) -> None:
+def test_a_damaged_row_is_told(folder: Path, database: str, sql: str, values: dict[str, object], told: str) -> None:
+    if database == "postgresql" and "points to nothing" in told:
+        pytest.skip("a server looks after its foreign keys itself")
     with open_store(folder) as store:
         enrol(store, [sample(number, camera="c", attributes={"a": number}) for number in range(4)])
-        damage(folder, sql, *values)
+        behind_its_back(folder, sql, values)
         assert told in problems(store)
 
 
@@ -110,7 +114,7 @@ def test_orphans_are_harmless_and_removed_by_a_rebuild(folder: Path) -> None:
 def test_a_long_list_of_problems_is_cut(folder: Path) -> None:
     with open_store(folder) as store:
         enrol(store, crowd(150, identities=4, cameras=2))
-        damage(folder, "DELETE FROM embeddings")
+        behind_its_back(folder, "DELETE FROM embeddings")
         told = store.check().problems
         assert len(told) == 101
         assert told[-1] == "and 50 more"

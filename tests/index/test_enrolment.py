@@ -13,6 +13,7 @@ from index.pictures import PictureStore
 from index.records import Enrolled, EnrolStatus, NewSample, SampleFilter
 from tests.index.people import DIM, VERSION, enrol, open_store, sample, vector
 
+pytestmark = pytest.mark.databases
 CREATED, DUPLICATE, REJECTED = EnrolStatus.CREATED, EnrolStatus.DUPLICATE, EnrolStatus.REJECTED
 
 
@@ -32,6 +33,7 @@ def count(store: GalleryStore) -> int:
     return len(store.page("default", SampleFilter(), limit=1000).items)
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize(
     ("bad", "error", "field"),
     [

@@ -65,6 +65,7 @@ def test_a_deleted_sample_leaves_no_vector_and_no_picture(folder: Path) -> None:
     store.close()
 
 
+@pytest.mark.databases
 def test_a_picture_that_another_sample_uses_stays(store: GalleryStore) -> None:
     _, kept = enrol(store, [sample(1, "a", picture=b"both"), sample(1, "b", picture=b"both")])
     erased = store.erase("default", "a")

@@ -1,6 +1,7 @@
 """Every filter, in queries and in listings, against a plain reading of the contract."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from index.gallery import GalleryStore
 from index.records import Sample, SampleFilter
 from tests.index.people import NOON, VERSION, crowd, enrol, sample, vectors
 
+pytestmark = pytest.mark.databases
 CAMERAS = st.frozensets(st.sampled_from(["c0", "c1", "c2", "unknown"]))
 TIMES = st.none() | st.integers(-60, 660).map(lambda minutes: NOON + timedelta(minutes=minutes))
 FILTERS = st.builds(
@@ -74,6 +76,7 @@ def filled(store: GalleryStore) -> GalleryStore:
     return store
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize(
     ("stored", "asked", "matches"),
     [
@@ -120,3 +123,18 @@ def test_filters_of_one_gallery_do_not_reach_into_another(store: GalleryStore) -
         assert len(store.page(name, where, limit=5).items) == 1
         assert store.search(name, vectors(1), model_version=VERSION, where=where)[0].searched == 1
     assert np.isfinite(store.search("other", vectors(1), model_version=VERSION)[0].identities[0].score)
+
+
+def test_attributes_are_followed_while_samples_come_change_and_go(store: GalleryStore) -> None:
+    random = np.random.default_rng(0)
+    where = SampleFilter(attributes={"side": "left"})
+    keys: list[str] = []
+    for step in range(40):
+        items = crowd(int(random.integers(1, 6)), identities=5, cameras=2, seed=step)
+        keys += enrol(store, [replace(item, picture=b"%d %d" % (step, place)) for place, item in enumerate(items)])
+        for key in random.choice(keys, size=min(3, len(keys)), replace=False).tolist():
+            store.update("default", key, {"attributes": {"side": ["left", "right"][random.integers(2)]}})
+        store.delete("default", keys.pop(int(random.integers(len(keys)))))
+        everything = store.page("default", SampleFilter(), limit=1000).items
+        expected = [item.sample_id for item in everything if passes(item, where)]
+        assert [item.sample_id for item in store.page("default", where, limit=1000).items] == expected

@@ -67,6 +67,7 @@ def test_a_waiting_writer_goes_before_new_readers() -> None:
     assert order == ["writer", "reader"]
 
 
+@pytest.mark.databases
 def test_every_answer_is_one_moment(store: GalleryStore) -> None:
     """One sample wanders between two people and two cameras; no answer may mix two of its states."""
     one, other = unit([1.0] + [0.1] * 15), unit([1.0] + [0.2] * 15)
@@ -109,6 +110,7 @@ def test_every_answer_is_one_moment(store: GalleryStore) -> None:
     assert answers > 3
 
 
+@pytest.mark.databases
 def test_a_query_that_is_overtaken_by_a_writer_starts_again(
     store: GalleryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +129,7 @@ def test_a_query_that_is_overtaken_by_a_writer_starts_again(
     assert [person.identity for person in answer.identities] == ["p2", "p1"]
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("batch", [1, 20])
 def test_readers_see_whole_batches(store: GalleryStore, batch: int) -> None:
     stop, wrong = threading.Event(), []

@@ -20,6 +20,7 @@ from index.gallery import GalleryStore
 from index.records import EnrolStatus, Ranking, SampleFilter
 from tests.index.people import DIM, NOON, VERSION, crowd, enrol, open_store, sample, unit, vector, vectors
 
+pytestmark = pytest.mark.databases
 ALL = SampleFilter()
 
 
@@ -119,6 +120,7 @@ def test_a_field_given_replaces_and_none_clears(store: GalleryStore) -> None:
     assert (cleared.captured_at, cleared.attributes) == (None, {})
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
@@ -204,6 +206,7 @@ def test_identities_page_by_name(store: GalleryStore) -> None:
     assert names == sorted(["b", "a/1", "ä", "B", "c", "人"])
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("cursor", ["", "x", "!!!!", "MQ==MQ", "Im5hbWUi", "dHJ1ZQ"])
 def test_a_foreign_cursor_is_refused(store: GalleryStore, cursor: str) -> None:
     with pytest.raises(InvalidValue) as caught:
@@ -211,6 +214,7 @@ def test_a_foreign_cursor_is_refused(store: GalleryStore, cursor: str) -> None:
     assert caught.value.field == "cursor"
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("limit", [0, -1, 1001])
 def test_a_page_is_bounded(store: GalleryStore, limit: int) -> None:
     with pytest.raises(InvalidValue, match="limit from 1 to 1000"):
@@ -261,6 +265,7 @@ def test_settings_of_a_gallery_change(store: GalleryStore) -> None:
         store.picture("g", key)
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("name", ["", "a/b", ".x", "x" * 65, "ä", "a b"])
 def test_a_gallery_name_is_refused(store: GalleryStore, name: str) -> None:
     with pytest.raises(InvalidValue, match="gallery's name"):

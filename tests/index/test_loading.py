@@ -14,6 +14,7 @@ from index.gallery import GalleryStore
 from index.snapshots import Snapshots
 from tests.index.people import VERSION, crowd, enrol, open_store, sample, unit, vectors
 
+pytestmark = pytest.mark.databases
 NAME = "reid.index/gallery-1.snapshot"
 
 
@@ -63,6 +64,7 @@ def test_what_came_after_the_snapshot_is_loaded_too(folder: Path) -> None:
     store.close()
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize(
     "spoil",
     [

@@ -1,7 +1,6 @@
 """What is past its gallery's retention is erased, and nothing else."""
 
 import random
-import sqlite3
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,19 +11,19 @@ from index import retention
 from index.errors import InvalidValue, StoreUnavailable
 from index.gallery import GalleryStore
 from index.records import Action, Erased, Sample, SampleFilter
-from tests.index.people import NOON, VERSION, crowd, enrol, open_store, sample, vector
+from tests.index.people import NOON, VERSION, behind_its_back, crowd, enrol, open_store, sample, vector
 
+pytestmark = pytest.mark.databases
 DAY = timedelta(days=1)
 
 
 def age(folder: Path, ages: dict[str, timedelta]) -> None:
     """Let samples have been enrolled that long before noon."""
-    connection = sqlite3.connect(folder / "reid.db")
-    for key, past in ages.items():
-        at = (NOON - past - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-        connection.execute("UPDATE samples SET enrolled_at = ? WHERE sample_id = ?", (at, key))
-    connection.commit()
-    connection.close()
+    rows = [
+        {"at": (NOON - past - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1), "key": key}
+        for key, past in ages.items()
+    ]
+    behind_its_back(folder, "UPDATE samples SET enrolled_at = :at WHERE sample_id = :key", *rows)
 
 
 def held(store: GalleryStore, gallery: str) -> list[Sample]:

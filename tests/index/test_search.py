@@ -39,8 +39,12 @@ def plainly(rows: Embedding, identities: list[int], query: Embedding, allowed: M
     return [(identity, shown[:best]) for identity, shown in list(people.items())[:top_k]]
 
 
+def rank(shard: Shard, queries: Embedding, allowed: Mask, top_k: int, best: int) -> list[list[search.Person]]:
+    return search.rank(shard, queries, allowed, top_k, best, shard.vectors.read)
+
+
 def compare(rows: Embedding, identities: list[int], queries: Embedding, allowed: Mask, top_k: int, best: int) -> None:
-    answer = search.rank(shard_of(rows, identities), queries, allowed, top_k, best)
+    answer = rank(shard_of(rows, identities), queries, allowed, top_k, best)
     for query, people in zip(queries, answer, strict=True):
         expected = plainly(rows, identities, query, allowed, top_k, best)
         assert [person.identity for person in people] == [identity for identity, _ in expected]
@@ -89,7 +93,7 @@ def test_thousands_of_equal_vectors_rank_by_row() -> None:
 def test_equal_vectors_score_equally_wherever_they_lie(queries: int) -> None:
     rows = vectors(997, 4, 33)
     rows[[0, 500, 996]] = vectors(1, 5, 33)
-    people = search.rank(shard_of(rows, list(range(1, 998))), rows[:queries], np.ones(997, dtype=np.bool_), 3, 1)[0]
+    people = rank(shard_of(rows, list(range(1, 998))), rows[:queries], np.ones(997, dtype=np.bool_), 3, 1)[0]
     assert [person.rows.tolist() for person in people] == [[0], [500], [996]]
     assert len({float(person.scores[0]) for person in people}) == 1
 
@@ -101,7 +105,7 @@ def test_scores_that_float32_cannot_tell_apart_rank_exactly() -> None:
 
 
 def test_nothing_allowed_is_no_one() -> None:
-    assert search.rank(shard_of(vectors(3, 1, 8), [1, 2, 3]), vectors(2, 2, 8), np.zeros(3, dtype=np.bool_), 5, 1) == [
+    assert rank(shard_of(vectors(3, 1, 8), [1, 2, 3]), vectors(2, 2, 8), np.zeros(3, dtype=np.bool_), 5, 1) == [
         [],
         [],
     ]

@@ -83,6 +83,7 @@ def test_a_failure_is_told_to_all_of_the_commit_and_to_no_other() -> None:
     assert len(commits.seen) == 3
 
 
+@pytest.mark.databases
 def test_concurrent_enrolments_of_the_same_content_make_one_sample(store: GalleryStore) -> None:
     outcomes: list[Enrolled] = []
 

@@ -50,6 +50,44 @@ def test_a_large_gallery_is_searched_by_codes_with_the_recall_asked_for(folder: 
         assert store.check().problems == ()
 
 
+def test_codes_of_a_very_large_gallery_are_scanned_in_part(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("index.codes.DIVIDED_FROM", 1000)
+    monkeypatch.setattr("index.codes.ROWS_PER_LIST", 60)
+    monkeypatch.setattr("index.learning.DEPTHS", (400,))
+    with filled(folder) as store, filled(tmp_path / "exact", index=IndexOptions()) as exact:
+        codes = store._follower.shards[1].vectors.codes
+        assert codes is not None
+        assert codes.divided
+        assert codes.setting.part < 1
+        assert codes.setting.recall >= 0.9
+        late = enrol(store, [sample(5000)])
+        enrol(exact, [sample(5000)])
+        for where in (EVERYTHING, SampleFilter(exclude_cameras=frozenset(["c1"]))):
+            assert alike(identities(store, 5, where), identities(exact, 5, where)) >= 0.85
+        (answer,) = store.search("default", vector(5000)[None], model_version=VERSION)
+        assert answer.identities[0].samples[0].sample.sample_id == late[0]
+
+
+def test_half_the_memory_gives_the_same_answers(folder: Path, tmp_path: Path) -> None:
+    half = IndexOptions(storage="float16")
+    for _ in range(2):  # the second time from the snapshot
+        with filled(folder, index=half) as store, filled(tmp_path / "exact", index=IndexOptions()) as exact:
+            asked = vectors(20, 5)
+            assert store.index_info()[0].bytes_per_sample == exact.index_info()[0].bytes_per_sample - 2 * 16
+            ours, theirs = (
+                [
+                    [(person.identity, [item.score for item in person.samples]) for person in answer.identities]
+                    for answer in each.search("default", asked, model_version=VERSION, top_k=100)
+                ]
+                for each in (store, exact)
+            )
+            assert ours == theirs
+            assert store.check().problems == ()
+
+
+@pytest.mark.databases
 def test_what_came_and_went_since_is_in_the_codes(folder: Path) -> None:
     with filled(folder) as store:
         late = enrol(store, [sample(5000), sample(5001)])
@@ -61,6 +99,7 @@ def test_what_came_and_went_since_is_in_the_codes(folder: Path) -> None:
         assert answer.searched == 2001
 
 
+@pytest.mark.databases
 def test_what_was_learnt_is_kept_in_the_snapshot(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with filled(folder) as store:
         before = identities(store, 5)

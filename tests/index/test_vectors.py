@@ -9,7 +9,7 @@ from index.codes import Codes, Setting
 from index.memory import RowMemory
 from index.records import Embedding
 from index.roster import Ints, Mask
-from index.vectors import FlatIndex, Scores, VectorIndex
+from index.vectors import FlatIndex, HalfIndex, Scores, VectorIndex
 from tests.index.people import vectors
 
 DIM = 8
@@ -22,6 +22,7 @@ class PlainIndex:
         self.dim = dim
         self.tolerance = 1e-6
         self.exact_rows = 0
+        self.lossless = True
         self.codes: Codes | None = None
         self._rows = np.empty((0, dim), dtype=np.float32)
         self._live: Mask = np.empty(0, dtype=np.bool_)
@@ -58,6 +59,9 @@ class PlainIndex:
     def read(self, rows: Ints) -> Embedding:
         return self._rows[rows]
 
+    def stored(self, vectors: Embedding) -> Embedding:
+        return vectors
+
     def save(self, rows: Ints) -> Iterator[Embedding]:
         yield self._rows[rows]
 
@@ -73,7 +77,7 @@ def coded(dim: int) -> FlatIndex:
     return index
 
 
-@pytest.fixture(params=[PlainIndex, FlatIndex, coded])
+@pytest.fixture(params=[PlainIndex, FlatIndex, HalfIndex, coded])
 def engine(request: pytest.FixtureRequest) -> Callable[[int], VectorIndex]:
     made: Callable[[int], VectorIndex] = request.param
     return made
@@ -87,7 +91,7 @@ def index(engine: Callable[[int], VectorIndex]) -> VectorIndex:
 def filled(index: VectorIndex, count: int, seed: int = 0) -> Embedding:
     rows = vectors(count, seed, DIM)
     index.add(rows)
-    return rows
+    return index.stored(rows)
 
 
 def rows_of(answer: tuple[Scores, Ints]) -> list[list[int]]:
@@ -148,7 +152,7 @@ def test_every_row_can_be_removed(index: VectorIndex) -> None:
     assert rows_of(index.search(vectors(1, 2, DIM), 5)) == [[]]
 
 
-def test_rows_read_back_bit_for_bit(index: VectorIndex) -> None:
+def test_rows_read_back_as_they_are_kept(index: VectorIndex) -> None:
     rows = filled(index, 20)
     wanted = np.array([19, 0, 5])
     assert index.read(wanted).tobytes() == rows[wanted].tobytes()
@@ -160,6 +164,16 @@ def test_what_was_saved_loads_again(index: VectorIndex, engine: Callable[[int], 
     other = engine(DIM)
     other.load([block.copy() for block in index.save(kept)])
     assert other.read(np.arange(len(kept))).tobytes() == rows[kept].tobytes()
+
+
+@pytest.mark.parametrize(("kind", "lossless"), [(FlatIndex, True), (HalfIndex, False)])
+def test_an_engine_says_what_it_rounds(kind: type[FlatIndex], lossless: bool) -> None:
+    index, rows = kind(DIM), vectors(500, 1, DIM)
+    index.add(rows)
+    assert index.lossless == lossless == (index.stored(rows).tobytes() == rows.tobytes())
+    asked = vectors(20, 2, DIM)
+    assert np.abs(asked @ index.stored(rows).T - asked @ rows.T).max() <= index.tolerance
+    assert index.bytes_per_row == DIM * (4 if lossless else 2)
 
 
 def test_codes_choose_candidates_that_are_compared_exactly() -> None:

@@ -13,6 +13,10 @@ depends_on = None
 Key = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
+def _name(length: int) -> sa.String:
+    return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
+
+
 def upgrade() -> None:
     _versions()
     _galleries()
@@ -29,7 +33,7 @@ def _versions() -> None:
     op.create_table(
         "versions",
         sa.Column("id", Key, nullable=False),
-        sa.Column("version", sa.String(128), nullable=False),
+        sa.Column("version", _name(128), nullable=False),
         sa.Column("dim", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_versions"),
         sa.UniqueConstraint("version", name="uq_versions_version"),
@@ -53,7 +57,7 @@ def _galleries() -> None:
     op.create_table(
         "galleries",
         sa.Column("id", Key, nullable=False),
-        sa.Column("name", sa.String(64), nullable=False),
+        sa.Column("name", _name(64), nullable=False),
         sa.Column("retention_days", sa.Integer),
         sa.Column("store_images", sa.Boolean, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
@@ -66,7 +70,7 @@ def _galleries() -> None:
             name,
             sa.Column("id", Key, nullable=False),
             sa.Column("gallery_id", Key, nullable=False),
-            sa.Column("name", sa.String(256), nullable=False),
+            sa.Column("name", _name(256), nullable=False),
             sa.PrimaryKeyConstraint("id", name=f"pk_{name}"),
             sa.ForeignKeyConstraint(["gallery_id"], ["galleries.id"], name=f"fk_{name}_gallery_id"),
             sa.UniqueConstraint("gallery_id", "name", name=f"uq_{name}_gallery_id_name"),
@@ -77,14 +81,14 @@ def _galleries() -> None:
 def _samples() -> None:
     op.create_table(
         "samples",
-        sa.Column("id", Key, nullable=False),
-        sa.Column("sample_id", sa.String(26), nullable=False),
+        sa.Column("id", Key, nullable=False, autoincrement=False),
+        sa.Column("sample_id", _name(26), nullable=False),
         sa.Column("gallery_id", Key, nullable=False),
         sa.Column("identity_id", Key, nullable=False),
         sa.Column("camera_id", Key),
         sa.Column("captured_at", sa.BigInteger),
         sa.Column("attributes", sa.Text, nullable=False),
-        sa.Column("external_id", sa.String(256)),
+        sa.Column("external_id", _name(256)),
         sa.Column("digest", sa.LargeBinary(32), nullable=False),
         sa.Column("picture_stored", sa.Boolean, nullable=False),
         sa.Column("enrolled_at", sa.BigInteger, nullable=False),
@@ -137,7 +141,7 @@ def _vectors() -> None:
 def _log() -> None:
     op.create_table(
         "change_log",
-        sa.Column("seq", Key, nullable=False),
+        sa.Column("seq", Key, nullable=False, autoincrement=False),
         sa.Column("gallery_id", sa.BigInteger, nullable=False),
         sa.Column("sample", sa.BigInteger),
         sa.PrimaryKeyConstraint("seq", name="pk_change_log"),

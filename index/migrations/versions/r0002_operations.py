@@ -42,7 +42,7 @@ def _audit() -> None:
 def _backups() -> None:
     op.create_table(
         "backups",
-        sa.Column("name", sa.String(64), nullable=False),
+        sa.Column("name", sa.String(64).with_variant(sa.String(64, collation="C"), "postgresql"), nullable=False),
         sa.Column("made_at", sa.BigInteger, nullable=False),
         sa.Column("last_seq", sa.BigInteger),
         sa.Column("last_sample", sa.BigInteger),

@@ -64,6 +64,13 @@ def test_an_address_that_others_reach_is_refused(reid: Reid, data_dir: Path, hos
     ran = reid("serve", "--host", host)
     assert ran.code == 1
     assert ran.err.startswith(f"reid: REID_HOST={host}: expected a loopback address")
+    assert ran.err.count("\n") == 1
+
+
+def test_with_a_key_another_address_is_served(reid: Reid, data_dir: Path) -> None:
+    reid("keys", "create", "--scope", "query")
+    ran = reid("serve", "--host", "192.0.2.1")  # which is not this machine's: that is as far as it comes
+    assert ran.err.startswith("reid: cannot listen on 192.0.2.1 port 8000: ")
 
 
 def test_a_damaged_version_is_told_in_one_line(reid: Reid, data_dir: Path) -> None:

@@ -1,0 +1,91 @@
+"""Telling who calls by the key in a request's headers."""
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from starlette.datastructures import Headers
+
+from app.callers import Caller
+from app.errors import Forbidden, Unauthorized
+from app.limits import Limits
+from app.workers import Workers
+from index.errors import GalleryError
+from index.keys import TOUCH_SECONDS, Keys
+
+log = logging.getLogger(__name__)
+_EXPECTED = "expected a key, as Authorization: Bearer <key> or as X-API-Key: <key>, found"
+
+
+class Keyring:
+    """Asks the catalogue about every request's key, one indexed row, so that a revocation counts at once.
+
+    `local`: the service is reached from this machine only, so that it needs no key before one was made.
+    """
+
+    def __init__(self, keys: Keys, *, local: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self._keys = keys
+        self._made = not local
+        self._clock = clock
+        self._limits = Limits(clock)
+        self._touched: dict[str, float] = {}
+        # threads of its own: no enrolment or search that waits for the disk keeps a caller from being told
+        self._reading = Workers("key", 2, 1024)
+        self._touching = ThreadPoolExecutor(1, thread_name_prefix="key use")
+
+    async def caller(self, headers: Headers) -> Caller:
+        """Return who calls; raise `Unauthorized` where that is nobody known, `Forbidden` for another site's page."""
+        text = presented(headers)
+        if text is None:
+            return await self._keyless(headers)
+        key = await self._reading.run(self._keys.verify, text)
+        if key is None:
+            raise Unauthorized(f"{_EXPECTED} one that was never made, or is revoked")
+        self._note_use(key.key_id)
+        return Caller(key.key_id, key.scopes, key.gallery, key.rate)
+
+    def admit(self, caller: Caller) -> None:
+        """Raise `Overloaded` when the caller's key makes more requests than it may."""
+        if caller.key_id is not None and caller.rate is not None:
+            self._limits.take(caller.key_id, caller.rate)
+
+    async def _keyless(self, headers: Headers) -> Caller:
+        # no key is ever removed: once one was made it stays so, and a stranger costs no look-up
+        self._made = self._made or await self._reading.run(self._keys.made)
+        if self._made:
+            raise Unauthorized(f"{_EXPECTED} none")
+        # a browser on this machine sends forms for any page it shows; programs do not send this header
+        if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+            raise Forbidden("expected a page of this service, found one of another site; make a key to call from there")
+        return Caller()
+
+    def _note_use(self, key_id: str) -> None:
+        """Have the time of the key's last use written, in the background, at most once a minute."""
+        now = self._clock()
+        if key_id not in self._touched or now - self._touched[key_id] >= TOUCH_SECONDS:
+            self._touched[key_id] = now
+            self._touching.submit(self._touch, key_id)
+
+    def _touch(self, key_id: str) -> None:
+        try:
+            self._keys.touch(key_id)
+        except GalleryError as exc:  # the request itself may still be answered
+            log.warning("the last use of key %s could not be written down: %s", key_id, exc)
+
+    def close(self) -> None:
+        """Finish what runs, then end the threads."""
+        self._reading.close()
+        self._touching.shutdown()
+
+
+def presented(headers: Headers) -> str | None:
+    """Return the one key that a request has; None without any. Raises `Unauthorized` for several that differ."""
+    given = {value.strip() for value in headers.getlist("x-api-key")}
+    for value in headers.getlist("authorization"):
+        scheme, _, text = value.strip().partition(" ")
+        if scheme.lower() == "bearer":  # others are for a proxy before the service
+            given.add(text.strip())
+    if len(given) > 1:
+        raise Unauthorized(f"{_EXPECTED} several that differ")
+    return next(iter(given), None)

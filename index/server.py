@@ -1,0 +1,71 @@
+"""The catalogue on a PostgreSQL server: how connections to it are made, and what is asked of it alone.
+
+One lock, held to the end of the transaction, is the door for the writers of every process. It is no row's lock, so
+that it is there before the tables are: two processes that start together on an empty database migrate it once. A
+writer reads only what was committed before each of its statements, so whoever got the lock sees all that the holder
+before did. Its number means nothing; it only has to be the same in every release.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from index.errors import StoreUnavailable
+
+READING: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+WRITING: dict[str, Any] = {"isolation_level": "READ COMMITTED", "begin": "SELECT pg_advisory_xact_lock(20180907)"}
+
+_CONNECTIONS = {"pool_size": 8, "max_overflow": 24}  # three processes fit into the 100 that a server gives by default
+# A server that is gone without a word is noticed within a minute; what the URL says goes first.
+_CONNECT = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+# `synchronous_commit` is raised where a server is set to answer before a commit is on the disk.
+_PREPARE = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
+    "SELECT set_config('lock_timeout', '{wait}s', false)",
+)
+
+
+def engine(url: URL, wait: float) -> Engine:
+    """Make the engine of a server; nobody waits for a lock longer than `wait` seconds."""
+    connect = {key: value for key, value in _CONNECT.items() if key not in url.query}
+    made = create_engine(url, pool_pre_ping=True, connect_args=connect, **_CONNECTIONS)
+
+    def prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        cursor = connection.cursor()
+        for statement in _PREPARE:
+            cursor.execute(statement.format(wait=wait))
+        cursor.close()
+        connection.commit()
+
+    event.listen(made, "connect", prepare)
+    return made
+
+
+def require_usable(made: Engine) -> None:
+    """Raise `StoreUnavailable`, with the server's reason, where it cannot be reached or takes no Unicode."""
+    try:
+        with made.connect() as connection:
+            encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+    except DBAPIError as exc:  # its text names host, port and user, and never the password
+        reason = " ".join(str(exc.orig).split())
+        raise StoreUnavailable(f"the catalogue's database server cannot be used: {reason}") from exc
+    if encoding != "UTF8":
+        raise StoreUnavailable(f"expected a database of the encoding UTF8, found {encoding}: make one with it")
+
+
+def clean(connection: Connection, tables: Sequence[str]) -> None:
+    """Take dead rows, and what indexes hold of them, out of tables."""
+    connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+    # Empty pages at a table's end stay: to cut them off, a server waits until nobody is in its way, five seconds long.
+    connection.exec_driver_sql(f"VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) {', '.join(tables)}")
