@@ -27,6 +27,7 @@ _EVERYWHERE = Rule(Scope.ADMIN, everywhere=True)
 RULES: dict[tuple[str, str], Rule | None] = {
     ("GET", "/"): OPEN,
     ("GET", "/docs"): OPEN,
+    ("GET", "/console/{name}"): OPEN,
     ("GET", "/health/live"): OPEN,
     ("GET", "/health/ready"): OPEN,
     ("GET", "/metrics"): OPEN,

@@ -24,7 +24,7 @@ from app.metrics import Metrics
 from app.middleware import RequestContext
 from app.pipeline import Pipeline
 from app.problems import KNOWN_ERRORS, Problem, describe, http_problem, internal
-from app.routes import galleries, gallery, identities, models, operations, query
+from app.routes import console, galleries, gallery, identities, models, operations, query
 from app.service import Service
 from app.settings import Settings, is_loopback, load_settings
 from index.errors import GalleryError
@@ -68,7 +68,8 @@ def create_app(settings: Settings | None = None, open_parts: Callable[[Settings]
     )
     for part in (query, gallery, identities, galleries, models):
         app.include_router(part.router, responses=problems(*KEY_ERRORS))
-    app.include_router(operations.router)
+    for part in (operations, console):
+        app.include_router(part.router)
     app.add_middleware(RequestContext, metrics=metrics)
     _handle_errors(app, metrics)
     return app

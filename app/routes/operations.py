@@ -1,14 +1,11 @@
-"""Health, metrics and the start page."""
-
-from importlib.resources import files
+"""Health and metrics."""
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from app.answers import json_response
 from app.documentation import answers, file_answer, problems
-from app.headers import page_headers
 from app.health import check_ready
 from app.metrics import CONTENT_TYPE
 from app.schemas import HealthAnswer
@@ -53,20 +50,3 @@ async def metrics(request: Request) -> Response:
         providers=",".join(embedder.providers),
     )
     return Response(text, headers={"Content-Type": CONTENT_TYPE})
-
-
-@router.get("/", include_in_schema=False)
-async def start_page() -> Response:
-    """Return the start page."""
-    return _page("index.html")
-
-
-@router.get("/docs", include_in_schema=False)
-async def docs_page() -> Response:
-    """Return the page that shows /openapi.json, without anything from another host."""
-    return _page("docs.html")
-
-
-def _page(name: str) -> HTMLResponse:
-    content = (files("app") / "console" / name).read_text(encoding="utf-8")
-    return HTMLResponse(content, headers=page_headers(content))

@@ -23,7 +23,7 @@ from tests.app.routes.calls import enrol, files, names, query, refused
 from tests.app.server import serving
 
 Route: TypeAlias = tuple[str, str]
-OPEN_PATHS = {"/", "/docs", "/health/live", "/health/ready", "/metrics", "/openapi.json"}
+OPEN_PATHS = {"/", "/docs", "/console/{name}", "/health/live", "/health/ready", "/metrics", "/openapi.json"}
 GALLERIES = ("default", "own", "other")
 
 
@@ -215,8 +215,8 @@ def test_a_bound_key_is_shown_its_own_gallery_alone(service: Service) -> None:
 @pytest.mark.parametrize("path", sorted(OPEN_PATHS))
 def test_what_is_open_needs_no_key_and_minds_no_wrong_one(service: Service, path: str) -> None:
     service.key(ADMIN)
-    assert service.client.get(path).status_code == 200
-    assert service.client.get(path, headers={"X-API-Key": "wrong"}).status_code == 200
+    assert service.client.get(path.format(name="main.js")).status_code == 200
+    assert service.client.get(path.format(name="main.js"), headers={"X-API-Key": "wrong"}).status_code == 200
 
 
 def test_no_unknown_path_or_method_tells_more(service: Service) -> None:

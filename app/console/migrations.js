@@ -1,0 +1,67 @@
+/** Changes of the model version: how far they are, and the way on and back. */
+
+import { call } from "./api.js";
+import { button, el } from "./dom.js";
+import { isLeft, problem } from "./problems.js";
+import { count, percent, when } from "./words.js";
+
+const STATES = {
+  planned: "Planned", running: "Embedding again", validating: "Checking", switched: "Switched; the way back is kept", finalized: "Done",
+  cancelled: "Cancelled", rolled_back: "Switched back", failed: "Failed; the version before still answers",
+};
+const GOING = ["planned", "running", "validating"];
+const STEPS = {
+  planned: [["cancel", "Cancel"]], running: [["cancel", "Cancel"]], validating: [["cancel", "Cancel"]],
+  switched: [["rollback", "Switch back"], ["finalize", "Make it final"]],
+};
+
+/** Show the changes in `place` and follow the one that goes on; a service without them leaves it empty. */
+export async function migrations(place, scope, ended) {
+  let going = false;
+  async function draw() {
+    try {
+      const { items } = await call("GET", "/migrations", { signal: scope.signal });
+      place.replaceChildren(...(items.length ? [list(items, act)] : []));
+      const now = items.some(item => GOING.includes(item.state));
+      const over = going && !now;
+      going = now;
+      if (over) ended();
+      else if (now) scope.later(1500, draw);
+    } catch (error) {
+      if (isLeft(error)) return;
+      place.replaceChildren(...(error.status === 404 || error.status === 403 ? [] : [problem(error, draw)]));
+    }
+  }
+  async function act(item, step) {
+    try {
+      await call("POST", `/migrations/${encodeURIComponent(item.migration_id)}/${step}`);
+      ended();
+    } catch (error) {
+      place.prepend(problem(error));
+    }
+  }
+  await draw();
+}
+
+function list(items, act) {
+  const [latest, ...before] = items.map(item => entry(item, act));
+  const older = before.length ? el("details", {}, el("summary", {}, count(before.length, "earlier change")), el("ul", { class: "changes" }, before)) : null;
+  return el("div", { class: "panel" }, el("h2", {}, "Change of version"), el("ul", { class: "changes" }, latest), older);
+}
+
+function entry(item, act) {
+  const share = item.total ? item.done / item.total : 0;
+  const going = GOING.includes(item.state);
+  const eta = going && item.eta_s ? `, about ${count(Math.ceil(item.eta_s / 60), "minute")} left` : "";
+  const steps = (STEPS[item.state] ?? []).map(([step, word]) => button(word, () => act(item, step)));
+  return el("li", {}, el("p", {}, el("strong", { class: "name" }, `${item.source} → ${item.target}`), ` · ${STATES[item.state] ?? item.state}`),
+    going ? el("progress", { max: "1", value: String(share), "aria-label": "Embedded again" }) : null,
+    el("p", { class: "quiet small" }, [item.total ? `${item.done} of ${count(item.total, "sample")} (${percent(share, 0)})${eta}` : "nothing was enrolled", when(item.created)].join(" · ")),
+    validation(item.validation), steps.length ? el("div", { class: "buttons" }, steps) : null);
+}
+
+function validation(found) {
+  const entries = Object.entries(found ?? {}).filter(([, value]) => value !== null);
+  if (!entries.length) return null;
+  return el("dl", { class: "facts small" }, entries.flatMap(([name, value]) => [el("dt", {}, name.replaceAll("_", " ")), el("dd", { class: "name" }, typeof value === "object" ? JSON.stringify(value) : String(value))]));
+}

@@ -1,0 +1,50 @@
+/** The model versions with their cards, and changes from one to another. */
+
+import { call, path } from "./api.js";
+import { cardParts } from "./card.js";
+import { confirm } from "./dialogs.js";
+import { button, el } from "./dom.js";
+import { migrations } from "./migrations.js";
+import { isLeft, problem } from "./problems.js";
+import { mark } from "./scores.js";
+import { when } from "./words.js";
+
+export const title = "Models";
+
+/** Show the view. */
+export async function show(stage, scope) {
+  const again = () => { stage.replaceChildren(); show(stage, scope); };
+  const changes = el("section", { "aria-label": "Changes of version" });
+  const versions = el("div", { class: "versions" });
+  stage.append(changes, versions);
+  migrations(changes, scope, again);
+  try {
+    const { items } = await call("GET", "/models", { signal: scope.signal });
+    const sorted = [...items].sort((a, b) => b.active - a.active || b.card.created.localeCompare(a.card.created));
+    versions.append(...sorted.map(item => version(item, again)));
+  } catch (error) {
+    if (!isLeft(error)) versions.replaceChildren(problem(error, again));
+  }
+}
+
+function version(item, again) {
+  const { card, active } = item;
+  const summary = el("summary", {}, el("h2", { class: "name" }, item.version), active ? mark("match", "Active") : null, el("span", { class: "quiet small" }, headline(card)));
+  const act = active ? null : el("p", {}, button("Activate", () => activate(item.version, again), { kind: "primary" }));
+  return el("details", { class: "panel version", open: active }, summary, act, ...cardParts(card));
+}
+
+function headline(card) {
+  const row = card.metrics.findLast(each => /test/.test(each.protocol)) ?? card.metrics[0];
+  return row ? `rank-1 ${row.rank1.toFixed(1)} · mAP ${row.mAP.toFixed(1)} · ${card.output.dim} dimensions` : when(card.created);
+}
+
+async function activate(name, again) {
+  const started = await confirm(`Activate ${name}?`, {
+    contents: [
+      el("p", {}, "Embeddings of two versions cannot be compared, so every enrolled picture is embedded again in the background. The present version answers until that is done and checked; then the service switches at once."),
+      el("p", {}, "Samples whose pictures are not kept cannot be embedded again. Thresholds change with the version: look at your own.")],
+    action: "Activate", kind: "primary", act: () => call("POST", path`/models/${name}/activate`),
+  });
+  if (started) again();
+}

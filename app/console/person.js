@@ -1,0 +1,114 @@
+/** One person: the samples, and what can be done with the whole of them. */
+
+import { call, path, withQuery } from "./api.js";
+import { confirm, edit, tell } from "./dialogs.js";
+import { button, el, field } from "./dom.js";
+import { isLeft, problem } from "./problems.js";
+import { go, link } from "./route.js";
+import { sampleCard } from "./samples.js";
+import { count, when } from "./words.js";
+
+const PAGE = 48;
+
+/** Show a person's page. */
+export async function showPerson(stage, scope, identity) {
+  const head = el("div", { class: "panel headline" });
+  const grid = el("ul", { class: "samples", "aria-label": "Samples" });
+  const more = el("div", { class: "pages" });
+  stage.append(el("p", {}, el("a", { href: link("identities") }, "All identities")), head, grid, more);
+  const again = () => { stage.replaceChildren(); showPerson(stage, scope, identity); };
+  const changed = sample => { if (sample && sample.identity !== identity) go("identities", { identity: sample.identity }); else again(); };
+
+  async function load(cursor) {
+    const page = await call("GET", withQuery("/gallery", { identity, limit: PAGE, cursor }), { signal: scope.signal });
+    grid.append(...page.items.map(each => sampleCard(scope, each, changed)));
+    more.replaceChildren();
+    if (page.next_cursor) more.append(button("More samples", () => load(page.next_cursor)));
+    return page.items.length;
+  }
+
+  try {
+    const shown = await load(null);
+    if (!shown) head.replaceChildren(nobody(identity));
+    else head.replaceChildren(...await about(scope, identity, again));
+  } catch (error) {
+    if (!isLeft(error)) head.replaceChildren(problem(error, again));
+  }
+}
+
+function nobody(identity) {
+  return el("p", {}, "Nobody here is called ", el("strong", { class: "name" }, identity), ". Names are compared letter by letter.");
+}
+
+async function about(scope, identity, again) {
+  let facts = el("p", { class: "quiet" });
+  const actions = el("div", { class: "buttons" },
+    button("Rename or merge", () => rename(identity)),
+    button("Erase", () => erase(identity), { kind: "danger" }));
+  try {
+    const person = await call("GET", withQuery(path`/identities/${identity}`), { signal: scope.signal });
+    facts.textContent = [count(person.samples, "sample"), person.cameras.join(", "), seen(person)].filter(Boolean).join(" · ");
+  } catch (error) {
+    if (isLeft(error)) throw error;
+    facts = problem(error, error.status ? again : null);
+  }
+  return [el("h2", { class: "name" }, identity), facts, actions];
+}
+
+function seen({ first_seen: first, last_seen: last }) {
+  if (!first) return "";
+  return first === last ? `seen ${when(first)}` : `seen ${when(first)} to ${when(last)}`;
+}
+
+async function rename(identity) {
+  const input = el("input", { type: "text", value: identity, required: true, maxlength: "256", autocomplete: "off" });
+  const wanted = await edit(`Rename ${identity}`, {
+    contents: [field("New name", input, "A name that exists already makes the two people one.")],
+    action: "Rename",
+    save: async () => {
+      const name = input.value.normalize("NFC");
+      const { items } = name === identity ? { items: [] } : await call("GET", withQuery("/gallery", { identity: name, limit: 1 }));
+      if (items.length) return { name, exists: true };
+      await give(identity, name);
+      return { name, exists: false };
+    },
+  });
+  if (!wanted) return;
+  if (!wanted.exists || await merge(identity, wanted.name)) go("identities", { identity: wanted.name });
+}
+
+const give = (identity, name) => call("PATCH", withQuery(path`/identities/${identity}`), { json: { identity: name } });
+
+function merge(identity, into) {
+  return confirm("Merge two people?", {
+    contents: [
+      el("p", {}, el("strong", { class: "name" }, into), " exists already. All samples of ", el("strong", { class: "name" }, identity), " become theirs, and the name ", el("strong", { class: "name" }, identity), " is gone."),
+      el("p", {}, "This cannot be undone: afterwards nothing says which sample was whose."),
+    ],
+    action: "Merge", act: async () => give(identity, into),
+  });
+}
+
+async function erase(identity) {
+  const erased = await confirm("Erase this person?", {
+    contents: [el("p", {}, "All samples, pictures and embeddings of this person are deleted for good.")],
+    typed: identity, action: "Erase", act: () => call("DELETE", withQuery(path`/identities/${identity}`)),
+  });
+  if (!erased) return;
+  await tell("Erased", erasure(erased));
+  go("identities");
+}
+
+/** What an erasure did, in words. */
+export function erasure(erased) {
+  const facts = [count(erased.samples_deleted, "sample"), count(erased.images_deleted, "picture"), count(erased.vectors_deleted, "embedding")];
+  const verified = erased.verified
+    ? el("p", { class: "mark match" }, "Read back afterwards: nothing of it is left in the service.")
+    : el("p", { class: "notice bad", role: "alert" }, "Reading back did not confirm it; the service's log says what is left. Erase again.");
+  return [el("p", {}, `Deleted: ${facts.join(", ")}.`), verified, ...backups(erased.backups ?? [])];
+}
+
+function backups(names) {
+  if (!names.length) return [el("p", { class: "quiet" }, "No backup that the service knows of holds it.")];
+  return [el("p", {}, "These backups still hold it until they are deleted:"), el("ul", {}, names.map(name => el("li", {}, el("code", { class: "name" }, name))))];
+}

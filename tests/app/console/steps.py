@@ -1,0 +1,65 @@
+"""What people do in the console, and what they look at."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+from playwright.sync_api import FilePayload, Page
+
+from tests.app.parts import person
+
+FOLDER = Path(__file__).parent
+CONTRAST = (FOLDER / "contrast.js").read_text(encoding="utf-8")
+NAMELESS = (FOLDER / "nameless.js").read_text(encoding="utf-8")
+HOSTILE = "<img src=x onerror=\"alert('hacked')\">/../?#%2F&'\u202e"
+
+
+def a_file(name: str, data: bytes) -> FilePayload:
+    return {"name": name, "mimeType": "image/jpeg", "buffer": data}
+
+
+def picture(identity: int, view: int = 0, camera: int = 0, name: str | None = None) -> FilePayload:
+    return a_file(name or f"{identity}-{camera}-{view}.jpg", person(identity, view, camera))
+
+
+def enrol(
+    service: httpx.Client, gallery: str, people: Sequence[int], *, names: Sequence[str] | None = None, view: int = 1
+) -> None:
+    """Enrol two cameras' pictures of each person; names are p0, p1, ... unless given."""
+    labels = names or [f"p{each}" for each in people]
+    taken = [(label, each, camera) for label, each in zip(labels, people, strict=True) for camera in (0, 1)]
+    metadata = [
+        {"identity": label, "camera": f"c{camera}", "captured_at": f"2026-05-0{camera + 1}T10:00:00Z"}
+        for label, _, camera in taken
+    ]
+    answer = service.post(
+        "/gallery",
+        files=[("image", ("x.jpg", person(each, view, camera))) for _, each, camera in taken],
+        data={"gallery": gallery, "metadata": json.dumps(metadata)},
+    )
+    assert answer.status_code == 201, answer.text
+
+
+def samples(service: httpx.Client, gallery: str, identity: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = service.get("/gallery", params={"gallery": gallery, "identity": identity}).json()[
+        "items"
+    ]
+    return found
+
+
+def identities(service: httpx.Client, gallery: str) -> dict[str, int]:
+    items = service.get("/identities", params={"gallery": gallery}).json()["items"]
+    return {each["identity"]: each["samples"] for each in items}
+
+
+def all_pictures_are_there(page: Page) -> None:
+    """Wait until every picture on screen has been decoded; none may be missing."""
+    page.wait_for_function("() => [...document.images].every(each => each.complete && each.naturalWidth > 0)")
+    assert page.locator(".picture.missing").count() == 0
+
+
+def ranked(page: Page) -> list[str]:
+    page.wait_for_selector(".verdict")
+    return page.locator(".ranked .person a").all_inner_texts()

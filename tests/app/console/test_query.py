@@ -1,0 +1,216 @@
+"""The query and verify views."""
+
+import base64
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Page
+
+from tests.app.console.conftest import Watched
+from tests.app.console.steps import HOSTILE, a_file, all_pictures_are_there, enrol, picture, ranked
+from tests.app.parts import person
+
+# Files arrive by a paste or a drop as they do by hand: in a DataTransfer.
+SEND = """([type, selector, pictures]) => {
+  const transfer = new DataTransfer();
+  for (const each of pictures) {
+    const bytes = Uint8Array.from(atob(each), sign => sign.charCodeAt(0));
+    transfer.items.add(new File([bytes], 'a.jpg', {type: 'image/jpeg'}));
+  }
+  const event = type === 'paste' ? new ClipboardEvent(type, {clipboardData: transfer, bubbles: true, cancelable: true})
+    : new DragEvent(type, {dataTransfer: transfer, bubbles: true, cancelable: true});
+  document.querySelector(selector).dispatchEvent(event);
+}"""
+
+
+def ask(page: Page, *files: int) -> None:
+    page.get_by_label("Choose pictures").set_input_files([picture(each) for each in files])
+    page.wait_for_selector(".verdict")
+
+
+def test_a_picture_ranks_people_with_verdict_line_and_pictures(
+    watched: Watched, service: httpx.Client, gallery: str
+) -> None:
+    enrol(service, gallery, [0, 1, 2])
+    page = watched.open(f"query?gallery={gallery}")
+    ask(page, 1)
+    assert ranked(page)[0] == "p1"
+    assert page.locator(".verdict h2").inner_text() == "Match"
+    assert "threshold 0.950 · 1 in 1,000" in page.locator(".verdict").inner_text()
+    first = page.locator(".ranked .card").first
+    assert "Match" in first.inner_text()
+    assert first.locator(".mark svg").is_visible()
+    line = first.locator(".bar .line").bounding_box()
+    bar = first.locator(".bar").bounding_box()
+    assert line is not None
+    assert bar is not None
+    assert (line["x"] + line["width"] / 2 - bar["x"]) / bar["width"] == pytest.approx(0.95, abs=0.01)
+    assert "threshold 0.950" in (first.locator(".bar").get_attribute("aria-label") or "")
+    assert "c0\nMay 1" in first.inner_text()
+    assert "6 samples searched in" in page.locator(".timing").inner_text()
+    assert page.get_by_role("status").inner_text().startswith("Match. 3 people found. Best: p1, score ")
+    all_pictures_are_there(page)
+
+
+def test_a_result_is_searched_on_with_and_back_and_reload_work(
+    watched: Watched, service: httpx.Client, gallery: str
+) -> None:
+    enrol(service, gallery, [0, 1])
+    page = watched.open(f"query?gallery={gallery}")
+    ask(page, 0)
+    page.locator(".ranked .sample").first.click()
+    page.wait_for_selector("text=Asked with an enrolled sample")
+    assert "sample=" in page.url
+    page.wait_for_selector("text=3 samples searched")  # all but itself
+    page.reload()
+    page.wait_for_selector("text=3 samples searched")
+    page.go_back()
+    page.wait_for_selector("text=Drop a picture of a person")  # the file itself went with the reload
+    page.go_forward()
+    page.wait_for_selector("text=3 samples searched")
+
+
+def test_going_back_to_a_query_by_file_shows_it_again(watched: Watched, service: httpx.Client, gallery: str) -> None:
+    enrol(service, gallery, [0, 1])
+    page = watched.open(f"query?gallery={gallery}")
+    ask(page, 0)
+    page.locator(".ranked .sample").first.click()
+    page.wait_for_selector("text=3 samples searched")
+    page.go_back()
+    page.wait_for_selector("text=4 samples searched")
+    assert page.get_by_alt_text("Query picture 1").is_visible()
+
+
+def test_filters_narrow_the_search_and_stay_in_the_address(
+    watched: Watched, service: httpx.Client, gallery: str
+) -> None:
+    enrol(service, gallery, [0, 1])
+    page = watched.open(f"query?gallery={gallery}")
+    ask(page, 0)
+    page.get_by_role("combobox", name="Without cameras").fill("c0")
+    page.get_by_role("combobox", name="Without cameras").press("Enter")
+    page.wait_for_selector("text=2 samples searched")
+    assert "c0" not in page.locator(".ranked").inner_text()
+    page.get_by_label("Taken from").fill("2026-05-03T00:00:00")
+    page.wait_for_selector("text=the filters leave nothing")
+    assert page.locator(".verdict h2").inner_text() == "Unknown"
+    assert "exclude_camera=c0&captured_after=2026-05-03T00" in page.url
+    assert page.locator(".badge").inner_text() == "2 set"
+    page.get_by_label("Taken from").fill("")
+    page.get_by_role("button", name="Remove c0").click()
+    page.wait_for_selector("text=4 samples searched")
+    page.get_by_label("People shown").fill("1")
+    page.get_by_label("People shown").press("Tab")
+    page.wait_for_function("() => document.querySelectorAll('.ranked .card:not(.skeleton)').length === 1")
+    page.get_by_label("Attributes").fill('{"bag": true}')
+    page.get_by_label("Attributes").press("Tab")
+    page.wait_for_selector("text=0 samples searched")
+
+
+def test_a_threshold_of_ones_own_decides(watched: Watched, service: httpx.Client, gallery: str) -> None:
+    enrol(service, gallery, [0])
+    page = watched.open(f"query?gallery={gallery}&threshold=1&rerank=true")
+    ask(page, 0)
+    assert page.locator(".verdict h2").inner_text() == "Unknown"
+    assert "threshold 1.000 · your own" in page.locator(".verdict").inner_text()
+    assert page.get_by_label("Re-rank the shortlist").is_checked()
+    page.get_by_label("Threshold", exact=True).fill("0.1")
+    page.get_by_label("Threshold", exact=True).press("Tab")
+    page.wait_for_selector(".verdict.match")
+    page.get_by_label("False matches").select_option("0.01")
+    page.wait_for_selector("text=threshold 0.900 · 1 in 100")
+
+
+def test_a_rate_out_of_range_is_told_with_what_to_do(watched: Watched, service: httpx.Client, gallery: str) -> None:
+    watched.refusals = {400}
+    enrol(service, gallery, [0])
+    page = watched.open(f"query?gallery={gallery}&false_match_rate=0.5")
+    page.get_by_label("Choose pictures").set_input_files(picture(0))
+    alert = page.get_by_role("alert")
+    alert.wait_for()
+    assert "Expected a rate from 0.0001 to 0.01" in alert.inner_text()
+    assert "Look at the field “false match rate”." in alert.inner_text()
+
+
+def test_several_pictures_are_one_person(watched: Watched, service: httpx.Client, gallery: str) -> None:
+    enrol(service, gallery, [0, 1])
+    page = watched.open(f"query?gallery={gallery}")
+    ask(page, 0, 0)
+    page.wait_for_selector("text=Asked with 2 pictures of one person")
+    assert ranked(page)[0] == "p0"
+    page.get_by_role("button", name="Remove query picture 2").click()
+    page.wait_for_selector("text=Asked with this picture")
+    page.wait_for_selector(".verdict")
+
+
+@pytest.mark.parametrize(("how", "target"), [("paste", "body"), ("drop", ".dropzone")])
+def test_pictures_are_dropped_and_pasted(
+    watched: Watched, service: httpx.Client, gallery: str, how: str, target: str
+) -> None:
+    enrol(service, gallery, [0, 1])
+    page = watched.open(f"query?gallery={gallery}")
+    page.wait_for_selector(".dropzone")
+    page.evaluate(SEND, [how, target, [base64.b64encode(person(1)).decode()]])
+    assert ranked(page)[0] == "p1"
+
+
+def test_a_bad_picture_is_told_in_words(watched: Watched, gallery: str) -> None:
+    watched.refusals = {415, 422}
+    page = watched.open(f"query?gallery={gallery}")
+    page.get_by_label("Choose pictures").set_input_files(a_file("a.jpg", person(0)[:600]))
+    alert = page.get_by_role("alert")
+    alert.wait_for()
+    assert "Copy it again, or use another picture." in alert.inner_text()
+    assert "image_truncated" in alert.inner_text()
+
+
+def test_a_file_over_the_limit_is_not_even_sent(watched: Watched, gallery: str, tmp_path: Path) -> None:
+    large = tmp_path / "a.jpg"
+    large.write_bytes(b"0" * 10_000_001)
+    page = watched.open(f"query?gallery={gallery}")
+    sent = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    page.get_by_label("Choose pictures").set_input_files(large)
+    page.wait_for_selector("text=at most 10 MB, found one of 10.0 MB")
+    assert not sent
+
+
+def test_a_service_that_does_not_answer_is_told(watched: Watched, gallery: str) -> None:
+    page = watched.open(f"query?gallery={gallery}")
+    page.route("**/query", lambda route: route.abort())
+    page.get_by_label("Choose pictures").set_input_files(picture(0))
+    page.wait_for_selector("text=The service did not answer.")
+    page.unroute("**/query")
+    page.get_by_role("button", name="Try again").click()
+    page.wait_for_selector(".verdict")
+    watched.wrong = [each for each in watched.wrong if "net::ERR_FAILED" not in each]
+
+
+def test_a_name_is_text_wherever_it_stands(watched: Watched, service: httpx.Client, gallery: str) -> None:
+    enrol(service, gallery, [0], names=[HOSTILE])
+    page = watched.open(f"query?gallery={gallery}")
+    ask(page, 0)
+    assert page.locator(".ranked .person a").first.text_content() == HOSTILE
+    page.locator(".ranked .person a").first.click()
+    page.wait_for_selector(".samples .card")
+    assert page.locator(".headline h2").text_content() == HOSTILE
+    page.get_by_role("button", name="Rename or merge").click()
+    assert page.get_by_role("dialog").get_by_label("New name").input_value() == HOSTILE
+    assert page.locator("img[src=x]").count() == 0
+
+
+def test_two_pictures_are_compared(watched: Watched) -> None:
+    page = watched.open("verify")
+    page.get_by_label("First picture").set_input_files(picture(0))
+    page.get_by_label("Second picture").set_input_files(picture(0))
+    page.wait_for_selector("text=Same person")
+    assert page.locator(".big").inner_text() == "1.000"
+    page.get_by_label("Another second picture").set_input_files(picture(3, 2, 1))
+    page.wait_for_selector("text=Not the same by this threshold")
+    assert page.locator(".outcome .bar .line").is_visible()
+    page.get_by_label("False matches").select_option("own")
+    page.get_by_label("Threshold", exact=True).fill("-1")
+    page.get_by_label("Threshold", exact=True).press("Tab")
+    page.wait_for_selector("text=your own")
+    page.wait_for_selector("text=Same person")

@@ -1,0 +1,175 @@
+"""Each view as a whole: at a desktop's and a phone's width, light and dark."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.app.console.conftest import DESKTOP, PHONE, Watched
+from tests.app.console.steps import CONTRAST, HOSTILE, NAMELESS, all_pictures_are_there, enrol, picture
+
+SIZES = [
+    {"viewport": dict(zip(("width", "height"), size, strict=True)), "color_scheme": scheme}
+    for size, scheme in ((DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark"))
+]
+NAMES = ["desktop-light", "desktop-dark", "phone-light", "phone-dark"]
+
+
+@pytest.mark.parametrize("watched", SIZES, ids=NAMES, indirect=True)
+def test_every_view_fits_is_readable_and_named(watched: Watched, service: httpx.Client, gallery: str) -> None:
+    enrol(service, gallery, [0, 1], names=["anna", HOSTILE])
+    page = watched.open(f"query?gallery={gallery}")
+    page.get_by_label("Choose pictures").set_input_files(picture(0))
+    page.wait_for_selector(".verdict")
+    look(watched, "query")
+    steps: dict[str, Any] = {
+        "verify": "text=Give two pictures",
+        "enrol": "text=No pictures yet.",
+        "identities": ".people .card",
+        f"identities?identity=anna&gallery={gallery}": ".samples .card",
+        "galleries": ".cards .card",
+        "models": ".charts svg",
+        "system": ".tiles",
+    }
+    for where, seen in steps.items():
+        watched.page.goto(f"{watched.address}/#/{where if '?' in where else f'{where}?gallery={gallery}'}")
+        watched.page.wait_for_selector(seen)
+        look(watched, where)
+
+
+def look(watched: Watched, view: str) -> None:
+    page = watched.page
+    all_pictures_are_there(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
+    assert page.evaluate(CONTRAST) == [], view
+    assert page.evaluate(NAMELESS) == [], view
+    assert page.locator("h1").count() == 1
+    assert page.title().endswith("· hap2s-reid")
+
+
+@pytest.mark.parametrize("watched", [SIZES[2]], ids=["phone"], indirect=True)
+def test_a_phone_has_the_views_in_a_menu(watched: Watched) -> None:
+    page = watched.open("query")
+    menu = page.get_by_role("button", name="Views")
+    assert not page.get_by_role("link", name="System").is_visible()
+    menu.click()
+    assert menu.get_attribute("aria-expanded") == "true"
+    page.keyboard.press("Escape")
+    assert not page.get_by_role("link", name="System").is_visible()
+    menu.click()
+    page.get_by_role("link", name="System").click()
+    page.wait_for_selector("text=Everything works")
+    assert page.evaluate("document.activeElement.id") == "view-title"
+
+
+@pytest.mark.parametrize("watched", [{"reduced_motion": "reduce"}], ids=["still"], indirect=True)
+def test_nothing_moves_for_those_who_asked_for_it(watched: Watched) -> None:
+    page = watched.open("query")
+    page.wait_for_selector(".dropzone")
+    assert page.evaluate("document.getAnimations().length") == 0
+    assert page.evaluate("getComputedStyle(document.querySelector('.dropzone')).transitionDuration") == "0s"
+
+
+def test_the_keyboard_reaches_everything_and_sees_where_it_is(watched: Watched) -> None:
+    page = watched.open("query")
+    page.wait_for_selector(".dropzone")
+    reached = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate(
+                "() => { const at = document.activeElement; return at.textContent.trim() || at.ariaLabel || at.id; }"
+            )
+        )
+        width = page.evaluate(
+            "() => { const at = document.activeElement;"
+            "return parseFloat(getComputedStyle(at.closest('.button') ?? at).outlineWidth); }"
+        )
+        assert width >= 2, reached[-1]
+        if reached[-1] == "Metrics":
+            break
+    assert reached[0] == "Skip to the content"
+    for name in ("Key", "Query", "System", "Choose pictures", "Filters and threshold", "Enrol pictures", "Metrics"):
+        assert name in reached, reached
+
+
+def test_skip_link_goes_to_the_content(watched: Watched) -> None:
+    page = watched.open("verify")
+    page.wait_for_selector(".dropzone")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "view-title"
+    assert page.url.endswith("#/verify")
+
+
+def test_models_show_their_cards_and_ask_before_a_change(watched: Watched) -> None:
+    page = watched.open("models")
+    page.get_by_text("tiny@2").click()
+    activate = page.get_by_role("button", name="Activate")
+    activate.click()
+    dialog = page.get_by_role("dialog")
+    assert "every enrolled picture is embedded again" in dialog.inner_text()
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        assert page.evaluate(
+            "Boolean(document.activeElement.closest('dialog')) || document.activeElement === document.body"
+        )
+    page.keyboard.press("Escape")
+    dialog.wait_for(state="detached")
+    assert page.evaluate("document.activeElement.textContent") == "Activate"
+    assert "1 in 1,000" in page.get_by_role("region", name="Thresholds").first.inner_text()
+    assert "0.95" in (page.locator("svg.chart").last.get_attribute("aria-label") or "")
+
+
+def test_a_migration_is_followed(watched: Watched) -> None:
+    item = {
+        "migration_id": "M1", "source": "tiny@1", "target": "tiny@2", "state": "running", "done": 120, "total": 480,
+        "eta_s": 300, "validation": {}, "created": "2026-05-01T10:00:00Z",
+    }  # fmt: skip
+    later = {**item, "state": "switched", "done": 480, "validation": {"counts_equal": True}}
+    answers = iter([item, later])
+    current: dict[str, Any] = {}
+
+    def answer(route: Any) -> None:  # noqa: ANN401 - Playwright's
+        current.update(next(answers, later))
+        route.fulfill(json={"items": [current]})
+
+    watched.page.route("**/migrations", answer)
+    page = watched.open("models")
+    page.wait_for_selector("text=120 of 480 samples (25 %), about 5 minutes left")
+    assert page.get_by_role("button", name="Cancel").is_visible()
+    page.wait_for_selector("text=Switched; the way back is kept")
+    assert page.get_by_role("button", name="Switch back").is_visible()
+    assert page.get_by_role("button", name="Make it final").is_visible()
+    assert "counts equal" in page.locator(".changes").first.inner_text()
+
+
+def test_a_service_without_migrations_shows_none(watched: Watched) -> None:
+    watched.refusals = {404}
+    watched.page.route(
+        "**/migrations", lambda route: route.fulfill(status=404, json={"code": "not_found", "detail": "no"})
+    )
+    page = watched.open("models")
+    page.wait_for_selector(".charts")
+    assert page.get_by_role("alert").count() == 0
+    assert page.get_by_text("Change of version").count() == 0
+
+
+def test_system_tells_health_load_and_refusals(watched: Watched, service: httpx.Client) -> None:
+    service.post("/query", files={"image": b"text"})
+    page = watched.open("system")
+    page.wait_for_selector("text=Everything works")
+    tiles = page.locator(".tiles").inner_text()
+    assert "tiny@1" in tiles
+    assert "CPU" in tiles
+    assert "unsupported_media" in page.get_by_role("region", name="Refused").inner_text()
+    assert "POST /query" in page.get_by_role("region", name="Requests by route").inner_text()
+
+
+def test_system_says_which_part_failed(watched: Watched) -> None:
+    watched.refusals = {503}
+    problem = {"status": 503, "code": "not_ready", "detail": "search: the index cannot be read", "request_id": "R1"}
+    watched.page.route("**/health/ready", lambda route: route.fulfill(status=503, json=problem))
+    page = watched.open("system")
+    page.wait_for_selector("text=Not ready")
+    assert "Search: the index cannot be read." in page.get_by_role("alert").inner_text()
