@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 from tests.app.console.conftest import Watched
 from tests.app.console.steps import HOSTILE, a_file, all_pictures_are_there, enrol, picture, ranked
@@ -185,6 +185,27 @@ def test_a_service_that_does_not_answer_is_told(watched: Watched, gallery: str) 
     page.get_by_role("button", name="Try again").click()
     page.wait_for_selector(".verdict")
     watched.wrong = [each for each in watched.wrong if "net::ERR_FAILED" not in each]
+
+
+def test_without_a_calibration_nothing_is_decided(watched: Watched, service: httpx.Client, gallery: str) -> None:
+    enrol(service, gallery, [0])
+
+    def uncalibrated(route: Route) -> None:
+        answer = route.fetch().json()
+        told = {"verdict": "uncalibrated", "threshold": None, "false_match_rate": None}
+        people = [{**each, "match": None, "score": -0.25} for each in answer["identities"]]
+        route.fulfill(json={**answer, **told, "identities": people})
+
+    watched.page.route("**/query", uncalibrated)
+    page = watched.open(f"query?gallery={gallery}")
+    ask(page, 0)
+    assert page.locator(".verdict h2").inner_text() == "Uncalibrated"
+    assert "Set a threshold of your own." in page.locator(".verdict").inner_text()
+    card = page.locator(".ranked .card").first
+    assert "Not decided" in card.inner_text()
+    assert "−0.250" in card.inner_text()
+    assert card.locator(".bar .line").count() == 0
+    assert card.locator(".bar .filled").evaluate("each => each.getBoundingClientRect().width") == 0
 
 
 def test_a_name_is_text_wherever_it_stands(watched: Watched, service: httpx.Client, gallery: str) -> None:
