@@ -59,17 +59,17 @@ class Watched:
             self.wrong.append(f"a request to another host: {url}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("there is no chromium")
-    with sync_playwright() as playwright:
+    with sync_playwright() as playwright:  # it runs an event loop in this thread, so it must not outlive the package
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         yield browser
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """The service with two versions of the tiny model; each test has a gallery of its own."""
     folder: Path = tmp_path_factory.mktemp("console")
@@ -86,7 +86,7 @@ def gallery(service: httpx.Client, request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def contexts(browser: Browser) -> Callable[[dict[str, Any]], BrowserContext]:
     """Contexts by their options: one that is used again starts no process of its own."""
     made: dict[str, BrowserContext] = {}
