@@ -164,7 +164,7 @@ def _require(kind: Any, value: Any) -> Any:  # noqa: ANN401
 
 def _unexpected(response: httpx.Response, detail: str) -> UnexpectedAnswer:
     return UnexpectedAnswer(
-        f"{response.request.method} {response.request.url.path}: {detail}",
+        f"{response.request.method} {response.request.url.netloc.decode()}: {detail}",
         code="unexpected_answer",
         status=response.status_code,
         request_id=response.headers.get(REQUEST_ID),

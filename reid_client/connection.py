@@ -29,7 +29,17 @@ class Connection:
 def connection(url: str | None, key: str | None, timeout: float) -> Connection:
     """Return the connection that arguments and, where they are None, `REID_URL` and `REID_KEY` describe."""
     address = url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
-    if not address.startswith(("http://", "https://")):
+    _require_address(address)
+    key = (key or os.environ.get(KEY_VARIABLE) or "").strip()  # one read from a file ends with its line
+    if not all("!" <= char <= "~" for char in key):
+        raise ValueError("expected a key as `reid keys create` prints it, found one with spaces or other characters")
+    return Connection(address, key or None, httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)))
+
+
+def _require_address(address: str) -> None:
+    try:
+        url = httpx.URL(address)
+    except httpx.InvalidURL as exc:
+        raise ValueError(f"expected an address such as {DEFAULT_URL}: {exc}") from exc
+    if url.scheme not in {"http", "https"} or not url.host:
         raise ValueError(f"expected an address such as {DEFAULT_URL}, found {address!r}")
-    key = key or os.environ.get(KEY_VARIABLE) or None
-    return Connection(address, key, httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from reid_client import calls
 from reid_client.calls import Call
-from reid_client.errors import ReidError, TooLarge
+from reid_client.errors import ReidError, TooLarge, UnexpectedAnswer
 from reid_client.records import EnrolledItem, Enrolment
 from reid_client.samples import MB, NewSample, Outcome, Ready, prepare, rejected
 
@@ -94,6 +94,9 @@ class Enrolling:
     def took(self, answer: Enrolment) -> None:
         """Note what became of the request's samples."""
         found = {item.index: item for item in answer.items}
+        if found.keys() != set(range(len(self._sent))):
+            detail = f"expected an outcome of each of {len(self._sent)} pictures, found {len(answer.items)}"
+            raise UnexpectedAnswer(detail, code="unexpected_answer")
         self._outcomes += [_outcome(each, found[index]) for index, each in enumerate(self._sent)]
 
     def refused(self, error: ReidError) -> None:

@@ -19,14 +19,17 @@ OVERLOADED = 429
 GATEWAY = (502, 503, 504)
 # The request never left: whatever it would have done, it has not.
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+# The request itself is wrong, and stays so.
+_FINAL = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.TooManyRedirects)
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
     """How often and how long a call is tried.
 
-    `deadline` is in seconds, for one request with all its attempts and waits. Before attempt n + 1 the wait is
-    `first * 2**(n - 1)`, at most `longest`, of which a random half is left out so that clients do not come in step.
+    `deadline` is in seconds, for one request with all its attempts and waits; of an attempt, each step (connecting,
+    sending, waiting for the answer's next bytes) gets no longer than what is left of it. Before attempt n + 1 the wait
+    is `first * 2**(n - 1)`, at most `longest`, less up to half of it by chance, so that clients do not come in step.
     """
 
     attempts: int = 12
@@ -60,13 +63,13 @@ class Attempts(Generic[T]):
         cut = {name: left if value is None else min(left, value) for name, value in most.as_dict().items()}
         return httpx.Timeout(**cut)
 
-    def after_failure(self, failure: httpx.HTTPError) -> float:
+    def after_failure(self, failure: httpx.RequestError) -> float:
         """Return the seconds until the next attempt; raise `ConnectionFailed` where there is to be none."""
         sent = not isinstance(failure, _NEVER_SENT)
         self._lost = self._lost or sent
         error = ConnectionFailed(_told(failure), code="connection_failed")
         error.__cause__ = failure
-        return self._next(error, again=self.call.repeatable or not sent)
+        return self._next(error, again=not isinstance(failure, _FINAL) and (self.call.repeatable or not sent))
 
     def after(self, response: httpx.Response) -> float | None:
         """Return the seconds until the next attempt, or None when the call is settled; raise the error it ends in."""
@@ -107,7 +110,7 @@ def _retry_after(response: httpx.Response) -> float | None:
         return None
 
 
-def _told(failure: httpx.HTTPError) -> str:
-    request = failure.request
+def _told(failure: httpx.RequestError) -> str:
+    url = failure.request.url  # without its path, in which a person's name may be, and without a password
     found = f"{type(failure).__name__}: {failure}".rstrip(": ")
-    return f"expected an answer of {request.method} {request.url.copy_with(query=None)}, found {found}"
+    return f"expected an answer of {url.scheme}://{url.netloc.decode()}, found {found}"

@@ -22,6 +22,7 @@ from reid_client import (
     Unprocessable,
     UnsupportedMedia,
 )
+from reid_client.connection import connection
 from tests.app.parts import VERSION, person, tiny_settings, write_version
 from tests.app.server import serving
 from tests.reid_client.both import KINDS, opened
@@ -254,6 +255,16 @@ def test_the_key_is_an_argument_or_of_the_environment(
         assert list(client.identities()) == []
 
 
-def test_an_address_needs_its_scheme() -> None:
+@pytest.mark.parametrize("address", ["localhost:8000", "ftp://localhost", "http://", "http://a\0b", "/gallery"])
+def test_an_address_that_cannot_be_called_is_refused_at_once(address: str) -> None:
     with pytest.raises(ValueError, match="http://127"):
-        Client("localhost:8000")
+        Client(address)
+
+
+@pytest.mark.parametrize("key", ["se cret", "sécret", "se\ncret"])
+def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(ValueError, match="reid keys create") as told:
+        Client(key=key)
+    assert "cret" not in str(told.value)
+    assert "cret" not in repr(connection(None, " secret\n", 1))
+    assert connection(None, " secret\n", 1).key == "secret"

@@ -101,6 +101,28 @@ def test_an_enrolment_is_sent_again_as_it_was(kind: str) -> None:
     assert b"picture" in bodies[0]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_request_that_cannot_be_sent_is_not_tried_again(kind: str) -> None:
+    script = Script(httpx.LocalProtocolError, good())
+    with scripted(kind, script) as (client, time), pytest.raises(ConnectionFailed):
+        client.identity("0005")
+    assert time.slept == []
+
+
+def test_a_broken_connection_names_the_service_and_nobody() -> None:
+    once = Retry(attempts=1)
+    with scripted("sync", Script(httpx.ReadError), once) as (client, _), pytest.raises(ConnectionFailed) as told:
+        client.identity("anna")
+    expected = "connection_failed: expected an answer of http://reid.test, found ReadError: broken"
+    assert str(told.value) == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_enrolment_answers_for_each_picture(kind: str) -> None:
+    with scripted(kind, Script(good(ENROLLED))) as (client, _), pytest.raises(UnexpectedAnswer, match="each of 2"):
+        client.enrol([NewSample(b"a", "0005"), NewSample(b"b", "0005")])
+
+
 CHANGES: list[Callable[[Client], object]] = [
     lambda client: client.rename("a", "b"),
     lambda client: client.activate("v@1"),
