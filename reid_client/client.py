@@ -3,7 +3,8 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from threading import Event
 from typing import Self, TypeVar, Unpack
 
 import httpx
@@ -52,7 +53,7 @@ class Client:
         retry: Retry | None = None,
         transport: httpx.BaseTransport | None = None,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         self._connection = connection(url, key, timeout)
         self._retry = retry or Retry()
@@ -130,15 +131,17 @@ class Client:
         """Do what `ingest` does and yield the progress batch by batch, in order."""
         tally = Tally()
         waiting: deque[Future[list[Outcome]]] = deque()
+        ended = Event()
         with ThreadPoolExecutor(concurrency) as pool:
             try:
                 for batch in packed(samples, batch_size):
-                    waiting.append(pool.submit(self._enrol, batch, gallery))
+                    waiting.append(pool.submit(self._enrol, batch, gallery, ended))
                     if len(waiting) >= concurrency:
                         yield tally.add(waiting.popleft().result())
                 while waiting:
                     yield tally.add(waiting.popleft().result())
             finally:
+                ended.set()  # whoever gives up does not wait until the requests under way have no attempt left
                 for future in waiting:
                     future.cancel()
 
@@ -240,16 +243,16 @@ class Client:
         """Return when everything works; raise `NotReady`, which names the failing part. Asked once."""
         self._send(calls.health("ready"))
 
-    def _enrol(self, batch: Batch, gallery: str | None) -> list[Outcome]:
+    def _enrol(self, batch: Batch, gallery: str | None, ended: Event | None = None) -> list[Outcome]:
         work = Enrolling(batch, gallery)
         while (call := work.next()) is not None:
             try:
-                work.took(self._send(call))
+                work.took(self._send(call, ended))
             except (InvalidRequest, TooLarge) as exc:
                 work.refused(exc)
         return work.outcomes()
 
-    def _send(self, call: Call[T]) -> T:
+    def _send(self, call: Call[T], ended: Event | None = None) -> T:
         attempts = Attempts(call, self._retry, self._clock)
         while True:
             timeout = attempts.timeout(self._connection.timeout)
@@ -261,4 +264,12 @@ class Client:
                 wait = attempts.after(response)
                 if wait is None:
                     return call.read(response)
-            self._sleep(wait or 0)
+            self._pause(wait or 0, ended or Event())
+
+    def _pause(self, seconds: float, ended: Event) -> None:
+        if self._sleep is None:
+            ended.wait(seconds)
+        else:
+            self._sleep(seconds)
+        if ended.is_set():
+            raise CancelledError

@@ -136,6 +136,21 @@ def test_a_failure_leaves_no_request_running() -> None:
     assert ended == 2
 
 
+def test_who_gives_up_does_not_wait_for_the_attempts_that_are_left() -> None:
+    def samples() -> Iterator[NewSample]:
+        yield from named(2)
+        time.sleep(0.3)
+        raise KeyboardInterrupt
+
+    def refuse(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("no")
+
+    started = time.monotonic()
+    with Client("http://reid.test", transport=httpx.MockTransport(refuse)) as client, pytest.raises(KeyboardInterrupt):
+        client.ingest(samples(), batch_size=1)
+    assert time.monotonic() - started < 5
+
+
 class Restarted:
     """The service on one port, which can be stopped and started again."""
 
