@@ -10,6 +10,7 @@ COPY pyproject.toml README.md LICENSE /build/
 COPY app /build/app
 COPY index /build/index
 COPY model /build/model
+COPY reid_client /build/reid_client
 # Compiled modules stay: under a read-only root they could not be made later, and each start would pay for it.
 # Of the libraries' own tests, headers and stubs nothing is ever read.
 RUN /opt/reid/bin/pip install --no-deps --no-build-isolation /build \

@@ -13,6 +13,7 @@ COPY pyproject.toml README.md LICENSE /build/
 COPY app /build/app
 COPY index /build/index
 COPY model /build/model
+COPY reid_client /build/reid_client
 RUN /opt/reid/bin/pip install --no-deps --no-build-isolation /build \
  && rm -rf /build \
  && groupadd --gid 10001 reid \

@@ -10,6 +10,7 @@ from model.errors import ModelError
 EXTRAS = {
     "faiss": "cpu",
     "onnxruntime": "cpu",
+    "httpx": "client",
     "h5py": "train",
     "onnx": "train",
     "safetensors": "train",

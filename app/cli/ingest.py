@@ -11,9 +11,10 @@ import typer
 
 from app.cli.entries import Source
 from app.cli.failures import CommandError
-from app.cli.ingestion import Ingestion
+from app.cli.ingestion import Ingestion, Work
 from app.cli.manifest import Manifest
 from app.cli.market import MarketFolder
+from app.cli.options import Key, Url
 from app.cli.report import JsonReport, ProgressReport, Report
 from app.engine import open_engine
 from app.settings import load_settings
@@ -25,22 +26,23 @@ INTERRUPTED = 130
 def ingest(
     path: Annotated[Path, typer.Argument(help="A folder in Market-1501's layout, or a CSV manifest.")],
     gallery: Annotated[str, typer.Option(help="The gallery to enrol into.")] = "default",
-    batch_size: Annotated[int, typer.Option(min=1, max=1024, help="Pictures per transaction.")] = 64,
+    batch_size: Annotated[int, typer.Option(min=1, max=1024, help="Pictures per transaction; 256 over HTTP.")] = 64,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per batch, then a summary.")] = False,
+    url: Url = None,
+    key: Key = None,
 ) -> None:
     """Enrol a folder in Market-1501's layout, or the pictures of a CSV manifest.
 
     A manifest has the columns path and identity, and may have camera, captured_at, attributes (a JSON object),
     attributes.NAME and external_id; paths are relative to it. Run it again after a stop and it goes on where it
     was. A bad picture is reported and fails alone; the exit code is 1 when there was one, 130 after Ctrl-C.
+    With --url the pictures are sent to a running service, which may be elsewhere.
     """
     source = open_source(path)
     report: Report = JsonReport(source, gallery) if as_json else ProgressReport(source, gallery)
-    with open_engine(load_settings()) as engine:
-        work = Ingestion(engine, gallery, batch_size)
-        with _stopped_by_signals(work) as caught, report:
-            for outcomes in work.run(source.entries()):
-                report.add(outcomes)
+    with _opened(url, key, gallery, batch_size) as work, _stopped_by_signals(work) as caught, report:
+        for outcomes in work.run(source.entries()):
+            report.add(outcomes)
     report.finish(interrupted=bool(caught))
     if caught:
         raise typer.Exit(INTERRUPTED)
@@ -59,7 +61,20 @@ def open_source(path: Path) -> Source:
 
 
 @contextmanager
-def _stopped_by_signals(work: Ingestion) -> Iterator[list[int]]:
+def _opened(url: str | None, key: str | None, gallery: str, batch_size: int) -> Iterator[Work]:
+    """Open what enrols: on the data folder, or over HTTP where there is an address."""
+    if url is None:
+        with open_engine(load_settings()) as engine:
+            yield Ingestion(engine, gallery, batch_size)
+        return
+    from app.cli.remote import RemoteIngestion, connected  # here, because the data folder needs no client
+
+    with connected(url, key) as client:
+        yield RemoteIngestion(client, gallery, batch_size)
+
+
+@contextmanager
+def _stopped_by_signals(work: Work) -> Iterator[list[int]]:
     """Let the first Ctrl-C or SIGTERM finish the batch in hand; the second ends at once."""
     caught: list[int] = []
 

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from threading import Event
-from typing import TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,16 @@ class _Batch:
     settled: list[Outcome]
     pictures: list[_Picture]
     pixels: list[Pixels]
+
+
+class Work(Protocol):
+    """What enrols entries, wherever the gallery is."""
+
+    def run(self, entries: Iterable[AnyEntry]) -> Iterator[list[Outcome]]:
+        """Yield the outcomes batch by batch; what is yielded as created is on disk."""
+
+    def stop(self) -> None:
+        """End soon: what is being enrolled is finished, nothing more is begun."""
 
 
 class Ingestion:

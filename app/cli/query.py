@@ -15,6 +15,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from app.cli.failures import CommandError, explain
+from app.cli.options import Key, Url
 from app.cli.report import printable
 from app.engine import Engine, open_engine
 from app.errors import InvalidParameter
@@ -51,6 +52,8 @@ def query(
     false_match_rate: Annotated[float, typer.Option(help="Picks the model's calibrated threshold.")] = 0.001,
     threshold: Annotated[float | None, typer.Option(help="Instead of the calibrated one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what POST /query answers.")] = False,
+    url: Url = None,
+    key: Key = None,
 ) -> None:
     """Rank a gallery's identities by how alike they are to the person in the pictures."""
     given = {
@@ -69,14 +72,23 @@ def query(
         raise typer.BadParameter(f"expected at most {MAX_IMAGES} pictures, found {len(images)}")
     try:
         parameters = validate(QueryParameters, given)
-        with open_engine(load_settings()) as engine:
-            answer = ask(engine, images, parameters)
+        answer = _answer(images, parameters, url, key)
     except InvalidParameter as exc:
         raise typer.BadParameter(str(exc), param_hint="--" + exc.field.replace("_", "-")) from exc
     if as_json:
         typer.echo(orjson.dumps(answer))
     else:
         show(answer, Console())
+
+
+def _answer(images: Sequence[Path], parameters: QueryParameters, url: str | None, key: str | None) -> dict[str, Any]:
+    if url is None:
+        with open_engine(load_settings()) as engine:
+            return ask(engine, images, parameters)
+    from app.cli.remote import ask_over_http, connected  # here, because the data folder needs no client
+
+    with connected(url, key) as client:
+        return ask_over_http(client, images, parameters)
 
 
 def ask(engine: Engine, images: Sequence[Path], parameters: QueryParameters) -> dict[str, Any]:
