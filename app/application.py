@@ -69,7 +69,7 @@ def create_app(settings: Settings | None = None, open_parts: Callable[[Settings]
     for part in (query, gallery, identities, galleries, models):
         app.include_router(part.router, responses=problems(*KEY_ERRORS))
     app.include_router(operations.router)
-    app.add_middleware(RequestContext, metrics=metrics)
+    app.add_middleware(RequestContext, metrics=metrics, patience=settings.request_timeout_s)
     _handle_errors(app, metrics)
     return app
 
