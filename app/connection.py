@@ -87,7 +87,7 @@ class Connection(HttpToolsProtocol):
         if self.cycle.response_complete:
             self._wait()
 
-    def send_400_response(self, msg: str) -> None:
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's text says less
         """Refuse what is no HTTP request, as problem+json, and close; an answer that has begun is only cut off."""
         if self._in_head or self.cycle is None or not self.cycle.response_started:
             self.transport.write(_refusal(_TOO_LARGE if self._head > MAX_HEAD else _NO_REQUEST))
