@@ -70,7 +70,7 @@ def create_app(settings: Settings | None = None, open_parts: Callable[[Settings]
         app.include_router(part.router, responses=problems(*KEY_ERRORS))
     for part in (operations, console):
         app.include_router(part.router)
-    app.add_middleware(RequestContext, metrics=metrics)
+    app.add_middleware(RequestContext, metrics=metrics, patience=settings.request_timeout_s)
     _handle_errors(app, metrics)
     return app
 

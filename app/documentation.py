@@ -65,13 +65,28 @@ def form_body(
     files: Mapping[str, int],
     fields: type[BaseModel] | None = None,
     json: type[BaseModel] | None = None,
+    *,
+    instead: str | None = None,
     **more: Mapping[str, Any],
 ) -> Extra:
-    """Describe a multipart body (and its JSON counterpart); `files` gives the most files for each name."""
+    """Describe a multipart body (and its JSON counterpart); `files` gives the most files for each name.
+
+    All files are required, or else the field `instead`.
+    """
     properties = {name: _files(most) for name, most in files.items()}
     if fields is not None:
-        properties |= _schema(fields)["properties"]
-    content = {"multipart/form-data": {"schema": {"type": "object", "properties": properties | more}}}
+        properties |= {name: _plain(schema) for name, schema in _schema(fields)["properties"].items()}
+    needed = {"required": list(files)}
+    content: dict[str, Any] = {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "properties": properties | more,
+                "additionalProperties": False,
+                **(needed if instead is None else {"oneOf": [needed, {"required": [instead]}]}),
+            }
+        }
+    }
     if json is not None:
         content["application/json"] = {"schema": _schema(json)}
     return {"requestBody": {"required": True, "content": content}}
@@ -94,6 +109,15 @@ def _files(most: int) -> dict[str, Any]:
     if most == 1:
         return _PICTURE
     return {"type": "array", "items": _PICTURE, "minItems": 1, "maxItems": most}
+
+
+def _plain(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a form field's schema without null, which a form leaves out instead."""
+    kinds = [kind for kind in schema.get("anyOf", []) if kind != {"type": "null"}]
+    if len(kinds) != 1:
+        return schema
+    kept = {name: value for name, value in schema.items() if name not in ("anyOf", "default")}
+    return {**kept, **kinds[0]}
 
 
 def _schema(kind: type[BaseModel]) -> dict[str, Any]:

@@ -1,6 +1,14 @@
 """What the service counts about itself, in a Prometheus registry of its own."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    generate_latest,
+)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -12,6 +20,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self._requests = Counter(
             "reid_requests", "Requests answered", ("route", "method", "status"), registry=self.registry
         )
@@ -41,6 +50,14 @@ class Metrics:
             "reid_expiry_failures", "Runs of the expiry that failed or left something", registry=self.registry
         )
         self._depth = Gauge("reid_queue_pictures", "Pictures that wait for the model", registry=self.registry)
+        self._limit = Gauge(
+            "reid_queue_limit_pictures", "Pictures that may wait; more is answered 429", registry=self.registry
+        )
+        self._lag = Gauge(
+            "reid_index_lag_changes", "Changes of the catalogue that the index has not applied", registry=self.registry
+        )
+        self._free = Gauge("reid_data_free_bytes", "Free on the disk of the data folder", registry=self.registry)
+        self._size = Gauge("reid_data_size_bytes", "Size of the disk of the data folder", registry=self.registry)
         self._gallery = Gauge("reid_gallery_samples", "Samples enrolled", registry=self.registry)
         self._model = Info("reid_model", "The active model version", registry=self.registry)
 
@@ -71,9 +88,19 @@ class Metrics:
         """Count one run of the expiry that failed."""
         self._expiry_failures.inc()
 
-    def render(self, *, queue: int, samples: int, version: str, providers: str) -> bytes:
+    def bounds(self, queue: int) -> None:
+        """Tell how many pictures may wait."""
+        self._limit.set(queue)
+
+    def disk(self, *, free: int, size: int) -> None:
+        """Tell of the disk of the data folder, in bytes."""
+        self._free.set(free)
+        self._size.set(size)
+
+    def render(self, *, queue: int, samples: int, version: str, providers: str, lag: int = 0) -> bytes:
         """Return everything in Prometheus' text format, with the present state."""
         self._depth.set(queue)
+        self._lag.set(lag)
         self._gallery.set(samples)
         self._model.info({"version": version, "providers": providers})
         return generate_latest(self.registry)

@@ -1,31 +1,39 @@
 """What surrounds every request: its id, its measure, and the net under it."""
 
+import asyncio
 import logging
 import re
 import time
+from urllib.parse import unquote_to_bytes
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import Overloaded
+from app.errors import MalformedRequest, Overloaded
 from app.headers import with_standard
 from app.identifiers import new_request_id
 from app.logs import request_id
 from app.metrics import Metrics
-from app.problems import internal
+from app.problems import http_problem, internal
 
 log = logging.getLogger("app.requests")
 _GOOD_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 MAX_HELD = 256_000_000  # bytes of request bodies that are in memory, of all requests together
+LEAST_RATE = 10_000  # bytes a second that a body may always take its time for
+_NO_TEXT = http_problem(400, "", "expected a path and a query string in percent-encoded UTF-8, found other bytes")
 _CLIENT_GONE = 499  # nginx's status for it; nobody reads the answer, the metrics do
 
 
 class RequestContext:
-    """Gives every request an id, bounds what all hold together, counts them, and turns our own errors into a 500."""
+    """Gives every request an id, bounds what all hold together, counts them, and turns our own errors into a 500.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    A body may take `patience` seconds, and one more for every `LEAST_RATE` bytes of it.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, patience: float = 30.0) -> None:
         self._app = app
         self._metrics = metrics
+        self._patience = patience
         self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,7 +50,8 @@ class RequestContext:
 
         async def receive_bounded() -> Message:
             nonlocal held
-            message = await receive()
+            left = started + self._patience + held / LEAST_RATE - time.perf_counter()
+            message = await _received_within(left, receive)
             held += (size := len(message.get("body", b"")))
             self._held += size
             if self._held > MAX_HELD:
@@ -57,7 +66,10 @@ class RequestContext:
             await send(message)
 
         try:
-            await self._app(scope, receive_bounded, send_with_id)
+            if _is_text(scope.get("raw_path") or b"") and _is_text(scope.get("query_string", b"")):
+                await self._app(scope, receive_bounded, send_with_id)
+            else:
+                await _NO_TEXT.response(identifier)(scope, receive, send_with_id)
         except ClientDisconnect:
             status = status or _CLIENT_GONE
         except Exception:
@@ -78,6 +90,25 @@ class RequestContext:
         # the route's pattern, not the path: a path may hold a person's name
         told = (scope["method"], route, status, seconds * 1000, key_id or "-")
         log.log(level, "%s %s %d %.1f ms, key %s", *told, extra={"key_id": key_id})
+
+
+async def _received_within(seconds: float, receive: Receive) -> Message:
+    try:
+        async with asyncio.timeout(seconds):
+            return await receive()
+    except TimeoutError as exc:
+        raise MalformedRequest(
+            f"expected the body faster, at {LEAST_RATE} bytes a second at least; it is not complete"
+        ) from exc
+
+
+def _is_text(encoded: bytes) -> bool:
+    """Tell whether it is percent-encoded UTF-8; what is not would be read as other characters."""
+    try:
+        unquote_to_bytes(encoded).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _without_trace(send: Send) -> Send:

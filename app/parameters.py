@@ -63,7 +63,8 @@ def check_name(value: str, info: ValidationInfo) -> str:
 
 Time = Annotated[datetime, BeforeValidator(parse_time), WithJsonSchema({"type": "string", "format": "date-time"})]
 Attributes = Annotated[dict[str, Any], AfterValidator(check_attributes)]
-Name = Annotated[str, AfterValidator(check_name), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 256})]
+_NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 256, "pattern": r"^[^\x00-\x1f\x7f-\x9f]+$"}
+Name = Annotated[str, AfterValidator(check_name), WithJsonSchema(_NAME_SCHEMA)]
 GalleryName = Annotated[str, Field(min_length=1, max_length=256, description="which gallery")]
 
 

@@ -48,6 +48,7 @@ class Pipeline:
     def __init__(self, engine: Engine, metrics: Metrics) -> None:
         settings = engine.settings
         self._metrics = metrics
+        metrics.bounds(settings.max_queue)
         self._batcher = Batcher(
             max_batch=settings.max_batch,
             max_queue=settings.max_queue,

@@ -340,6 +340,11 @@ class GalleryStore:
         with self._follower.lock.reading():
             return sum(len(shard.roster) for shard in self._follower.shards.values())
 
+    def lag(self) -> int:
+        """Count the changes of the catalogue that the index has not applied; the next query will."""
+        with self._database.read() as connection:
+            return max(0, catalogue.last_seq(connection) - self._follower.applied)
+
     def _at_one_moment(self, gallery: str, ask: Callable[[Connection, int, Shard], T]) -> T:
         """Ask of a gallery when the index is where the connection's view of the catalogue is."""
         while True:

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from app.application import create_app, require_guarded
 from app.cli.failures import CommandError
+from app.connection import PATIENCE, with_patience
 from app.engine import open_engine
 from app.logs import logging_to_stderr
 from app.settings import Settings, is_loopback, load_settings
@@ -35,7 +36,7 @@ def serve(
         # opened before uvicorn runs, which would answer a failure with a trace; the application closes it
         with logging_to_stderr(settings):
             engine = open_engine(settings)
-        run(create_app(settings, open_parts=lambda _: engine), listener)
+        run(create_app(settings, open_parts=lambda _: engine), listener, settings.request_timeout_s)
 
 
 def refuse_unguarded(settings: Settings) -> None:
@@ -58,13 +59,19 @@ def listen(host: str, port: int) -> socket.socket:
         raise CommandError(f"cannot listen on {host} port {port}: {os.strerror(exc.errno or 0)}") from exc
 
 
-def run(app: FastAPI, listener: socket.socket) -> None:
+def run(app: FastAPI, listener: socket.socket, patience: float = PATIENCE) -> None:
     """Serve on a bound socket; return when the last answer is sent after a signal."""
     # uvicorn raises the signal again when it has stopped; by then the stop is done and is no failure
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: None)
     config = uvicorn.Config(
-        app, loop="uvloop", http="httptools", ws="none", lifespan="on", log_config=None, access_log=False
+        app,
+        loop="uvloop",
+        http=with_patience(patience),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
     )
     server = AnnouncedServer(config)
     server.run(sockets=[listener])

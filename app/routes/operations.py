@@ -1,5 +1,7 @@
 """Health and metrics."""
 
+import shutil
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,7 +11,7 @@ from app.documentation import answers, file_answer, problems
 from app.health import check_ready
 from app.metrics import CONTENT_TYPE
 from app.schemas import HealthAnswer
-from app.service import service_of
+from app.service import Service, service_of
 
 router = APIRouter(tags=["operations"])
 
@@ -39,14 +41,23 @@ async def ready(request: Request) -> Response:
     responses=file_answer("Prometheus' text format", "text/plain") | problems("not_ready"),
 )
 async def metrics(request: Request) -> Response:
-    """Return requests, stages, batches, queue, gallery size and the active version in Prometheus' text format."""
+    """Return requests, stages, batches, queue, gallery, disk and the active version in Prometheus' text format."""
     service = service_of(request)
-    samples = await service.pipeline.keep(service.engine.gallery.sample_count)
+    lag, samples = await service.pipeline.keep(_measured, service)
     embedder = service.engine.embedder
     text = service.metrics.render(
         queue=service.pipeline.depth,
         samples=samples,
+        lag=lag,
         version=embedder.version,
         providers=",".join(embedder.providers),
     )
     return Response(text, headers={"Content-Type": CONTENT_TYPE})
+
+
+def _measured(service: Service) -> tuple[int, int]:
+    """Look at the disk; return the index's lag, before counting brings it up to date, and the samples."""
+    disk = shutil.disk_usage(service.engine.settings.data_dir)
+    service.metrics.disk(free=disk.free, size=disk.total)
+    lag = service.engine.gallery.lag()
+    return lag, service.engine.gallery.sample_count()

@@ -37,7 +37,7 @@ _ERRORS = (*FORM_ERRORS, *PICTURE_ERRORS, *MODEL_ERRORS)
     responses=answers(
         QueryAnswer, *_ERRORS, "gallery_not_found", "sample_not_found", "model_mismatch", "dimension_mismatch"
     ),
-    openapi_extra=form_body({"image": MAX_TRACKLET}, QueryForm, json=QueryBody),
+    openapi_extra=form_body({"image": MAX_TRACKLET}, QueryForm, json=QueryBody, instead="sample_id"),
 )
 async def query(request: Request) -> Response:
     """Rank the people of a gallery by how alike they are to one person.

@@ -9,7 +9,9 @@ def test_everything_is_rendered() -> None:
     metrics.rejected("image_truncated")
     metrics.expired(4)
     metrics.expiry_failed()
-    text = metrics.render(queue=5, samples=7, version="tiny@1", providers="CPU").decode()
+    metrics.bounds(512)
+    metrics.disk(free=3, size=9)
+    text = metrics.render(queue=5, samples=7, version="tiny@1", providers="CPU", lag=2).decode()
     for line in (
         'reid_requests_total{method="POST",route="/query",status="200"} 1.0',
         'reid_request_seconds_count{route="/query"} 1.0',
@@ -22,6 +24,10 @@ def test_everything_is_rendered() -> None:
         "reid_expired_samples_total 4.0",
         "reid_expiry_failures_total 1.0",
         "reid_queue_pictures 5.0",
+        "reid_queue_limit_pictures 512.0",
+        "reid_index_lag_changes 2.0",
+        "reid_data_free_bytes 3.0",
+        "reid_data_size_bytes 9.0",
         "reid_gallery_samples 7.0",
         'reid_model_info{providers="CPU",version="tiny@1"} 1.0',
     ):

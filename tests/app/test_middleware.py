@@ -1,5 +1,6 @@
 import asyncio
 import logging
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -10,6 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Message
 
+from app.errors import MalformedRequest
 from app.metrics import Metrics
 from app.middleware import RequestContext
 from tests.app.server import serving
@@ -86,3 +88,30 @@ def test_requests_are_counted_by_route_and_status(metrics: Metrics) -> None:
     text = metrics.render(queue=0, samples=0, version="v", providers="p").decode()
     for route, status in (("/good/{name}", 200), ("/broken", 500), ("unmatched", 404)):
         assert f'reid_requests_total{{method="GET",route="{route}",status="{status}"}} 1.0' in text
+
+
+def test_a_path_or_query_string_that_is_no_text_is_refused(client: httpx.Client) -> None:
+    for target in (b"/good%ff", b"/good?a=%ed%a0%80", b"/good?%c0%af"):
+        answer = client.get(httpx.URL(scheme="http", host="127.0.0.1", port=client.base_url.port, raw_path=target))
+        assert answer.status_code == 400
+        assert answer.json()["code"] == "malformed_request"
+        assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
+
+
+def test_a_body_that_does_not_come_is_refused(metrics: Metrics) -> None:
+    async def reading(request: Request) -> Response:
+        with pytest.raises(MalformedRequest, match="expected the body faster"):
+            await request.body()
+        return PlainTextResponse("told")
+
+    app = Starlette(routes=[Route("/", reading, methods=["POST"])])
+    app.add_middleware(RequestContext, metrics=metrics, patience=0.2)
+
+    def dripping() -> Iterator[bytes]:
+        for _ in range(8):
+            yield b"x"
+            time.sleep(0.05)
+
+    with serving(app, lifespan=False) as client:
+        assert client.post("/", content=dripping()).text == "told"
+        assert client.post("/", content=b"x").status_code == 500  # the handler expects a slow one

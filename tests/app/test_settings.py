@@ -37,6 +37,7 @@ def test_data_folder_is_absolute_wherever_the_process_goes(monkeypatch: pytest.M
         ("REID_PROVIDERS", " , ", "separated by commas"),
         ("REID_MAX_QUEUE", "-1", "a number of pictures"),
         ("REID_MAX_WAIT_MS", "nan", "milliseconds"),
+        ("REID_REQUEST_TIMEOUT_S", "0", "seconds up to 3600"),
         ("REID_EXPIRY_INTERVAL_S", "-1", "seconds from 0 (never)"),
         ("REID_LOG_LEVEL", "loud", "debug, info"),
         ("REID_LOG_FORMAT", "xml", "text or json"),
@@ -94,7 +95,7 @@ def test_every_field_is_shown_under_its_variable() -> None:
     assert shown["REID_LOG_FORMAT"] == "json"
     assert shown["REID_MODEL"] == ""
     assert shown["REID_PROVIDERS"] == "CPUExecutionProvider"
-    assert len(shown) == 19
+    assert len(shown) == 20
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,8 @@ def test_metrics_count_what_happened(client: httpx.Client) -> None:
         'reid_requests_total{method="POST",route="/query",status="415"} 1.0',
         'reid_rejected_items_total{code="unsupported_media"} 1.0',
         "reid_embeddings_total 3.0",
+        "reid_queue_limit_pictures 512.0",
+        "reid_index_lag_changes 0.0",
         "reid_gallery_samples 2.0",
         "reid_queue_pictures 0.0",
     ):
