@@ -58,9 +58,11 @@ def documented(context: CheckContext, response: Response, case: Case[Any]) -> No
     """Check that the document names the status, and the error's code under it."""
     described = case.operation.definition.raw["responses"]
     status = str(response.status_code)
-    assert status in described, f"{status} is not documented: {response.text[:500]}"
     told = response.json() if response.status_code >= 400 else {}
-    if told.get("code") not in (None, "not_found"):  # the router's own, for a path that is of no route
+    if told.get("code") == "not_found":  # the router's: a path with a newline in it is of no route
+        return
+    assert status in described, f"{status} is not documented: {response.text[:500]}"
+    if "code" in told:
         examples = described[status]["content"]["application/problem+json"]["examples"]
         assert told["code"] in examples, f"{told['code']} is not documented: {response.text[:500]}"
 
