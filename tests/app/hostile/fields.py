@@ -126,6 +126,9 @@ def _named(name: str, text: bytes, enrolled: str, queried: str, listed: str) -> 
         yield Entry(f"{name}, listed as {field}", request("GET", f"/gallery?{field}={_raw(text)}"), listed)
 
 
+_GALLERY = f"404 gallery_not_found | {_PARAMETER} | 200"  # 200: the entry that makes it may be under way beside
+
+
 def places() -> Iterator[Entry]:
     """Yield every text in the places that look something up."""
     for name, data in _texts():
@@ -144,7 +147,7 @@ def _looked_up(name: str, data: bytes) -> Iterator[Entry]:
     for told, sent, codes in _paths(name, data):
         yield Entry(told, sent, _MALFORMED if data in NO_TEXT.values() else codes)
     fields = form([_PICTURE], {"gallery": data})
-    yield Entry(f"{name}, a form's gallery", form_request("/query", fields), f"404 gallery_not_found | {_PARAMETER}")
+    yield Entry(f"{name}, a form's gallery", form_request("/query", fields), _GALLERY)
     sent = form_request("/query", form([], {"sample_id": data}))
     yield Entry(f"{name}, sample_id", sent, f"404 sample_not_found | {_PARAMETER}")
 
@@ -152,7 +155,7 @@ def _looked_up(name: str, data: bytes) -> Iterator[Entry]:
 def _paths(name: str, data: bytes) -> Iterator[tuple[str, bytes, str]]:
     raw, unknown = _raw(data), "404 gallery_not_found"
     path = "404 not_found | 405 method_not_allowed"
-    yield f"{name}, a gallery", request("GET", f"/gallery?gallery={raw}"), f"{unknown} | {_PARAMETER}"
+    yield f"{name}, a gallery", request("GET", f"/gallery?gallery={raw}"), _GALLERY
     yield f"{name}, made", json_request(f"/galleries/{raw}", {}, "PUT"), f"{_PARAMETER} | {path} | 200"
     gone = f"{unknown} | {_PARAMETER} | {path}"
     yield f"{name}, a gallery erased", request("DELETE", f"/galleries/{raw}"), gone + " | 200"
