@@ -1,19 +1,38 @@
 """The card of a model version: what it is, what it takes, how good it is, and on what terms."""
 
+import json
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from model.errors import RegistryError
 
 CARD_NAME = "card.json"
 VERSION_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}@[1-9][0-9]{0,8}$"
+SCHEMA_VERSION = 2
+Precision = Literal["int8", "fp32"]
+FILES: dict[Precision, str] = {"int8": "model.int8.onnx", "fp32": "model.onnx"}  # the one that is served first
+WEIGHTS = "weights.safetensors"  # what training goes on from; serving does not read it
+FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_OWN_FILES = frozenset({CARD_NAME, "config.pbtxt"})  # beside the card's files, and not among them
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _require_file_name(name: str) -> str:
+    if not re.fullmatch(FILE_NAME, name) or name in _OWN_FILES:
+        raise ValueError(f"expected a file name such as model.onnx, found {name[:80]!r}")
+    return name
+
+
+FileName = Annotated[str, AfterValidator(_require_file_name)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class InputContract(_Part):
@@ -107,7 +126,7 @@ class DataSummary(_Part):
 class Parity(_Part):
     """How far a file's embeddings are from the network's: least cosine over real crops, by batch size."""
 
-    precision: Literal["fp32", "int8"]
+    precision: Precision
     images: int
     batch_sizes: tuple[int, ...]
     least_cosine: float
@@ -116,10 +135,20 @@ class Parity(_Part):
     mAP_difference: float
 
 
-class Card(_Part):
-    """A version's card; `version` is `name@n`."""
+class Baseline(_Part):
+    """What another version, the one to be replaced, is worth on the data that this version was measured on."""
 
-    schema_version: Literal[1] = 1
+    version: str = Field(pattern=VERSION_PATTERN)
+    metrics: tuple[Metrics, ...]
+
+
+class Card(_Part):
+    """A version's card; `version` is `name@n`.
+
+    Schema 2 added `parent`, the version that training began from, and `baseline`.
+    """
+
+    schema_version: Literal[2] = SCHEMA_VERSION
     version: str = Field(pattern=VERSION_PATTERN)
     created: AwareDatetime
     loss: dict[str, Any]
@@ -133,8 +162,10 @@ class Card(_Part):
     input: InputContract
     output: OutputContract
     parity: tuple[Parity, ...]
-    files: dict[str, str] = Field(description="file name -> sha256 of its bytes")
+    files: dict[FileName, Digest] = Field(description="file name -> sha256 of its bytes")
     terms: str
+    parent: str | None = Field(None, pattern=VERSION_PATTERN)
+    baseline: Baseline | None = None
 
     @property
     def name(self) -> str:
@@ -146,17 +177,67 @@ class Card(_Part):
         """The part of the version after the `@`."""
         return int(self.version.partition("@")[2])
 
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """What the version can be run in, the one that is served first."""
+        return tuple(precision for precision, name in FILES.items() if name in self.files)
+
+    @property
+    def model_files(self) -> tuple[str, ...]:
+        """The names of its ONNX files, the one that is served first."""
+        return tuple(FILES[precision] for precision in self.precisions)
+
 
 def read_card(path: Path) -> Card:
-    """Read a card from its JSON file; raise `RegistryError` when it is missing or not a card."""
+    """Read a card from its JSON file, one of an older schema too; raise `RegistryError` when it is missing or no card."""
+    return parse_card(read_card_text(path))
+
+
+def read_card_text(path: Path) -> bytes:
+    """Return a card's JSON as it is; raise `RegistryError` when it is missing."""
     try:
-        return Card.model_validate_json(path.read_bytes())
+        return path.read_bytes()
     except OSError as exc:
         raise RegistryError(f"expected a model card at {path.name}, found none: {exc.strerror}") from exc
+
+
+def parse_card(data: bytes) -> Card:
+    """Return the card that a JSON text is, brought up to this release's schema; raise `RegistryError`."""
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as exc:
+        raise RegistryError(f"{CARD_NAME} is not a model card: expected JSON, found {data[:40]!r}") from exc
+    if not isinstance(content, dict):
+        raise RegistryError(f"{CARD_NAME} is not a model card: expected an object, found {type(content).__name__}")
+    try:
+        return Card.model_validate_json(json.dumps(_upgrade(content)))
     except ValidationError as exc:
         first = exc.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise RegistryError(f"{path.name} is not a model card: {where}: {first['msg']}") from exc
+        raise RegistryError(f"{CARD_NAME} is not a model card: {where}: {first['msg']}") from exc
+
+
+def _upgrade(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a card's content in this release's schema; raise `RegistryError` for a schema that it does not know."""
+    found = content.get("schema_version")
+    if type(found) is not int or found < 1:
+        raise RegistryError(f"{CARD_NAME} is not a model card: expected a schema_version from 1, found {found!r}")
+    if found > SCHEMA_VERSION:
+        raise RegistryError(
+            f"{CARD_NAME} has schema {found} and this release reads up to {SCHEMA_VERSION}: install a newer hap2s-reid"
+        )
+    for upgrade in _UPGRADES[found - 1 :]:
+        content = upgrade(content)
+    return content
+
+
+def _from_1(content: dict[str, Any]) -> dict[str, Any]:
+    """What schema 2 added may be missing."""
+    return content | {"schema_version": 2}
+
+
+# The n-th brings a card of schema n to schema n + 1. A card on the disk is never rewritten: its text is the version's.
+_UPGRADES: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (_from_1,)
 
 
 def write_card(card: Card, path: Path) -> None:

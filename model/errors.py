@@ -53,6 +53,28 @@ class VersionDamaged(RegistryError):
     """A version's file is missing, or its hash is not the card's."""
 
 
+class VersionInUse(RegistryError):
+    """A version cannot be removed: something is served or compared by it."""
+
+
+class PromotionRefused(RegistryError):
+    """A version should not go live in place of the active one; `reasons` has all that speaks against it."""
+
+    def __init__(self, version: str, current: str, reasons: tuple[str, ...]) -> None:
+        told = "; ".join(f"{number}) {reason}" for number, reason in enumerate(reasons, start=1))
+        super().__init__(
+            f"{version} should not go live in place of {current}: {told}. To activate it all the same, use --force: "
+            "that is recorded with these reasons"
+        )
+        self.version = version
+        self.current = current
+        self.reasons = reasons
+
+
+class ExchangeError(ModelError):
+    """MLflow's model registry does not answer, or has no such version."""
+
+
 class ContractError(ModelError):
     """An ONNX file or a batch does not match its input or output contract."""
 

@@ -11,21 +11,31 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO
 
-from model.card import CARD_NAME, VERSION_PATTERN, Card, read_card
-from model.errors import RegistryError, VersionDamaged, VersionNotFound
+from model.archive import pack
+from model.card import CARD_NAME, FILES, VERSION_PATTERN, WEIGHTS, Card, Precision, read_card
+from model.errors import RegistryError, VersionDamaged, VersionInUse, VersionNotFound
+from model.history import HISTORY, Promotion, appended, read_history
+from model.parcel import Parcel, open_parcel
 from model.runtime import CPU, Embedder
+from model.trial import try_out
+from model.triton import TRITON_CONFIG, triton_config
 
-Precision = Literal["int8", "fp32"]
-FILES: dict[Precision, str] = {"int8": "model.int8.onnx", "fp32": "model.onnx"}
 BUNDLED = Path(__file__).parent / "bundled"
 _ACTIVE = "active"
-_TRITON = "config.pbtxt"
 _COPYING = ".import-"
+_REMOVING = ".remove-"
+_LEFT_BY_KILLED = (
+    f"*/{_COPYING}*",
+    f"*/{_REMOVING}*",
+    f"*/.{TRITON_CONFIG}-*",
+    f".{_ACTIVE}-*",
+    f".{HISTORY}-*",
+)
 _log = logging.getLogger(__name__)
 
 
@@ -68,10 +78,10 @@ class Registry:
         return max(bundled, key=lambda version: self.card(version).created)
 
     def activate(self, version: str) -> None:
-        """Make a version the active one, after its files were checked; atomic and on the disk when it returns."""
-        card = self.card(version)
-        for precision in _present(card):
+        """Make a version the active one, after its files were checked and tried; atomic and on the disk at the end."""
+        for precision in self.card(version).precisions:
             self.file(version, precision)
+        self.open(version, threads=1)
         with self._writing():
             _replace(self.root / _ACTIVE, f"{version}\n".encode())
 
@@ -81,12 +91,20 @@ class Registry:
         Raises `VersionDamaged` when its sha256 is not the card's, `RegistryError` when it has no such file.
         """
         card = self.card(version)
-        present = _present(card)
+        present = card.precisions
         if not present or (precision is not None and precision not in present):
             raise RegistryError(f"expected a {precision or 'model'} file in {version}, found {', '.join(card.files)}")
-        path = self._folder(version) / FILES[precision or present[0]]
-        _check_hash(path, card.files[path.name], version)
-        return path
+        return self._checked(card, FILES[precision or present[0]])
+
+    def weights(self, version: str) -> Path:
+        """Return the folder of a version whose weights training can go on from; raise as `file` does."""
+        card = self.card(version)
+        if WEIGHTS not in card.files:
+            raise RegistryError(
+                f"expected {WEIGHTS} in {version}, found {', '.join(card.files)}: start from its training run's "
+                "folder, or from a version exported with --with-weights"
+            )
+        return self._checked(card, WEIGHTS).parent
 
     def open(
         self,
@@ -96,23 +114,75 @@ class Registry:
         threads: int = 0,
         providers: Sequence[str] = CPU,
     ) -> Embedder:
-        """Return a version at work; raise what `card`, `file` and `Embedder` raise."""
+        """Return a version at work, after it embedded a few pictures; raise what `file`, `Embedder` and `try_out` do."""
         card = self.card(version)
         path = self.file(version, precision)
-        return Embedder(path, card.input, card.output, version, threads, providers)
+        _require_listed(path.parent, card)
+        embedder = Embedder(path, card.input, card.output, version, threads, providers)
+        try_out(embedder)
+        return embedder
 
-    def import_version(self, folder: Path) -> str:
-        """Register a copy of a version's folder and return the version; it is there whole or not at all.
+    def import_version(self, source: Path) -> str:
+        """Register a copy of a version, from its folder or its one file; return the version.
 
-        Importing the same version again changes nothing. Raises `RegistryError` for one that is registered with
-        other content or is damaged, `ContractError` when a file is not what the card says.
+        It is there whole or not at all; importing the same version again changes nothing. Raises `RegistryError` for
+        one that is registered with other content or is damaged, `ContractError` when a file is not what the card says.
         """
-        card = read_card(folder / CARD_NAME)
-        self._check_content(folder, card)
+        with open_parcel(source) as parcel, self._writing():
+            if not self._registered(parcel.card):
+                self._take(parcel)
+        return parcel.card.version
+
+    def export_version(self, version: str, target: Path) -> None:
+        """Write a version as one file, which `import_version` takes; the same version gives the same bytes.
+
+        Raises `RegistryError` for a file that is there already, and what `file` raises for a damaged version.
+        """
+        card, folder = self.card(version), self._folder(version)
+        files = {name: self._checked(card, name) for name in card.files}
+        if target.exists():
+            raise RegistryError(f"expected a new file, found {target.name}: it is there already; remove it first")
+        try:
+            with _whole_file(target) as file:
+                pack((folder / CARD_NAME).read_bytes(), files, file)
+        except OSError as exc:
+            raise RegistryError(f"{target.name} cannot be written: {exc.strerror}") from exc
+
+    def remove(self, version: str, in_use: Callable[[], Mapping[str, str]] = dict) -> None:
+        """Remove a version; after kill -9 it is there whole or gone.
+
+        `in_use` tells for versions by name what they are needed for; it is asked while nobody else writes here.
+        Raises `VersionInUse` for one of those, the active one, and one that comes with the package.
+        """
+        folder = self._folder(version)
+        if folder.is_relative_to(self.bundled):
+            raise VersionInUse(f"{version} comes with the package and cannot be removed")
         with self._writing():
-            if not self._registered(card):
-                self._copy(folder, card)
-        return card.version
+            if self._is_active(version):
+                raise VersionInUse(f"{version} is the active version: activate another one first")
+            if needed := in_use().get(version):
+                raise VersionInUse(f"{version} cannot be removed: {needed}")
+            gone = folder.with_name(f"{_REMOVING}{folder.name}")
+            folder.rename(gone)
+            _sync(folder.parent)
+            shutil.rmtree(gone)
+            self._settle(folder.parent)
+
+    def record_promotion(self, promotion: Promotion) -> None:
+        """Write down that a version takes another's place; on the disk when it returns."""
+        with self._writing():
+            _replace(self.root / HISTORY, appended(self.root / HISTORY, promotion))
+
+    def promotions(self, version: str | None = None) -> tuple[Promotion, ...]:
+        """Return what `record_promotion` wrote, of one version or of all, the oldest first."""
+        known = read_history(self.root / HISTORY)
+        return tuple(each for each in known if version in (None, each.version))
+
+    def _is_active(self, version: str) -> bool:
+        try:
+            return self.active() == version
+        except VersionNotFound:
+            return False
 
     def _registered(self, card: Card) -> bool:
         """Tell whether the version is there already; raise `RegistryError` when it is and differs."""
@@ -124,37 +194,45 @@ class Registry:
             raise RegistryError(
                 f"{card.version} is registered with other content; versions never change: use a new number"
             )
-        for precision in _present(card):
-            self.file(card.version, precision)
+        for name in card.files:
+            self._checked(card, name)
         return True
 
-    def _check_content(self, folder: Path, card: Card) -> None:
-        """Refuse a folder whose files are not the card's, or compute something else than the card says."""
-        if not _present(card):
+    def _take(self, parcel: Parcel) -> None:
+        """Copy a version in beside its place, look at the copy, bring it to the disk, and only then give it its name."""
+        card = parcel.card
+        if not card.precisions:
             raise RegistryError(f"expected {' or '.join(FILES.values())} in {card.version}, found {list(card.files)}")
-        for name, digest in card.files.items():
-            if Path(name).name != name:
-                raise RegistryError(f"expected a file name in the card of {card.version}, found {name}")
-            _check_hash(folder / name, digest, card.version)
-        for precision in _present(card):
-            Embedder(folder / FILES[precision], card.input, card.output, card.version, threads=1)
-
-    def _copy(self, folder: Path, card: Card) -> None:
-        """Copy a version in beside its place, bring it to the disk, and only then give it its name."""
         family = self.root / card.name
         family.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=family, prefix=_COPYING) as temporary:
-            whole = Path(temporary) / str(card.number)
-            whole.mkdir()
-            for name in (CARD_NAME, *card.files):
-                shutil.copyfile(folder / name, whole / name)
-            (whole / _TRITON).write_text(triton_config(card), encoding="utf-8")
-            for path in (*whole.iterdir(), whole):
-                _sync(path)
-            whole.rename(family / whole.name)
-        # Triton looks for it beside the version folders.
-        _replace(family / _TRITON, triton_config(card).encode())
+        try:
+            with tempfile.TemporaryDirectory(dir=family, prefix=_COPYING) as temporary:
+                whole = Path(temporary) / str(card.number)
+                whole.mkdir()
+                parcel.unpack(whole)
+                _check_content(whole, card)
+                (whole / TRITON_CONFIG).write_text(triton_config(card), encoding="utf-8")
+                for path in (*whole.iterdir(), whole):
+                    _sync(path)
+                whole.rename(family / whole.name)
+        finally:
+            self._settle(family)
+
+    def _settle(self, family: Path) -> None:
+        """Give Triton the settings of a name's highest version, or remove the folder that has none."""
+        whole = [each for each in self._named(self.root) if each.startswith(f"{family.name}@") and self._readable(each)]
+        if whole:
+            _replace(family / TRITON_CONFIG, triton_config(self.card(whole[-1])).encode())
+        else:
+            (family / TRITON_CONFIG).unlink(missing_ok=True)
+            with suppress(OSError):  # what somebody else put there keeps it
+                family.rmdir()
         _sync(self.root)
+
+    def _checked(self, card: Card, name: str) -> Path:
+        path = self._folder(card.version) / name
+        _check_hash(path, card.files[name], card.version)
+        return path
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -163,7 +241,7 @@ class Registry:
             self.root.mkdir(parents=True, exist_ok=True)
             with (self.root / ".lock").open("ab") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                for pattern in (f"*/{_COPYING}*", f".{_ACTIVE}-*", f"*/.{_TRITON}-*"):
+                for pattern in _LEFT_BY_KILLED:
                     for left in self.root.glob(pattern):
                         shutil.rmtree(left) if left.is_dir() else left.unlink()
                 yield
@@ -192,18 +270,6 @@ class Registry:
         raise VersionNotFound(f"expected a version out of {', '.join(self.versions()) or 'none'}, found {version}")
 
 
-def triton_config(card: Card) -> str:
-    """Return the version's `config.pbtxt` for NVIDIA Triton's model repository."""
-    shape = f"{card.input.height}, {card.input.width}, 3"
-    return (
-        f'name: "{card.name}"\nplatform: "onnxruntime_onnx"\nmax_batch_size: 64\n'
-        f'default_model_filename: "{FILES[_present(card)[-1]]}"\n'
-        f'input [{{ name: "{card.input.name}" data_type: TYPE_UINT8 dims: [ {shape} ] }}]\n'
-        f'output [{{ name: "{card.output.name}" data_type: TYPE_FP32 dims: [ {card.output.dim} ] }}]\n'
-        "dynamic_batching { }\n"
-    )
-
-
 def sha256(path: Path) -> str:
     """Return the hash of a file's bytes in hexadecimal."""
     with path.open("rb") as file:
@@ -219,8 +285,21 @@ def _check_hash(path: Path, expected: str, version: str) -> None:
         raise VersionDamaged(f"{version}: expected {path.name} with sha256 {expected}, found {found}")
 
 
-def _present(card: Card) -> list[Precision]:
-    return [precision for precision, name in FILES.items() if name in card.files]
+def _check_content(folder: Path, card: Card) -> None:
+    """Refuse files that are not the card's, or compute something else than the card says."""
+    for name, digest in card.files.items():
+        _check_hash(folder / name, digest, card.version)
+    for precision in card.precisions:
+        try_out(Embedder(folder / FILES[precision], card.input, card.output, card.version, threads=1))
+
+
+def _require_listed(folder: Path, card: Card) -> None:
+    """Refuse a folder with files that no hash is known of: an ONNX file may read its weights from one."""
+    known = {CARD_NAME, TRITON_CONFIG, *card.files}
+    if unknown := sorted(path.name for path in folder.iterdir() if path.name not in known):
+        raise VersionDamaged(
+            f"{card.version}: expected {', '.join(sorted(known))} in its folder, found {', '.join(unknown)} as well"
+        )
 
 
 def _sort_key(version: str) -> tuple[str, int]:
@@ -230,13 +309,24 @@ def _sort_key(version: str) -> tuple[str, int]:
 
 def _replace(path: Path, content: bytes) -> None:
     """Put a file in place of another so that any reader, also after a power cut, sees one or the other."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    with os.fdopen(descriptor, "wb") as file:
+    with _whole_file(path) as file:
         file.write(content)
-        file.flush()
-        os.fchmod(descriptor, 0o644)
-        os.fsync(descriptor)
-    Path(temporary).replace(path)
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write to, which has its name only when it is whole and on the disk."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fchmod(descriptor, 0o644)
+            os.fsync(descriptor)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
     _sync(path.parent)
 
 

@@ -10,7 +10,18 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from model.card import Calibration, Card, DataSummary, InputContract, OutputContract, Threshold, write_card
+from model.card import (
+    FILES,
+    Calibration,
+    Card,
+    DataSummary,
+    InputContract,
+    Metrics,
+    OutputContract,
+    Parity,
+    Threshold,
+    write_card,
+)
 
 CALIBRATION = Calibration(
     protocol="made up for tests",
@@ -22,6 +33,20 @@ CALIBRATION = Calibration(
         Threshold(false_match_rate=rate, threshold=score, low=score, high=score, true_match_rate=0.9)
         for rate, score in ((0.01, 0.90), (0.001, 0.95), (0.0001, 0.99))
     ),
+)
+
+METRICS = Metrics(
+    protocol="made up for tests; test",
+    precision="fp32",
+    rank1=70.0,
+    rank5=80.0,
+    rank10=90.0,
+    mAP=50.0,
+    mINP=20.0,
+    queries=100,
+    skipped=0,
+    gallery=500,
+    command="reid export",
 )
 
 
@@ -55,7 +80,7 @@ def tiny_card(
     files: dict[str, str],
     calibration: Calibration | None = CALIBRATION,
 ) -> Card:
-    """Return a card that says nothing but what the files are."""
+    """Return a card that says what the files are, and what the promotion gate asks for."""
     return Card(
         version=version,
         created=datetime(2026, 1, 1, tzinfo=UTC),
@@ -64,11 +89,23 @@ def tiny_card(
         data=DataSummary(name="none", images=0, identities=0, cameras=0, file_list_sha256="0" * 64, terms="none"),
         seed=0,
         commit="0" * 40,
-        metrics=(),
+        metrics=(METRICS,),
         calibration=calibration,
         input=contract,
         output=output,
-        parity=(),
+        parity=tuple(
+            Parity(
+                precision=precision,
+                images=9,
+                batch_sizes=(1,),
+                least_cosine=1.0,
+                mean_cosine=1.0,
+                rank1_difference=0.0,
+                mAP_difference=0.0,
+            )
+            for precision, name in FILES.items()
+            if name in files
+        ),
         files=files,
         terms="for tests",
     )

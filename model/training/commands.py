@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from model.card import CARD_NAME, Metrics, read_card
-from model.registry import FILES, Precision, Registry
+from model.card import CARD_NAME, FILES, Metrics, Precision, read_card
+from model.registry import Registry
 from model.runtime import Embedder
 from model.training.audit import audit as find_suspects
 from model.training.audit import write_list, write_sheet

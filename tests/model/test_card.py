@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from model.card import Card, InputContract, OutputContract, created_now, read_card, write_card
+from model import card as card_module
+from model.card import SCHEMA_VERSION, Card, InputContract, OutputContract, created_now, read_card, write_card
 from model.errors import RegistryError
 from tests.tiny_model import write_version
 
@@ -23,6 +24,33 @@ def test_a_card_is_read_as_it_was_written(card: Card, tmp_path: Path) -> None:
 def test_a_card_from_before_the_open_set_is_read(card: Card, tmp_path: Path) -> None:
     (tmp_path / "card.json").write_text(card.model_dump_json(exclude={"open_set"}))
     assert read_card(tmp_path / "card.json") == card
+
+
+def test_a_card_of_an_older_schema_is_upgraded_on_reading_and_left_as_it_is(card: Card, tmp_path: Path) -> None:
+    content = card.model_dump(mode="json", exclude={"parent", "baseline"}) | {"schema_version": 1}
+    text = json.dumps(content)
+    (tmp_path / "card.json").write_text(text)
+    assert read_card(tmp_path / "card.json") == card
+    assert (tmp_path / "card.json").read_text() == text
+
+
+def test_a_card_of_a_newer_schema_says_what_to_do(card: Card, tmp_path: Path) -> None:
+    content = card.model_dump(mode="json") | {"schema_version": SCHEMA_VERSION + 1, "what_comes": "later"}
+    (tmp_path / "card.json").write_text(json.dumps(content))
+    with pytest.raises(RegistryError, match=r"has schema 3 and this release reads up to 2: install a newer hap2s-reid"):
+        read_card(tmp_path / "card.json")
+
+
+def test_every_older_schema_has_its_upgrade() -> None:
+    assert len(card_module._UPGRADES) == SCHEMA_VERSION - 1
+
+
+def test_a_figure_that_is_no_number_is_refused(card: Card, tmp_path: Path) -> None:
+    content = card.model_dump(mode="json")
+    content["metrics"][0]["mAP"] = float("nan")
+    (tmp_path / "card.json").write_text(json.dumps(content))
+    with pytest.raises(RegistryError, match=r"metrics\.0\.mAP: .*finite"):
+        read_card(tmp_path / "card.json")
 
 
 def test_a_card_is_text_for_people(card: Card, tmp_path: Path) -> None:
@@ -49,7 +77,12 @@ def test_other_versions_are_refused(card: Card, version: str) -> None:
         ({"input": {"height": 0, "width": 16}}, "input.height"),
         ({"output": {"dim": -1}}, "output.dim"),
         ({"colour": "blue"}, "colour: Extra inputs"),
-        ({"schema_version": 2}, "schema_version"),
+        ({"schema_version": 0}, "expected a schema_version from 1, found 0"),
+        ({"schema_version": "2"}, "expected a schema_version from 1, found '2'"),
+        ({"schema_version": None}, "expected a schema_version from 1, found None"),
+        ({"files": {"../model.onnx": "0" * 64}}, "files.*expected a file name such as model.onnx, found '../model.onnx'"),
+        ({"files": {"card.json": "0" * 64}}, "files.*expected a file name"),
+        ({"files": {"model.onnx": "abc"}}, "files.model.onnx: .*pattern"),
     ],
 )
 def test_what_is_wrong_in_a_card_is_named(card: Card, tmp_path: Path, change: dict[str, object], told: str) -> None:

@@ -4,10 +4,10 @@ import pytest
 import torch
 import torchvision
 
+from model.parity import TOLERANCES, Tolerance
 from model.synthetic import write_market
-from model.training import export as export_module
 from model.training.datasets.reading import read_dataset
-from model.training.export import Tolerance, export
+from model.training.export import export
 from model.training.recipe import read_recipe
 from model.training.train import train
 
@@ -83,6 +83,6 @@ def run(recipe_file: Path, market: Path, weights: Path, tmp_path_factory: pytest
 def folder(run: Path, market: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("version")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(export_module.TOLERANCES, "int8", LOOSE)
+        patch.setitem(TOLERANCES, "int8", LOOSE)
         export(run, read_dataset(market), out, version="tiny@1", terms="none", command="reid export")
     return out

@@ -5,13 +5,14 @@ import numpy as np
 import onnx
 import pytest
 
-from model.card import Card, Parity, read_card
+from model.card import Card, Parity, Precision, read_card
 from model.errors import DatasetError, ExportError
-from model.registry import Precision, Registry
+from model.parity import TOLERANCES
+from model.registry import Registry
 from model.synthetic import encode_jpeg, render
 from model.training.datasets.reading import read_dataset
 from model.training.evaluate import evaluate_version
-from model.training.export import TOLERANCES, export, judge
+from model.training.export import export, judge
 from model.training.recipe import read_recipe
 from model.training.train import train
 from tests.model.training.conftest import LOOSE
@@ -84,9 +85,9 @@ def test_each_figure_out_of_tolerance_is_a_miss(change: dict[str, float], messag
         rank1_difference=0.2,
         mAP_difference=-0.1,
     )
-    judge(good, TOLERANCES["int8"])
+    judge(good)
     with pytest.raises(ExportError, match=message):
-        judge(good.model_copy(update=change), TOLERANCES["int8"])
+        judge(good.model_copy(update=change))
 
 
 def test_other_data_than_the_run_saw_is_refused(run: Path, market: Path, tmp_path: Path) -> None:

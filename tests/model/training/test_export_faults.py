@@ -19,7 +19,8 @@ from model.training import serving
 from model.training.augment import MEAN, STD, normalise
 from model.training.datasets import files
 from model.training.datasets.reading import read_dataset
-from model.training.export import TOLERANCES, export
+from model.parity import TOLERANCES
+from model.training.export import export
 from model.training.network import ReidNetwork
 from model.training.serving import ServedNetwork, write_onnx
 from tests.model.training.conftest import LOOSE

@@ -1,0 +1,44 @@
+"""Which model versions a catalogue needs: those that its embeddings are of, and the one that serves."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, inspect, select
+
+from index.database import Database, file_of
+from index.schema import embeddings, ledger, versions
+
+
+@dataclass(frozen=True, slots=True)
+class VersionUse:
+    """How a catalogue uses one model version."""
+
+    version: str
+    embeddings: int
+    serving: bool
+
+
+def versions_in_use(database_url: str) -> tuple[VersionUse, ...]:
+    """Return the versions that hold embeddings or serve, by name; none where there is no catalogue yet.
+
+    Nothing is written, and an older schema is read as it is. Raises `StoreUnavailable` for a database that does not
+    answer, `StoreDamaged` for one that cannot be read.
+    """
+    file = file_of(database_url)
+    if file is not None and not file.exists():
+        return ()
+    database = Database(database_url)
+    try:
+        with database.read() as connection:
+            if not inspect(connection).has_table(versions.name):
+                return ()
+            held = dict(
+                connection.execute(select(embeddings.c.version_id, func.count()).group_by(embeddings.c.version_id))
+                .tuples()
+                .all()
+            )
+            serving = connection.scalar(select(ledger.c.serving_version_id))
+            known = connection.execute(select(versions.c.id, versions.c.version).order_by(versions.c.version)).all()
+    finally:
+        database.close()
+    uses = (VersionUse(row.version, held.get(row.id, 0), row.id == serving) for row in known)
+    return tuple(use for use in uses if use.embeddings or use.serving)
