@@ -76,6 +76,7 @@ _CODES: tuple[tuple[type[Exception], int, str], ...] = (
     (model.TooManyPixels, 413, "too_many_pixels"),
     (model.ImageError, 422, "image_undecodable"),
     (model.VersionNotFound, 404, "model_not_found"),
+    (model.PromotionRefused, 409, "migration_state"),
     (model.VersionDamaged, 503, "not_ready"),
     (model.RegistryError, 503, "not_ready"),
 )

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from model.card import Card
+from model.history import Promotion
 
 _SAMPLE_ID = "01KBQ4V7Y2N8W5T3R6M9XJ0ZCD"
 _TIME = "2026-05-01T10:00:00Z"
@@ -293,11 +294,12 @@ class GalleriesAnswer(BaseModel):
 
 
 class ModelAnswer(BaseModel):
-    """One registered version with its card."""
+    """One registered version with its card, and when it went live by whose word."""
 
     version: str
     active: bool
     card: Card
+    promotions: list[Promotion]
 
 
 class ModelsAnswer(BaseModel):

@@ -31,11 +31,8 @@ def versions_in_use(database_url: str) -> tuple[VersionUse, ...]:
         with database.read() as connection:
             if not inspect(connection).has_table(versions.name):
                 return ()
-            held = dict(
-                connection.execute(select(embeddings.c.version_id, func.count()).group_by(embeddings.c.version_id))
-                .tuples()
-                .all()
-            )
+            counted = select(embeddings.c.version_id, func.count()).group_by(embeddings.c.version_id)
+            held: dict[int, int] = {number: count for number, count in connection.execute(counted).tuples()}
             serving = connection.scalar(select(ledger.c.serving_version_id))
             known = connection.execute(select(versions.c.id, versions.c.version).order_by(versions.c.version)).all()
     finally:

@@ -13,7 +13,7 @@ from model.errors import RegistryError
 
 CARD_NAME = "card.json"
 VERSION_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}@[1-9][0-9]{0,8}$"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION: Literal[2] = 2
 Precision = Literal["int8", "fp32"]
 FILES: dict[Precision, str] = {"int8": "model.int8.onnx", "fp32": "model.onnx"}  # the one that is served first
 WEIGHTS = "weights.safetensors"  # what training goes on from; serving does not read it
@@ -189,7 +189,7 @@ class Card(_Part):
 
 
 def read_card(path: Path) -> Card:
-    """Read a card from its JSON file, one of an older schema too; raise `RegistryError` when it is missing or no card."""
+    """Read a card of this or an older schema from its file; raise `RegistryError` when it is missing or no card."""
     return parse_card(read_card_text(path))
 
 
@@ -232,7 +232,7 @@ def _upgrade(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_1(content: dict[str, Any]) -> dict[str, Any]:
-    """What schema 2 added may be missing."""
+    """Return the content as it is: what schema 2 added may be missing."""
     return content | {"schema_version": 2}
 
 

@@ -56,9 +56,7 @@ def approve(
     reasons = check_promotion(registry, target, current, margin=margin, check_set=check_set)
     if reasons and not force:
         raise PromotionRefused(target, current or "none", reasons)
-    return Promotion(
-        version=target, replaced=current, at=created_now(), by=by, forced=bool(reasons), reasons=reasons
-    )
+    return Promotion(version=target, replaced=current, at=created_now(), by=by, forced=bool(reasons), reasons=reasons)
 
 
 def reasons_against(

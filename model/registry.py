@@ -114,7 +114,7 @@ class Registry:
         threads: int = 0,
         providers: Sequence[str] = CPU,
     ) -> Embedder:
-        """Return a version at work, after it embedded a few pictures; raise what `file`, `Embedder` and `try_out` do."""
+        """Return a version at work, tried on a few pictures; raise what `file`, `Embedder` and `try_out` raise."""
         card = self.card(version)
         path = self.file(version, precision)
         _require_listed(path.parent, card)
@@ -122,13 +122,15 @@ class Registry:
         try_out(embedder)
         return embedder
 
-    def import_version(self, source: Path) -> str:
-        """Register a copy of a version, from its folder or its one file; return the version.
+    def import_version(self, source: Path, *, expected: str | None = None) -> str:
+        """Register a copy of a version, from its folder or its one file; return the version, which may be `expected`.
 
         It is there whole or not at all; importing the same version again changes nothing. Raises `RegistryError` for
         one that is registered with other content or is damaged, `ContractError` when a file is not what the card says.
         """
         with open_parcel(source) as parcel, self._writing():
+            if expected not in (None, parcel.card.version):
+                raise RegistryError(f"expected {expected}, found the card of {parcel.card.version}")
             if not self._registered(parcel.card):
                 self._take(parcel)
         return parcel.card.version
@@ -138,8 +140,8 @@ class Registry:
 
         Raises `RegistryError` for a file that is there already, and what `file` raises for a damaged version.
         """
-        card, folder = self.card(version), self._folder(version)
-        files = {name: self._checked(card, name) for name in card.files}
+        folder = self.checked_folder(version)
+        files = {name: folder / name for name in self.card(version).files}
         if target.exists():
             raise RegistryError(f"expected a new file, found {target.name}: it is there already; remove it first")
         try:
@@ -147,6 +149,13 @@ class Registry:
                 pack((folder / CARD_NAME).read_bytes(), files, file)
         except OSError as exc:
             raise RegistryError(f"{target.name} cannot be written: {exc.strerror}") from exc
+
+    def checked_folder(self, version: str) -> Path:
+        """Return where a version's card and files lie, after every hash was compared."""
+        card = self.card(version)
+        for name in card.files:
+            self._checked(card, name)
+        return self._folder(version)
 
     def remove(self, version: str, in_use: Callable[[], Mapping[str, str]] = dict) -> None:
         """Remove a version; after kill -9 it is there whole or gone.
@@ -194,12 +203,11 @@ class Registry:
             raise RegistryError(
                 f"{card.version} is registered with other content; versions never change: use a new number"
             )
-        for name in card.files:
-            self._checked(card, name)
+        self.checked_folder(card.version)
         return True
 
     def _take(self, parcel: Parcel) -> None:
-        """Copy a version in beside its place, look at the copy, bring it to the disk, and only then give it its name."""
+        """Copy a version in beside its place, check the copy, bring it to the disk, and only then give it its name."""
         card = parcel.card
         if not card.precisions:
             raise RegistryError(f"expected {' or '.join(FILES.values())} in {card.version}, found {list(card.files)}")
@@ -241,12 +249,19 @@ class Registry:
             self.root.mkdir(parents=True, exist_ok=True)
             with (self.root / ".lock").open("ab") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                for pattern in _LEFT_BY_KILLED:
-                    for left in self.root.glob(pattern):
-                        shutil.rmtree(left) if left.is_dir() else left.unlink()
+                for left in [left for pattern in _LEFT_BY_KILLED for left in self.root.glob(pattern)]:
+                    self._clear(left)
                 yield
         except OSError as exc:
             raise RegistryError(f"the registry cannot be written: {exc.strerror}") from exc
+
+    def _clear(self, left: Path) -> None:
+        """Remove what a killed writer left; the version that it was about is there whole or not at all."""
+        if left.is_dir():
+            shutil.rmtree(left)
+            self._settle(left.parent)
+        else:
+            left.unlink()
 
     def _named(self, *tops: Path) -> list[str]:
         folders = (card.parent for top in tops for card in top.glob(f"*/*/{CARD_NAME}"))

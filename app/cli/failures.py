@@ -11,6 +11,7 @@ EXTRAS = {
     "faiss": "cpu",
     "onnxruntime": "cpu",
     "httpx": "client",
+    "mlflow": "mlflow",
     "h5py": "train",
     "onnx": "train",
     "safetensors": "train",

@@ -1,6 +1,8 @@
 """`reid models`: the versions of the registry."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -9,14 +11,26 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from app.cli.promotion import CheckSet, Margin
 from app.engine import open_engine
 from app.settings import Settings, load_settings
+from index.versions import VersionUse, versions_in_use
 from model.card import Card
-from model.registry import Registry
+from model.comparison import Row, compare
+from model.promotion import MARGIN, check_promotion
+from model.registry import Registry, sha256
 
-models = typer.Typer(name="models", no_args_is_help=True, help="List, show, import and activate model versions.")
+_HELP = """The model versions of the registry: what there is, what it is worth, and which one serves.
+
+A version is NAME@N: a card, its ONNX files, and for training its weights. It never changes after it was imported.
+"""
+
+models = typer.Typer(name="models", no_args_is_help=True, help=_HELP)
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
-Version = Annotated[str, typer.Argument(help="A version such as market1501@1.")]
+Version = Annotated[str, typer.Argument(metavar="VERSION", help="A version such as market1501@1.")]
+Mlflow = Annotated[
+    str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="The MLflow server's address. Needs the mlflow extra.")
+]
 
 
 @models.command("list")
@@ -36,9 +50,10 @@ def list_versions(as_json: Json = False) -> None:
 
 @models.command()
 def show(version: Version, as_json: Json = False) -> None:
-    """Show a version's card."""
+    """Show a version's card, and when it went live by whose word."""
     registry, active = _open()
-    item = _item(registry.card(version), active)
+    promotions = [each.model_dump(mode="json") for each in registry.promotions(version)]
+    item = _item(registry.card(version), active) | {"promotions": promotions}
     if as_json:
         typer.echo(json.dumps(item))
     else:
@@ -53,14 +68,117 @@ def activate(version: Version, as_json: Json = False) -> None:
     _done({"active": version}, f"{version} is active; a running service takes it at its next start", as_json)
 
 
-@models.command("import")
-def import_version(
-    folder: Annotated[Path, typer.Argument(help="A version's folder: model.onnx and card.json.")],
+@models.command()
+def check(version: Version, margin: Margin = MARGIN, check_set: CheckSet = None, as_json: Json = False) -> None:
+    """Tell what speaks against activating a version in place of the active one; exit with 1 when anything does.
+
+    It must have parity, calibration and metrics, and lose no more mAP than the margin on data that both were
+    measured on.
+    """
+    registry, active = _open()
+    reasons = check_promotion(registry, version, active, margin=margin, check_set=check_set)
+    if as_json:
+        typer.echo(json.dumps({"version": version, "active": active, "reasons": reasons}))
+    elif reasons:
+        typer.echo(f"{version} should not go live in place of {active}:")
+        for reason in reasons:
+            typer.echo(f"- {reason}")
+    else:
+        typer.echo(f"nothing speaks against {version} in place of {active}")
+    if reasons:
+        raise typer.Exit(1)
+
+
+@models.command()
+def diff(
+    first: Annotated[str, typer.Argument(metavar="A", help="A version, such as the active one.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another version.")],
+    everything: Annotated[bool, typer.Option("--all", help="Also print the settings that are the same.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Take a version's folder into the registry; its files are checked against its card."""
-    version = Registry(load_settings().registry_dir).import_version(folder)
-    _done({"version": version}, f"imported {version}; activate it with: reid models activate {version}", as_json)
+    """Put two versions side by side: contract, recipe, data, metrics, thresholds, parity and files."""
+    registry = _registry()
+    rows = compare(registry.card(first), registry.card(second))
+    if as_json:
+        told = [{**asdict(row), "differs": row.differs} for row in rows]
+        typer.echo(json.dumps({"first": first, "second": second, "rows": told}))
+        return
+    _print_rows(first, second, [row for row in rows if everything or row.differs or row.difference is not None])
+
+
+@models.command("import")
+def import_version(
+    source: Annotated[
+        Path, typer.Argument(metavar="FOLDER|FILE", help="A version's folder, or the file that `export` wrote.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Take a version into the registry; its files are checked against its card and tried on a few drawn people."""
+    _imported(_registry().import_version(source), as_json)
+
+
+@models.command("export")
+def export_version(
+    version: Version,
+    file: Annotated[Path, typer.Argument(help="A new file, such as mine-1.zip.")],
+    as_json: Json = False,
+) -> None:
+    """Write a version as one file, which `import` takes; the same version gives the same bytes."""
+    _registry().export_version(version, file)
+    told = {"version": version, "file": str(file), "sha256": sha256(file), "bytes": file.stat().st_size}
+    _done(
+        told,
+        f"{version} is in {file}, {file.stat().st_size / 1e6:.1f} MB; take it in with: reid models import",
+        as_json,
+    )
+
+
+@models.command()
+def remove(version: Version, as_json: Json = False) -> None:
+    """Remove a version and its files; not the active one, one that a gallery needs, or one of the package."""
+    settings = load_settings()
+    Registry(settings.registry_dir).remove(version, lambda: _needed(settings))
+    _done({"removed": version}, f"removed {version}", as_json)
+
+
+@models.command()
+def push(version: Version, mlflow: Mlflow, as_json: Json = False) -> None:
+    """Put a version into MLflow's model registry; one that is there already stays as it is."""
+    from model.mlflow_registry import MlflowRegistry  # here, because mlflow is no part of a plain installation
+
+    pushed = MlflowRegistry(mlflow).push(_registry(), version)
+    state = "added as" if pushed.added else "there already as"
+    _done(asdict(pushed), f"{version}: {state} version {pushed.number} of {pushed.name} in MLflow", as_json)
+
+
+@models.command()
+def pull(
+    version: Annotated[
+        str, typer.Argument(metavar="NAME[@N|@ALIAS]", help="A version, an alias of MLflow's, or the latest of a name.")
+    ],
+    mlflow: Mlflow,
+    as_json: Json = False,
+) -> None:
+    """Take a version from MLflow's model registry into this one, checked as `import` does."""
+    from model.mlflow_registry import MlflowRegistry  # here, because mlflow is no part of a plain installation
+
+    _imported(MlflowRegistry(mlflow).pull(_registry(), version), as_json)
+
+
+def _registry() -> Registry:
+    return Registry(load_settings().registry_dir)
+
+
+def _needed(settings: Settings) -> dict[str, str]:
+    """Return what each version is needed for, by the settings and by the galleries."""
+    needed = {use.version: _use(use) for use in versions_in_use(settings.database_url)}
+    return needed if settings.model is None else {settings.model: "REID_MODEL names it", **needed}
+
+
+def _use(use: VersionUse) -> str:
+    if use.embeddings:
+        return f"the galleries hold {use.embeddings} embeddings of it"
+    return "the galleries are served by it; activate another one first"
 
 
 def _open() -> tuple[Registry, str]:
@@ -89,5 +207,20 @@ def _row(card: Card) -> list[Text]:
     return [Text(cell) for cell in cells]
 
 
-def _done(result: dict[str, str], line: str, as_json: bool) -> None:
+def _print_rows(first: str, second: str, rows: list[Row]) -> None:
+    table = Table("", "", first, second, "difference", box=None)
+    section = ""
+    for row in rows:
+        difference = "" if row.difference is None else f"{row.difference:+.4g}"
+        cells = ("" if row.section == section else row.section, row.name, row.first, row.second, difference)
+        table.add_row(*(Text(cell, overflow="fold") for cell in cells))
+        section = row.section
+    Console().print(table)
+
+
+def _imported(version: str, as_json: bool) -> None:
+    _done({"version": version}, f"imported {version}; activate it with: reid models activate {version}", as_json)
+
+
+def _done(result: Mapping[str, object], line: str, as_json: bool) -> None:
     typer.echo(json.dumps(result) if as_json else line)

@@ -24,7 +24,7 @@ VERBS = (
     Verb("ingest", "app.cli.ingest:ingest", "Enrol a folder in Market-1501's layout, or a CSV manifest."),
     Verb("query", "app.cli.query:query", "Rank a gallery's identities against pictures of one person."),
     Verb("demo", "app.cli.demo:demo", "Render synthetic people to try the service with."),
-    Verb("models", "app.cli.models:models", "List, show, import and activate model versions."),
+    Verb("models", "app.cli.models:models", "List, compare, import, export, activate and remove model versions."),
     Verb("keys", "app.cli.keys:keys", "Make, list and revoke the keys that callers need."),
     Verb("gallery", "app.cli.gallery:gallery", "Check, count, audit, expire, back up and restore the galleries."),
     Verb("data", "model.training.data:data", "Check a data set and every picture in it. Needs the train extra."),

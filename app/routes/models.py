@@ -121,6 +121,8 @@ def _models(service: Service) -> list[dict[str, Any]]:
 
 
 def _model(service: Service, version: str) -> dict[str, Any]:
-    card = service.engine.registry.card(version)
+    registry = service.engine.registry
+    card = registry.card(version)
     active = card.version == service.engine.embedder.version
-    return {"version": card.version, "active": active, "card": card.model_dump(mode="json")}
+    promotions = [each.model_dump(mode="json") for each in registry.promotions(version)]
+    return {"version": card.version, "active": active, "card": card.model_dump(mode="json"), "promotions": promotions}

@@ -1,17 +1,15 @@
 """A run's record on an MLflow server, beside its own folder: settings, figures by step, report."""
 
 import logging
-import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 
-from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
-from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT
 from mlflow.exceptions import MlflowException
 
+from model.comparison import flatten
 from model.errors import TrackingError
+from model.mlflow_server import connect, without_password
 from model.training.recipe import Recipe
 
 EXPERIMENT = "hap2s-reid"
@@ -26,11 +24,8 @@ class MlflowRun:
     def __init__(self, uri: str, folder: Path, recipe: Recipe, tags: dict[str, str]) -> None:
         """Open the folder's record or a new one; raise `TrackingError` when the server does not answer."""
         self._lost = False
-        for setting, value in ((MLFLOW_HTTP_REQUEST_MAX_RETRIES, 1), (MLFLOW_HTTP_REQUEST_TIMEOUT, 10)):
-            # mlflow's own patience would hold a run up for many minutes
-            os.environ.setdefault(setting.name, str(value))
         try:
-            self._client = MlflowClient(uri)
+            self._client = connect(uri)
             self._run = self._open(folder, recipe, tags)
         except (MlflowException, OSError) as exc:
             raise TrackingError(
@@ -75,19 +70,3 @@ class MlflowRun:
             logger.warning(
                 "MLflow does not answer any more (%s); the run's folder has everything", without_password(str(exc))
             )
-
-
-def without_password(text: str) -> str:
-    """Return a text whose addresses show no name and password."""
-    return re.sub(r"//[^/@\s]+@", "//***@", text)
-
-
-def flatten(content: object, prefix: str = "") -> dict[str, str]:
-    """Return nested settings by their dotted names."""
-    if isinstance(content, dict):
-        items = [(str(name), value) for name, value in content.items()]
-    elif isinstance(content, list):
-        items = [(str(position), value) for position, value in enumerate(content)]
-    else:
-        return {prefix.removesuffix("."): str(content)}
-    return {name: value for key, inner in items for name, value in flatten(inner, f"{prefix}{key}.").items()}

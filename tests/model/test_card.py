@@ -80,7 +80,10 @@ def test_other_versions_are_refused(card: Card, version: str) -> None:
         ({"schema_version": 0}, "expected a schema_version from 1, found 0"),
         ({"schema_version": "2"}, "expected a schema_version from 1, found '2'"),
         ({"schema_version": None}, "expected a schema_version from 1, found None"),
-        ({"files": {"../model.onnx": "0" * 64}}, "files.*expected a file name such as model.onnx, found '../model.onnx'"),
+        (
+            {"files": {"../model.onnx": "0" * 64}},
+            "files.*expected a file name such as model.onnx, found '../model.onnx'",
+        ),
         ({"files": {"card.json": "0" * 64}}, "files.*expected a file name"),
         ({"files": {"model.onnx": "abc"}}, "files.model.onnx: .*pattern"),
     ],

@@ -13,13 +13,13 @@ from torch.nn import functional
 from model import preprocess
 from model.card import Card, InputContract, OutputContract, write_card
 from model.errors import ExportError
+from model.parity import TOLERANCES
 from model.runtime import Contract
 from model.training import export as module
 from model.training import serving
 from model.training.augment import MEAN, STD, normalise
 from model.training.datasets import files
 from model.training.datasets.reading import read_dataset
-from model.parity import TOLERANCES
 from model.training.export import export
 from model.training.network import ReidNetwork
 from model.training.serving import ServedNetwork, write_onnx

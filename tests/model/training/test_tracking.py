@@ -10,7 +10,7 @@ from model.training.datasets.reading import read_dataset
 from model.training.evaluation import Retrieval
 from model.training.journal import Journal
 from model.training.recipe import read_recipe
-from model.training.tracking import EXPERIMENT, MlflowRun, flatten
+from model.training.tracking import EXPERIMENT, MlflowRun
 from model.training.train import train
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # mlflow's own
@@ -64,7 +64,3 @@ def test_server_that_goes_away_costs_one_warning(
     record.finish(())
     assert caplog.text.count("does not answer any more") == 1
     assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 3
-
-
-def test_settings_are_named_by_dots() -> None:
-    assert flatten({"a": {"b": 1}, "c": [{"d": True}, None]}) == {"a.b": "1", "c.0.d": "True", "c.1": "None"}
