@@ -32,7 +32,7 @@ def versions_in_use(database_url: str) -> tuple[VersionUse, ...]:
             if not inspect(connection).has_table(versions.name):
                 return ()
             counted = select(embeddings.c.version_id, func.count()).group_by(embeddings.c.version_id)
-            held: dict[int, int] = {number: count for number, count in connection.execute(counted).tuples()}
+            held: dict[int, int] = dict(connection.execute(counted).tuples().all())
             serving = connection.scalar(select(ledger.c.serving_version_id))
             known = connection.execute(select(versions.c.id, versions.c.version).order_by(versions.c.version)).all()
     finally:

@@ -1,7 +1,7 @@
 """Two versions side by side: what their cards say, row by row."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from model.card import Card, Metrics
@@ -12,13 +12,17 @@ _ABSENT = "–"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One thing that a card says, of both versions; `difference` is the second less the first, of figures."""
+    """One thing that a card says, of both versions; `difference` is the second less the first, of figures.
+
+    `check_set` is what a metric was measured on.
+    """
 
     section: Section
     name: str
     first: str
     second: str
     difference: float | None = None
+    check_set: str = ""
 
     @property
     def differs(self) -> bool:
@@ -32,7 +36,7 @@ def compare(first: Card, second: Card) -> tuple[Row, ...]:
         *_settings("contract", _contract(first), _contract(second)),
         *_settings("recipe", _recipe(first), _recipe(second)),
         *_settings("data", first.data.model_dump(), second.data.model_dump()),
-        *_figures("metrics", _metrics(first), _metrics(second)),
+        *_metrics(first, second),
         *_figures("thresholds", _thresholds(first), _thresholds(second)),
         *_figures("parity", _parity(first), _parity(second)),
         *_settings("files", dict(first.files), dict(second.files)),
@@ -46,7 +50,7 @@ def flatten(content: object, prefix: str = "") -> dict[str, str]:
     elif isinstance(content, list | tuple):
         items = [(str(position), value) for position, value in enumerate(content)]
     else:
-        return {prefix.removesuffix("."): str(content)}
+        return {prefix.removesuffix("."): _ABSENT if content is None else str(content)}
     return {name: value for key, inner in items for name, value in flatten(inner, f"{prefix}{key}.").items()}
 
 
@@ -60,15 +64,24 @@ def _recipe(card: Card) -> dict[str, Any]:
     return {**recipe, "seed": card.seed, "commit": card.commit, "parent": card.parent or _ABSENT}
 
 
-def _metrics(card: Card) -> dict[str, float]:
-    """Return the figures by what they were measured on: those of different check sets never share a row."""
-    return {
-        f"{_check_set(row)}: {name}": getattr(row, name) for row in card.metrics for name in ("mAP", "rank1", "mINP")
-    }
+def _metrics(first: Card, second: Card) -> Iterator[Row]:
+    """Yield the figures by what they were measured on: those of different check sets never share a row."""
+    sets = [_by_check_set(card) for card in (first, second)]
+    for check_set in _names(*sets):
+        for row in _figures("metrics", *(each.get(check_set, {}) for each in sets)):
+            yield replace(row, check_set=check_set)
+
+
+def _by_check_set(card: Card) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for row in card.metrics:
+        figures = {f"{row.precision} {name}": getattr(row, name) for name in ("mAP", "rank1", "mINP")}
+        found.setdefault(_check_set(row), {}).update(figures)
+    return found
 
 
 def _check_set(row: Metrics) -> str:
-    return f"{row.protocol} ({row.queries} queries, {row.gallery} in the gallery), {row.precision}"
+    return f"{row.protocol}: {row.queries} queries, {row.gallery} in the gallery"
 
 
 def _thresholds(card: Card) -> dict[str, float]:

@@ -104,7 +104,7 @@ class MlflowRegistry:
         try:
             yield
         except (MlflowException, OSError) as exc:
-            told = without_password(str(exc)).splitlines()[0]
+            told = without_password(str(exc)).splitlines()[0][:200]
             raise ExchangeError(f"MLflow's registry at {without_password(self._uri)}: {told}") from exc
 
 

@@ -4,13 +4,26 @@ import os
 import re
 
 from mlflow import MlflowClient
-from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT
+from mlflow.environment_variables import (
+    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR,
+    MLFLOW_HTTP_REQUEST_MAX_RETRIES,
+    MLFLOW_HTTP_REQUEST_TIMEOUT,
+)
+
+_SETTINGS = {
+    MLFLOW_HTTP_REQUEST_MAX_RETRIES.name: "1",
+    MLFLOW_HTTP_REQUEST_TIMEOUT.name: "10",
+    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.name: "false",
+}
 
 
 def connect(uri: str) -> MlflowClient:
-    """Return a client that gives up after seconds: mlflow's own patience would hold its caller up for many minutes."""
-    for setting, value in ((MLFLOW_HTTP_REQUEST_MAX_RETRIES, 1), (MLFLOW_HTTP_REQUEST_TIMEOUT, 10)):
-        os.environ.setdefault(setting.name, str(value))
+    """Return a client that gives up after seconds and draws no bars.
+
+    mlflow's own patience would hold its caller up for many minutes.
+    """
+    for setting, value in _SETTINGS.items():
+        os.environ.setdefault(setting, value)
     return MlflowClient(uri)
 
 

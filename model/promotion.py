@@ -10,7 +10,6 @@ from model.parity import shortfalls
 from model.registry import Registry
 
 MARGIN = 1.0  # percentage points of mAP that a version may lose
-_CHECK_SET = "the same check set: equal protocol, data and counts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +118,10 @@ def _losses(candidate: Card, active: Card, margin: float, check_set: str | None)
 def _incomparable(candidate: Card, active: Card, check_set: str | None) -> str:
     wanted = "" if check_set is None else f" with {check_set!r} in its protocol"
     return (
-        f"mAP: cannot be compared with {active.version}'s, for the two were not measured on {_CHECK_SET}{wanted}. "
-        f"`reid export --baseline {active.version}` measures both on the data of {candidate.version}; it has "
-        f"{_listed(candidate)}, {active.version} has {_listed(active)}"
+        f"mAP: cannot be compared with {active.version}'s: expected figures of both on one check set{wanted} (the same "
+        f"protocol, data and counts), found none; `reid export --baseline {active.version}` measures both on "
+        f"{candidate.version}'s data, `reid models diff {active.version} {candidate.version}` shows what there is"
     )
-
-
-def _listed(card: Card) -> str:
-    sets = {f"{row.protocol!r} on {_source(card)} ({row.queries} queries)" for row in card.metrics}
-    return ", ".join(sorted(sets)) or "no figures"
 
 
 def _as_served(card: Card, rows: tuple[Metrics, ...]) -> list[Metrics]:

@@ -20,6 +20,7 @@ from model.comparison import Row, compare
 from model.promotion import MARGIN, check_promotion
 from model.registry import Registry, sha256
 
+_HASH_SHOWN = 16
 _HELP = """The model versions of the registry: what there is, what it is worth, and which one serves.
 
 A version is NAME@N: a card, its ONNX files, and for training its weights. It never changes after it was imported.
@@ -128,7 +129,7 @@ def export_version(
     told = {"version": version, "file": str(file), "sha256": sha256(file), "bytes": file.stat().st_size}
     _done(
         told,
-        f"{version} is in {file}, {file.stat().st_size / 1e6:.1f} MB; take it in with: reid models import",
+        f"{version} is in {file}, {file.stat().st_size / 1e6:.1f} MB; take it in with: reid models import {file}",
         as_json,
     )
 
@@ -208,14 +209,21 @@ def _row(card: Card) -> list[Text]:
 
 
 def _print_rows(first: str, second: str, rows: list[Row]) -> None:
+    """Print the rows as a table, and below it the check sets that its metrics name by number."""
+    check_sets = list(dict.fromkeys(row.check_set for row in rows if row.check_set))
     table = Table("", "", first, second, "difference", box=None)
     section = ""
     for row in rows:
         difference = "" if row.difference is None else f"{row.difference:+.4g}"
-        cells = ("" if row.section == section else row.section, row.name, row.first, row.second, difference)
+        name = f"{check_sets.index(row.check_set) + 1}  {row.name}" if row.check_set else row.name
+        said = [each[:_HASH_SHOWN] if row.section == "files" else each for each in (row.first, row.second)]
+        cells = ("" if row.section == section else row.section, name, *said, difference)
         table.add_row(*(Text(cell, overflow="fold") for cell in cells))
         section = row.section
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for number, check_set in enumerate(check_sets, start=1):
+        console.print(f"{number}  {check_set}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _imported(version: str, as_json: bool) -> None:
