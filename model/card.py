@@ -122,6 +122,11 @@ class DataSummary(_Part):
     file_list_sha256: str
     terms: str
 
+    @property
+    def source(self) -> str:
+        """The data set's name, without that of its training split."""
+        return self.name.partition("/")[0]
+
 
 class Parity(_Part):
     """How far a file's embeddings are from the network's: least cosine over real crops, by batch size."""

@@ -76,12 +76,12 @@ def _by_check_set(card: Card) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for row in card.metrics:
         figures = {f"{row.precision} {name}": getattr(row, name) for name in ("mAP", "rank1", "mINP")}
-        found.setdefault(_check_set(row), {}).update(figures)
+        found.setdefault(_check_set(card, row), {}).update(figures)
     return found
 
 
-def _check_set(row: Metrics) -> str:
-    return f"{row.protocol}: {row.queries} queries, {row.gallery} in the gallery"
+def _check_set(card: Card, row: Metrics) -> str:
+    return f"{card.data.source}: {row.protocol}; {row.queries} queries, {row.gallery} in the gallery"
 
 
 def _thresholds(card: Card) -> dict[str, float]:

@@ -138,9 +138,4 @@ def _same_data(row: Metrics, candidate: Card, active: Card) -> bool:
     """Tell whether two cards speak of the same pictures: held-out people are those that a list of files left out."""
     if row.protocol.endswith("; held-out"):
         return candidate.data.file_list_sha256 == active.data.file_list_sha256
-    return _source(candidate) == _source(active)
-
-
-def _source(card: Card) -> str:
-    """Return the data set's name without that of its training split."""
-    return card.data.name.partition("/")[0]
+    return candidate.data.source == active.data.source

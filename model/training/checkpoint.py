@@ -16,7 +16,10 @@ NAME = "checkpoint.pt"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run after `step` steps; nothing random is kept since batches depend on seed and step alone."""
+    """A run after `step` steps; nothing random is kept since batches depend on seed and step alone.
+
+    `parent` is the model version that it began from, if it was one.
+    """
 
     recipe: Recipe
     data_sha256: str
@@ -25,6 +28,7 @@ class Checkpoint:
     network: dict[str, torch.Tensor]
     optimiser: dict[str, Any]
     averaged: dict[str, torch.Tensor] | None = None
+    parent: str | None = None
 
     @property
     def served(self) -> dict[str, torch.Tensor]:

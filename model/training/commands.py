@@ -1,6 +1,7 @@
 """The verbs of the command line that need torch."""
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from model.card import CARD_NAME, FILES, Metrics, Precision, read_card
+from model.card import CARD_NAME, FILES, VERSION_PATTERN, Metrics, Precision, read_card
 from model.registry import Registry
 from model.runtime import Embedder
 from model.training.audit import audit as find_suspects
@@ -24,6 +25,7 @@ from model.training.datasets.reading import AUTO, NAMES, read_dataset
 from model.training.embedding import embed_images
 from model.training.evaluate import Variants, as_metrics, evaluate_retrieval_set, evaluate_variants
 from model.training.evaluation import Retrieval
+from model.training.export import Running
 from model.training.export import export as run_export
 from model.training.parallel import joined, share
 from model.training.recipe import Recipe, bundled_recipes, read_recipe
@@ -39,7 +41,11 @@ ModelOption = Annotated[
 ]
 RegistryOption = Annotated[Path, typer.Option(envvar="REID_REGISTRY_DIR", help="where versions are registered")]
 WeightsOption = Annotated[
-    Path | None, typer.Option(help="ImageNet weights, or a run's folder to start from; default: torchvision's download")
+    str | None,
+    typer.Option(
+        help="ImageNet weights, or what to start from: a version such as mine@1, or a run's or version's folder; "
+        "default: torchvision's download"
+    ),
 ]
 CacheOption = Annotated[
     Path | None, typer.Option(envvar="REID_PICTURE_CACHE", help="keep decoded pictures in this folder for other runs")
@@ -62,6 +68,7 @@ def train(
     mlflow: Annotated[
         str | None, typer.Option(envvar="MLFLOW_TRACKING_URI", help="also record the run on this MLflow server")
     ] = None,
+    registry: RegistryOption = Path("data/models"),
     device: DeviceOption = "",
     dataset: DatasetOption = AUTO,
     json_output: Annotated[bool, typer.Option("--json", help="print the held-out metrics as JSON")] = False,
@@ -75,7 +82,14 @@ def train(
     device = device or default_device()
     with joined(device):
         result = run_training(
-            plan, images, out, weights=weights, device=device, teacher=teacher, cache=cache, mlflow=mlflow
+            plan,
+            images,
+            out,
+            weights=find_weights(weights, registry),
+            device=device,
+            teacher=teacher,
+            cache=cache,
+            mlflow=mlflow,
         )
         if not share().first:
             return
@@ -93,6 +107,7 @@ def study(
     out: Annotated[Path, typer.Option(help="the study's folder; one found there goes on where it was")],
     weights: WeightsOption = None,
     cache: CacheOption = None,
+    registry: RegistryOption = Path("data/models"),
     device: DeviceOption = "",
     dataset: DatasetOption = AUTO,
     json_output: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
@@ -100,9 +115,10 @@ def study(
     """Train one set-up many times with one thing changed, over several seeds, and plot what it makes of it."""
     tell_progress()
     images = read_dataset(data, dataset)
+    found = find_weights(weights, registry)
 
     def train_cell(recipe: Recipe, folder: Path) -> Retrieval:
-        return run_training(recipe, images, folder, weights=weights, device=device or default_device(), cache=cache)
+        return run_training(recipe, images, folder, weights=found, device=device or default_device(), cache=cache)
 
     rows = run_study(read_study(plan), out, train_cell)
     if json_output:
@@ -163,6 +179,17 @@ def export(
     int8_only: Annotated[
         bool, typer.Option("--int8-only", help="keep no fp32 file, which is four times as large; its figures stay")
     ] = False,
+    with_weights: Annotated[
+        bool | None,
+        typer.Option(
+            "--with-weights/--without-weights",
+            help="put the weights in that `reid train --weights VERSION` goes on from; default: where fp32 is kept",
+        ),
+    ] = None,
+    baseline: Annotated[
+        str, typer.Option(help="also measure this version on the data, for `reid models check`; active, none or a name")
+    ] = "active",
+    registry: RegistryOption = Path("data/models"),
     dataset: DatasetOption = AUTO,
     json_output: Annotated[bool, typer.Option("--json", help="print the card")] = False,
 ) -> None:
@@ -170,11 +197,23 @@ def export(
     tell_progress()
     images = read_dataset(data, dataset)
     keep: tuple[Precision, ...] = ("int8",) if int8_only else ("int8", "fp32")
-    card = run_export(run, images, out, version=version, terms=terms, command=this_command(), keep=keep)
+    card = run_export(
+        run,
+        images,
+        out,
+        version=version,
+        terms=terms,
+        command=this_command(),
+        keep=keep,
+        weights=with_weights,
+        baseline=find_baseline(baseline, registry),
+    )
     if json_output:
         typer.echo(card.model_dump_json())
     else:
         print_metrics(f"{version} on {images.name}", card.metrics)
+        if card.baseline is not None:
+            print_metrics(f"{card.baseline.version} on {images.name}", card.baseline.metrics)
         typer.echo(f"next: reid models import {out}")
 
 
@@ -220,6 +259,20 @@ def compare(
     for name, values in differences(found).items():
         table.add_row(name, *values)
     Console().print(table)
+
+
+def find_weights(weights: str | None, registry: Path) -> Path | None:
+    """Return where the weights lie that are named by path or by version; raise `RegistryError` as the registry does."""
+    if weights is None or Path(weights).exists() or not re.fullmatch(VERSION_PATTERN, weights):
+        return None if weights is None else Path(weights)
+    return Registry(registry).weights(weights)
+
+
+def find_baseline(baseline: str, registry: Path) -> Running | None:
+    """Open the version that an exported one is measured beside: a named one, the active one, or none."""
+    return (
+        None if baseline == "none" else Running(*open_version("" if baseline == "active" else baseline, registry, None))
+    )
 
 
 def open_version(model: str, registry: Path, precision: Precision | None) -> tuple[Embedder, Precision]:

@@ -13,9 +13,12 @@ from torch.nn import functional
 from model.card import (
     CARD_NAME,
     FILES,
+    WEIGHTS,
+    Baseline,
     Card,
     DataSummary,
     InputContract,
+    Metrics,
     OutputContract,
     Parity,
     Precision,
@@ -37,6 +40,7 @@ from model.training.evaluate import as_metrics, evaluate_version
 from model.training.evaluation import Embedded, Retrieval, evaluate_retrieval
 from model.training.network import ReidNetwork
 from model.training.open_set import measure_open_set
+from model.training.origin import write_weights
 from model.training.pictures import load_pictures
 from model.training.pixels import check_pixels
 from model.training.quantise import quantise
@@ -45,6 +49,14 @@ from model.training.serving import write_onnx
 BATCH_SIZES = (1, 3, 8, 32)
 QUANTISATION_CROPS = 256
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")  # int8 is made from fp32
+
+
+@dataclass(frozen=True)
+class Running:
+    """A version at work, and what it computes in."""
+
+    embedder: Embedder
+    precision: Precision
 
 
 @dataclass(frozen=True)
@@ -70,10 +82,14 @@ def export(
     terms: str,
     command: str,
     keep: Collection[Precision] = tuple(FILES),
+    weights: bool | None = None,
+    baseline: Running | None = None,
 ) -> Card:
     """Write a run's network to `out` as fp32 and int8 with its card, ready for `reid models import`.
 
-    A file that is not to be kept is measured all the same, and removed.
+    A file that is not to be kept is measured all the same, and removed. The weights that training can go on from are
+    in it where `weights` says so, and otherwise where fp32 is. `baseline` is another version, measured on the same
+    data.
 
     The pictures as served are compared with training's own decoding, and the files with the network, on real crops at
     several batch sizes, and on the test split where there is one. Raises `ExportError` for what differs by more than
@@ -83,7 +99,13 @@ def export(
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as name:
         folder = Path(name)
         try:
-            card = write_version(run, dataset, folder, version=version, terms=terms, command=command, keep=keep)
+            exported = begin(run, dataset, folder)
+            card = write_version(
+                exported, dataset, version=version, terms=terms, command=command, keep=keep, baseline=baseline
+            )
+            if "fp32" in keep if weights is None else weights:
+                card = add_weights(exported, card)
+            check_card(folder)
         except (ContractError, VersionDamaged) as exc:
             raise ExportError(str(exc)) from exc
         deliver(folder, out, card)
@@ -91,20 +113,25 @@ def export(
 
 
 def write_version(
-    run: Path, dataset: Dataset, folder: Path, *, version: str, terms: str, command: str, keep: Collection[Precision]
+    exported: Exported,
+    dataset: Dataset,
+    *,
+    version: str,
+    terms: str,
+    command: str,
+    keep: Collection[Precision],
+    baseline: Running | None,
 ) -> Card:
     """Write the files one by one, each measured before the next is made, and the card last."""
-    exported = begin(run, dataset, folder)
-    embedded, parities, metrics = {}, [], []
+    folder = exported.folder
+    embedded: dict[Precision, Embedded] = {}
+    parities: list[Parity] = []
+    metrics: list[Metrics] = []
     for precision in PRECISIONS:
         embedder = write_file(exported, precision, version)
         embedded[precision] = embed_images(embedder, exported.held_out)
         parities.append(check_parity(exported, embedder, embedded[precision], precision))
-        metrics.append(
-            as_metrics(rank_all(embedded[precision]), precision=precision, command=command, split="held-out")
-        )
-        if len(dataset.query):
-            metrics.append(as_metrics(evaluate_version(embedder, dataset), precision=precision, command=command))
+        metrics += measure(Running(embedder, precision), embedded[precision], dataset, command)
     card = Card(
         version=version,
         created=created_now(),
@@ -121,9 +148,34 @@ def write_version(
         parity=tuple(parities),
         files={name: sha256(folder / name) for precision, name in FILES.items() if precision in keep},
         terms=f"{dataset.terms} {terms}",
+        parent=exported.run.parent,
+        baseline=None if baseline is None else measure_baseline(baseline, exported.held_out, dataset, command),
     )
     write_card(card, folder / CARD_NAME)
-    check_card(folder)
+    return card
+
+
+def measure(running: Running, held_out: Embedded, dataset: Dataset, command: str) -> list[Metrics]:
+    """Return a version's figures on the held-out images, embedded by it, and on the test split where there is one."""
+    rows = [as_metrics(rank_all(held_out), precision=running.precision, command=command, split="held-out")]
+    if len(dataset.query):
+        test = evaluate_version(running.embedder, dataset)
+        rows.append(as_metrics(test, precision=running.precision, command=command))
+    return rows
+
+
+def measure_baseline(running: Running, held_out: LabelledImages, dataset: Dataset, command: str) -> Baseline:
+    """Measure another version on the same images; what it was trained on itself makes it look better there."""
+    rows = measure(running, embed_images(running.embedder, held_out), dataset, command)
+    return Baseline(version=running.embedder.version, metrics=tuple(rows))
+
+
+def add_weights(exported: Exported, card: Card) -> Card:
+    """Write the network's weights beside the files, and into the card."""
+    path = exported.folder / WEIGHTS
+    write_weights(exported.run.served, path)
+    card = card.model_copy(update={"files": {**card.files, WEIGHTS: sha256(path)}})
+    write_card(card, exported.folder / CARD_NAME)
     return card
 
 
@@ -157,14 +209,14 @@ def write_file(exported: Exported, precision: Precision, version: str) -> Embedd
 def check_card(folder: Path) -> None:
     """Open the kept files by the card as it lies on the disk; raise `ContractError` where it does not fit them."""
     card = read_card(folder / CARD_NAME)
-    for name in card.files:
+    for name in card.model_files:
         Embedder(folder / name, card.input, card.output, card.version)
 
 
 def deliver(folder: Path, out: Path, card: Card) -> None:
     """Move the kept files to `out`, in place of an older version's, and the card last."""
     out.mkdir(exist_ok=True)
-    for name in (CARD_NAME, *FILES.values()):
+    for name in (CARD_NAME, WEIGHTS, *FILES.values()):
         (out / name).unlink(missing_ok=True)
     for name in (*card.files, CARD_NAME):
         (folder / name).replace(out / name)

@@ -134,13 +134,15 @@ def load_trained(network: ReidNetwork, trained: dict[str, Tensor]) -> None:
 
     Raises `RecipeError` when it is another build.
     """
-    size = len(network.classifier.weight), len(trained["classifier.weight"])
-    if size[0] != size[1]:
-        trained = {**trained, "classifier.weight": network.classifier.weight.detach()}
+    fresh = network.classifier.weight.detach()
+    if len(trained.get("classifier.weight", ())) != len(fresh):
+        trained = {**trained, "classifier.weight": fresh}
     try:
         network.load_state_dict(trained)
     except RuntimeError as exc:
-        raise RecipeError("the run to start from has another network than the recipe") from exc
+        raise RecipeError(
+            "the run or version to start from has another network than the recipe: give one with the same [network]"
+        ) from exc
 
 
 def load_imagenet(network: ReidNetwork, backbone: str, weights: Path | None) -> None:

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,7 @@ from model.training.losses import build_loss
 from model.training.memory import keep_freed_memory
 from model.training.network import ReidNetwork, load_imagenet, load_trained
 from model.training.noise import corrupt
+from model.training.origin import read_origin
 from model.training.parallel import distribute, gather, mean_over_processes, share
 from model.training.pictures import load_pictures
 from model.training.recipe import OptimiserRecipe, Recipe
@@ -58,6 +59,14 @@ class Data:
     held_out: LabelledImages
     train_pictures: Tensor  # (N, 3, H, W) uint8
     held_out_pictures: Tensor
+
+
+@dataclass(frozen=True)
+class Begun:
+    """How far a run is, and the model version that it began from, if it was one."""
+
+    step: int
+    parent: str | None
 
 
 def train(
@@ -89,9 +98,8 @@ def train(
     network = ReidNetwork(recipe.network, len(names)).to(device).to(memory_format=torch.channels_last)
     optimiser = build_optimiser(network, recipe.optimiser)
     averaged = Averaged(network, recipe.averaging)
-    step = resume(averaged, optimiser, recipe, data, out)
-    if step == 0:
-        start(network, recipe, data, weights)
+    begun = resume(averaged, optimiser, recipe, data, out) or Begun(0, start(network, recipe, data, weights))
+    step = begun.step
     tutor = find_teacher(teacher, recipe, data, device)
 
     mine = share()
@@ -148,7 +156,7 @@ def train(
                 if step % CHECKPOINT_STEPS == 0 or step == total:
                     check_finite(loss, step)
                     if mine.first:
-                        save_checkpoint(snapshot(averaged, optimiser, recipe, data, step), out)
+                        save_checkpoint(snapshot(averaged, optimiser, recipe, data, replace(begun, step=step)), out)
             if (epoch + 1) % recipe.validate_every == 0 and step < total:
                 held_out = validate(averaged.served, data, recipe, epoch, device)
                 journal.validation(step, epoch + 1, evaluate_retrieval(held_out, held_out))
@@ -224,13 +232,13 @@ def fit(images: Tensor, height: int, width: int) -> Tensor:
     return resized.round().clamp(0, 255).to(torch.uint8)
 
 
-def resume(averaged: Averaged, optimiser: torch.optim.Optimizer, recipe: Recipe, data: Data, out: Path) -> int:
-    """Take up the run in `out` if there is one; return how many steps it has done."""
+def resume(averaged: Averaged, optimiser: torch.optim.Optimizer, recipe: Recipe, data: Data, out: Path) -> Begun | None:
+    """Take up the run in `out` if there is one; return how far it is."""
     try:
         checkpoint = load_checkpoint(out)
     except RecipeError as exc:
         if isinstance(exc.__cause__, FileNotFoundError):
-            return 0
+            return None
         raise
     if checkpoint.recipe != recipe:
         raise RecipeError(f"{out} holds a run of another recipe ({checkpoint.recipe.name}); give another --out")
@@ -240,22 +248,26 @@ def resume(averaged: Averaged, optimiser: torch.optim.Optimizer, recipe: Recipe,
     averaged.restore(checkpoint.averaged)
     optimiser.load_state_dict(checkpoint.optimiser)
     logger.info("going on after step %d", checkpoint.step)
-    return checkpoint.step
+    return Begun(checkpoint.step, checkpoint.parent)
 
 
-def start(network: ReidNetwork, recipe: Recipe, data: Data, weights: Path | None) -> None:
-    """Give a new run its first weights: ImageNet's, or where `weights` is a run's folder, that run's."""
+def start(network: ReidNetwork, recipe: Recipe, data: Data, weights: Path | None) -> str | None:
+    """Give a new run its first weights: ImageNet's, or where `weights` is a version's or a run's folder, that one's.
+
+    Returns the version that the weights come from, if they do.
+    """
     if weights is None or not weights.is_dir():
         load_imagenet(network, recipe.network.backbone, weights)
-        return
-    before = load_checkpoint(weights)
-    load_trained(network, before.served)
+        return None
+    before = read_origin(weights)
+    load_trained(network, before.weights)
     if before.data_sha256 != data.train.sha256():
         logger.warning(
             "%s was trained on other images; where they show this run's held-out people, its "
             "held-out figures and thresholds read too well",
-            weights,
+            before.version or weights,
         )
+    return before.version
 
 
 def find_teacher(run: Path | None, recipe: Recipe, data: Data, device: str) -> Teacher | None:
@@ -276,16 +288,19 @@ def track(uri: str, out: Path, recipe: Recipe, data: Data) -> Tracker:
     return MlflowRun(uri, out, recipe, {"data": data.train.name, "data_sha256": data.train.sha256()})
 
 
-def snapshot(averaged: Averaged, optimiser: torch.optim.Optimizer, recipe: Recipe, data: Data, step: int) -> Checkpoint:
-    """Return the run's state after `step` steps."""
+def snapshot(
+    averaged: Averaged, optimiser: torch.optim.Optimizer, recipe: Recipe, data: Data, begun: Begun
+) -> Checkpoint:
+    """Return the run's state as far as it is."""
     return Checkpoint(
         recipe=recipe,
         data_sha256=data.train.sha256(),
         identities=averaged.network.classifier.out_features,
-        step=step,
+        step=begun.step,
         network=averaged.network.state_dict(),
         optimiser=optimiser.state_dict(),
         averaged=averaged.state(),
+        parent=begun.parent,
     )
 
 
