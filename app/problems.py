@@ -77,12 +77,13 @@ _CODES: tuple[tuple[type[Exception], int, str], ...] = (
     (model.ImageError, 422, "image_undecodable"),
     (model.VersionNotFound, 404, "model_not_found"),
     (model.PromotionRefused, 409, "migration_state"),
+    (model.ContractError, 503, "not_ready"),
     (model.VersionDamaged, 503, "not_ready"),
     (model.RegistryError, 503, "not_ready"),
 )
 KNOWN_ERRORS: tuple[type[Exception], ...] = (errors.ImageRefused, *(kind for kind, _, _ in _CODES))
 # These tell of the machine (a path, an SQL text may be in them): the text goes to the log alone.
-_INWARD = (gallery.StoreUnavailable, model.VersionDamaged)
+_INWARD = (gallery.StoreUnavailable,)
 _STATUS_CODES = {404: "not_found", 405: "method_not_allowed"}
 STATUS_OF = {code: status for _, status, code in _CODES} | {"internal_error": 500}
 

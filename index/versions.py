@@ -31,8 +31,8 @@ def versions_in_use(database_url: str) -> tuple[VersionUse, ...]:
         with database.read() as connection:
             if not inspect(connection).has_table(versions.name):
                 return ()
-            counted = select(embeddings.c.version_id, func.count()).group_by(embeddings.c.version_id)
-            held: dict[int, int] = dict(connection.execute(counted).tuples().all())
+            counted = select(embeddings.c.version_id, func.count().label("held")).group_by(embeddings.c.version_id)
+            held = {row.version_id: row.held for row in connection.execute(counted)}
             serving = connection.scalar(select(ledger.c.serving_version_id))
             known = connection.execute(select(versions.c.id, versions.c.version).order_by(versions.c.version)).all()
     finally:

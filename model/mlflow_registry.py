@@ -77,11 +77,13 @@ class MlflowRegistry:
         return Pushed(card.name, str(made.version), added=True)
 
     def _wanted(self, wanted: str) -> ModelVersion:
-        name, _, suffix = wanted.partition("@")
+        name, at, suffix = wanted.partition("@")
         if re.fullmatch(VERSION_PATTERN, wanted):
             found = self._find(name, wanted)
         elif suffix:
             found = self._client.get_model_version_by_alias(name, suffix)
+        elif at:
+            found = None
         else:
             found = max(self._versions(name), key=lambda each: int(each.version), default=None)
         if found is None or _VERSION_TAG not in found.tags:

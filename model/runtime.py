@@ -18,13 +18,16 @@ CONTRACT_KEY = "reid.contract"  # of the ONNX file's metadata
 CPU = ("CPUExecutionProvider",)
 _UNIT_TOLERANCE = 1e-3
 _RUNTIME_ERRORS: tuple[type[Exception], ...] = (  # they share no base but Exception
+    ort_errors.EngineError,
     ort_errors.EPFail,
     ort_errors.Fail,
     ort_errors.InvalidArgument,
     ort_errors.InvalidGraph,
     ort_errors.InvalidProtobuf,
+    ort_errors.ModelRequiresCompilation,
     ort_errors.NoModel,
     ort_errors.NoSuchFile,
+    ort_errors.NotFound,
     ort_errors.NotImplemented,
     ort_errors.RuntimeException,
     RuntimeError,
@@ -142,6 +145,8 @@ def _open_session(path: Path, threads: int, providers: Sequence[str]) -> ort.Inf
     try:
         return ort.InferenceSession(path, options, providers=list(providers))
     except _RUNTIME_ERRORS as exc:
+        if "External data" in str(exc):
+            raise VersionDamaged(f"{path.name}: its weights are in another file; save it again as one file") from exc
         raise VersionDamaged(f"{path.name} is not an ONNX model that can be run: {_reason(exc)}") from exc
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import model.registry
 from model.card import InputContract, OutputContract, read_card, write_card
-from model.errors import ContractError, RegistryError, VersionDamaged, VersionNotFound
+from model.errors import ContractError, RegistryError, VersionDamaged, VersionInUse, VersionNotFound
 from model.registry import Registry, sha256
 from model.triton import triton_config
 from tests.tiny_model import build_graph, write_version
@@ -62,14 +62,6 @@ def test_import_copies_the_version_and_writes_tritons_configuration(registry: Re
     assert {path.name for path in folder.iterdir()} == {"model.onnx", "card.json", "config.pbtxt"}
     assert (folder / "model.onnx").read_bytes() == (second / "model.onnx").read_bytes()
     assert (registry.root / "tiny" / "config.pbtxt").read_text() == triton_config(registry.card("tiny@2"))
-
-
-def test_tritons_configuration_tells_the_contract(second: Path) -> None:
-    config = triton_config(read_card(second / "card.json"))
-    assert 'name: "tiny"' in config
-    assert 'default_model_filename: "model.onnx"' in config
-    assert 'name: "images" data_type: TYPE_UINT8 dims: [ 32, 16, 3 ]' in config
-    assert 'name: "embeddings" data_type: TYPE_FP32 dims: [ 32 ]' in config
 
 
 def test_importing_does_not_activate(registry: Registry, second: Path) -> None:
@@ -320,3 +312,91 @@ def test_the_contract_of_the_file_is_the_cards(registry: Registry) -> None:
     assert (
         path.read_bytes() == build_graph(InputContract(height=32, width=16), OutputContract(dim=32)).SerializeToString()
     )
+
+
+def test_a_version_is_removed_and_can_be_imported_again(registry: Registry, second: Path) -> None:
+    registry.import_version(second)
+    registry.remove("tiny@2")
+    assert registry.versions() == ["tiny@1"]
+    assert [path.name for path in registry.root.iterdir()] == [".lock"]
+    with pytest.raises(VersionNotFound):
+        registry.remove("tiny@2")
+    assert registry.import_version(second) == "tiny@2"
+
+
+def test_versions_that_are_needed_are_not_removed(registry: Registry, second: Path, tmp_path: Path) -> None:
+    registry.import_version(second)
+    registry.import_version(write_version(tmp_path / "third", number=3))
+    with pytest.raises(VersionInUse, match="tiny@1 comes with the package"):
+        registry.remove("tiny@1")
+    registry.activate("tiny@2")
+    with pytest.raises(VersionInUse, match="tiny@2 is the active version: activate another one first"):
+        registry.remove("tiny@2")
+    with pytest.raises(VersionInUse, match="tiny@3 cannot be removed: a gallery holds it"):
+        registry.remove("tiny@3", lambda: {"tiny@3": "a gallery holds it", "tiny@9": "x"})
+    assert registry.versions() == ["tiny@1", "tiny@2", "tiny@3"]
+    registry.remove("tiny@3", lambda: {"tiny@9": "x"})
+    assert registry.versions() == ["tiny@1", "tiny@2"]
+
+
+def test_what_cannot_be_asked_keeps_the_version(registry: Registry, second: Path) -> None:
+    def broken() -> dict[str, str]:
+        raise ContractError("the catalogue does not answer")
+
+    registry.import_version(second)
+    with pytest.raises(ContractError):
+        registry.remove("tiny@2", broken)
+    assert registry.versions() == ["tiny@1", "tiny@2"]
+
+
+def test_a_damaged_version_can_be_removed(registry: Registry, second: Path) -> None:
+    registry.import_version(second)
+    (registry.root / "tiny" / "2" / "card.json").write_text("{}")
+    registry.remove("tiny@2")
+    registry.import_version(second)
+    assert registry.file("tiny@2").name == "model.onnx"
+
+
+def test_what_a_killed_removal_left_is_cleared_by_the_next_write(
+    registry: Registry, second: Path, tmp_path: Path
+) -> None:
+    registry.import_version(second)
+    registry.import_version(write_version(tmp_path / "third", number=3, dim=16))
+    (registry.root / "tiny" / "3").rename(registry.root / "tiny" / ".remove-3")
+    assert registry.versions() == ["tiny@1", "tiny@2"]
+    registry.activate("tiny@1")
+    assert sorted(path.name for path in (registry.root / "tiny").iterdir()) == ["2", "config.pbtxt"]
+    assert (registry.root / "tiny" / "config.pbtxt").read_text() == triton_config(registry.card("tiny@2"))
+
+
+def test_a_file_that_the_card_does_not_list_is_not_served_beside(registry: Registry, second: Path) -> None:
+    registry.import_version(second)
+    (registry.root / "tiny" / "2" / "weights.bin").write_bytes(b"read by the graph, and hashed by nobody")
+    with pytest.raises(VersionDamaged, match=r"tiny@2: expected .*model\.onnx in its folder, found weights\.bin"):
+        registry.open("tiny@2")
+
+
+def test_what_the_card_does_not_list_is_not_imported(registry: Registry, second: Path) -> None:
+    (second / "notes.txt").write_text("mine")
+    registry.import_version(second)
+    assert not (registry.root / "tiny" / "2" / "notes.txt").exists()
+
+
+def test_a_version_may_be_asked_for(registry: Registry, second: Path) -> None:
+    with pytest.raises(RegistryError, match="expected tiny@5, found the card of tiny@2"):
+        registry.import_version(second, expected="tiny@5")
+    assert registry.import_version(second, expected="tiny@2") == "tiny@2"
+
+
+def test_weights_to_train_on_from_are_hashed_as_well(registry: Registry, second: Path) -> None:
+    with pytest.raises(RegistryError, match=r"expected weights\.safetensors in tiny@1, found model\.onnx"):
+        registry.weights("tiny@1")
+    (second / "weights.safetensors").write_bytes(b"weights")
+    card = read_card(second / "card.json")
+    digest = sha256(second / "weights.safetensors")
+    write_card(card.model_copy(update={"files": {**card.files, "weights.safetensors": digest}}), second / "card.json")
+    registry.import_version(second)
+    assert registry.weights("tiny@2") == registry.root / "tiny" / "2"
+    (registry.root / "tiny" / "2" / "weights.safetensors").write_bytes(b"others")
+    with pytest.raises(VersionDamaged, match=r"weights\.safetensors with sha256"):
+        registry.weights("tiny@2")

@@ -1,6 +1,11 @@
 import json
+import sys
 from pathlib import Path
 
+import pytest
+
+from app.cli.promotion import approve_promotion
+from model.registry import Registry
 from tests.app.cli.conftest import Reid
 from tests.app.parts import VERSION, write_version
 
@@ -45,3 +50,98 @@ def test_a_folder_without_a_card_is_told(reid: Reid, data_dir: Path, tmp_path: P
     ran = reid("models", "import", tmp_path)
     assert ran.code == 1
     assert "card.json" in ran.err
+
+
+def test_show_tells_who_made_a_version_live(reid: Reid, data_dir: Path) -> None:
+    registry = Registry(data_dir / "models")
+    registry.record_promotion(approve_promotion(registry, VERSION, None, force=False))
+    [promotion] = json.loads(reid("models", "show", VERSION, "--json").out)["promotions"]
+    assert (promotion["version"], promotion["forced"]) == (VERSION, False)
+
+
+def test_check_lists_what_speaks_against_a_version(reid: Reid, data_dir: Path) -> None:
+    write_version(data_dir / "models", "bare@1", calibration=None)
+    refused = reid("models", "check", "bare@1")
+    assert refused.code == 1
+    assert refused.out.splitlines()[0] == f"bare@1 should not go live in place of {VERSION}:"
+    assert "- calibration: missing" in refused.out
+    told = json.loads(reid("models", "check", "bare@1", "--json").out)
+    assert (told["version"], told["active"], len(told["reasons"])) == ("bare@1", VERSION, 1)
+    write_version(data_dir / "models", "good@1")
+    passed = reid("models", "check", "good@1")
+    assert (passed.code, passed.out) == (0, f"nothing speaks against good@1 in place of {VERSION}\n")
+    assert "no-such-set" in reid("models", "check", "good@1", "--check-set", "no-such-set").out
+
+
+def test_diff_prints_what_differs_and_every_figure(reid: Reid, data_dir: Path) -> None:
+    write_version(data_dir / "models", "other@1", shift=90.0)
+    lines = reid("models", "diff", VERSION, "other@1").out.splitlines()
+    sections = [line.split()[0] for line in lines[1:-1] if not line.startswith("  ")]
+    assert sections == ["metrics", "thresholds", "parity", "files"]
+    assert any("fp32 mAP" in line and "+0" in line for line in lines)
+    assert not any("input.height" in line for line in lines)
+    assert lines[-1] == "1  none: made up for tests; test; 100 queries, 500 in the gallery"
+    assert "input.height" in reid("models", "diff", VERSION, "other@1", "--all").out
+    told = json.loads(reid("models", "diff", VERSION, "other@1", "--json").out)
+    [file] = [row for row in told["rows"] if row["section"] == "files"]
+    assert (file["name"], file["differs"], len(file["first"])) == ("model.onnx", True, 64)
+
+
+def test_a_version_goes_out_and_comes_in_as_one_file(reid: Reid, data_dir: Path, tmp_path: Path) -> None:
+    write_version(data_dir / "models", "other@1")
+    file = tmp_path / "other.zip"
+    told = json.loads(reid("models", "export", "other@1", file, "--json").out)
+    assert (told["version"], told["bytes"]) == ("other@1", file.stat().st_size)
+    assert json.loads(reid("models", "remove", "other@1", "--json").out) == {"removed": "other@1"}
+    assert reid("models", "show", "other@1").code == 1
+    assert json.loads(reid("models", "import", file, "--json").out) == {"version": "other@1"}
+    file.write_bytes(file.read_bytes()[:-100])
+    assert reid("models", "import", file).err.startswith("reid: this is not a whole archive of `reid models export`")
+
+
+def test_a_version_that_is_needed_is_not_removed(
+    reid: Reid, data_dir: Path, market: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_version(data_dir / "models", "other@1")
+    assert "is the active version" in reid("models", "remove", VERSION).err
+    assert reid("ingest", market, "--json").code == 0
+    Registry(data_dir / "models").activate("other@1")  # as if somebody had written the record by hand
+    refused = reid("models", "remove", VERSION)
+    assert refused.code == 1
+    assert "embeddings of it" in refused.err
+    write_version(data_dir / "models", "third@1")
+    monkeypatch.setenv("REID_MODEL", "third@1")
+    assert "REID_MODEL names it" in reid("models", "remove", "third@1").err
+    assert (data_dir / "models" / "third" / "1" / "model.onnx").exists()
+
+
+@pytest.mark.filterwarnings("ignore")  # mlflow's own
+def test_a_version_goes_to_mlflow_and_comes_back(
+    reid: Reid, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    write_version(data_dir / "models", "other@1")
+    assert json.loads(reid("models", "push", "other@1", "--json").out) == {
+        "name": "other",
+        "number": "1",
+        "added": True,
+    }
+    assert reid("models", "push", "other@1").out == "other@1: there already as version 1 of other in MLflow\n"
+    assert reid("models", "remove", "other@1").code == 0
+    assert json.loads(reid("models", "pull", "other", "--json").out) == {"version": "other@1"}
+    assert reid("models", "pull", "nobody").code == 1
+
+
+def test_mlflow_without_an_address_is_wrong_usage(reid: Reid, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert reid("models", "push", VERSION).code == 2
+
+
+def test_listing_versions_needs_no_mlflow(reid: Reid, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    monkeypatch.delitem(sys.modules, "model.mlflow_registry", raising=False)
+    monkeypatch.delitem(sys.modules, "model.mlflow_server", raising=False)
+    assert reid("models", "list").code == 0
+    refused = reid("models", "push", VERSION, "--mlflow", "http://127.0.0.1:9")
+    assert refused.err == "reid: this needs mlflow, which is not installed: pip install 'hap2s-reid[mlflow]'\n"

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -5,9 +6,12 @@ import httpx
 import pytest
 
 from app.application import create_app
+from model.promotion import approve
+from model.registry import Registry
 from tests.app.parts import VERSION, person, tiny_settings, write_version
 from tests.app.routes.calls import enrol, files, query, refused
 from tests.app.server import serving
+from tests.model.faulty import FAULTS, faulty_version
 from tests.tiny_model import CALIBRATION
 
 OTHER = "tiny@2"
@@ -108,3 +112,45 @@ def test_embedding_of_the_version_before_is_refused(client: httpx.Client) -> Non
     client.post(f"/models/{OTHER}/activate")
     answer = client.post("/query", json={"embedding": embedding, "model_version": VERSION})
     refused(answer, 409, "model_mismatch")
+
+
+def test_version_registered_meanwhile_is_there_without_a_restart(client: httpx.Client, tmp_path: Path) -> None:
+    write_version(tmp_path / "elsewhere", "later@1")
+    registry = Registry(tmp_path / "models")
+    assert client.get("/models/later@1").status_code == 404
+    registry.import_version(tmp_path / "elsewhere" / "later" / "1")
+    assert "later@1" in [each["version"] for each in client.get("/models").json()["items"]]
+    assert client.get("/models/later@1").json()["card"]["version"] == "later@1"
+    assert client.post("/models/later@1/activate").status_code == 202
+    enrol(client, person(0), "anna")
+    assert query(client, person(0))["model_version"] == "later@1"
+
+
+def test_version_removed_meanwhile_is_gone_without_a_restart(client: httpx.Client, tmp_path: Path) -> None:
+    Registry(tmp_path / "models").remove(OTHER)
+    assert OTHER not in [each["version"] for each in client.get("/models").json()["items"]]
+    refused(client.post(f"/models/{OTHER}/activate"), 404, "model_not_found")
+    assert client.get("/health/ready").status_code == 200
+
+
+def test_card_comes_with_who_made_the_version_live(client: httpx.Client, tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "models")
+    registry.record_promotion(approve(registry, OTHER, VERSION, force=True, by="key 01ABC"))
+    told = client.get(f"/models/{OTHER}").json()["promotions"]
+    assert [(each["by"], each["replaced"], each["forced"]) for each in told] == [("key 01ABC", VERSION, True)]
+    assert "calibration" in told[0]["reasons"][0]
+    assert client.get(f"/models/{VERSION}").json()["promotions"] == []
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_wrong_model_file_is_not_activated_and_the_active_one_answers(
+    client: httpx.Client, tmp_path: Path, fault: str
+) -> None:
+    enrolled = client.post("/embed", files=files([person(0)])).json()
+    faulty_version(tmp_path / "models" / "faulty" / "2", FAULTS[fault][0], name="faulty")
+    problem = refused(client.post("/models/faulty@2/activate"), 503, "not_ready")
+    assert re.search(FAULTS[fault][1], problem["detail"])
+    assert str(tmp_path) not in problem["detail"]
+    assert client.get("/models").json()["active"] == VERSION
+    assert client.post("/embed", files=files([person(0)])).json() == enrolled
+    assert client.get("/health/ready").status_code == 200
