@@ -98,8 +98,8 @@ def _checked(entries: list[zipfile.ZipInfo], size: int) -> dict[str, zipfile.Zip
 
 def _check(entry: zipfile.ZipInfo) -> None:
     mode = entry.external_attr >> 16
-    if not re.fullmatch(FILE_NAME, entry.filename) or entry.orig_filename != entry.filename:
-        raise RegistryError(f"expected plain file names in the archive, found {entry.orig_filename[:80]!r}")
+    if not re.fullmatch(FILE_NAME, entry.filename):
+        raise RegistryError(f"expected plain file names in the archive, found {entry.filename[:80]!r}")
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         raise RegistryError(f"expected files only in the archive, found {entry.filename}, a link or device")
     if entry.flag_bits & _ENCRYPTED:
