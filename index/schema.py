@@ -18,7 +18,7 @@ from sqlalchemy import (
     func,
 )
 
-HEAD = "0003"  # the revision that these tables are at; the newest file in `migrations/versions`
+HEAD = "0003"  # the revision that these tables are at; the newest file in `revisions/versions`
 
 # SQLite makes only a column of the type INTEGER its row id.
 Key = BigInteger().with_variant(Integer(), "sqlite")

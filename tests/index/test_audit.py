@@ -152,7 +152,7 @@ def test_a_gallery_of_the_first_schema_is_migrated_without_losing_anything(tmp_p
     folder = tmp_path / "data"
     database = Database(f"sqlite:///{folder}/reid.db")
     config = Config()
-    config.set_main_option("script_location", str(Path(audit.__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(Path(audit.__file__).parent / "revisions"))
     people = [sample(number, f"p{number % 3}", camera="c", attributes={"n": number}) for number in range(20)]
     with database.write() as connection:
         config.attributes["connection"] = connection
