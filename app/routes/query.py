@@ -1,5 +1,6 @@
 """Who is this? Queries, comparisons of two pictures, and bare embeddings."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -145,7 +146,8 @@ async def _query_by_json(service: Service, body: QueryBody) -> dict[str, Any]:
 
 async def _query_by_sample(service: Service, parameters: QueryForm, sample_id: str) -> dict[str, Any]:
     started = begin_query(service, parameters, exclude_sample=sample_id)
-    embedding = await service.pipeline.keep(service.engine.gallery.embedding, parameters.gallery, sample_id)
+    embed = partial(service.engine.gallery.embedding, model_version=started.embedder.version)
+    embedding = await service.pipeline.keep(embed, parameters.gallery, sample_id)
     return await _answer(service, started, embedding)
 
 
