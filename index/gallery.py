@@ -14,15 +14,16 @@ from index import audit, catalogue, filters, listing, removal, values
 from index.answering import answer
 from index.archive import Archive
 from index.backup import Backup, Progress, nobody
-from index.catalogue import DEFAULT_GALLERY
+from index.catalogue import DEFAULT_GALLERY, Version
 from index.check import Check, remove_orphans
 from index.database import Database
 from index.enrolment import Enrolment
 from index.erasure import Eraser
-from index.errors import GalleryError, GalleryFilled, InvalidValue, ModelMismatch, PictureNotStored, SampleNotFound
+from index.errors import GalleryError, InvalidValue, ModelMismatch, PictureNotStored, SampleNotFound
 from index.follower import Shard
 from index.indexes import Indexes
 from index.keys import Keys
+from index.migrations import Migrations
 from index.pictures import PictureStore
 from index.records import (
     Action,
@@ -46,7 +47,6 @@ from index.roster import Roster
 from index.schema import samples
 from index.sharing import SharedCommit
 from index.vectors import IndexOptions
-from index.version_index import Version
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -70,6 +70,7 @@ class GalleryStore:
         self._door = SharedCommit(self._enrol)
         self._eraser = Eraser(database, pictures, indexes.serving.snapshots, indexes.followers)
         self._retention = Retention(database, self._eraser, indexes.follow)
+        self.migrations = Migrations(database, pictures, indexes, self._eraser)
 
     @classmethod
     def open(
@@ -92,7 +93,7 @@ class GalleryStore:
         try:
             database.require_whole()
             database.migrate()
-            version = _bind(database, model_version, dim, ModelMismatch)
+            version = _bind(database, model_version, dim)
             indexes = Indexes(database, _snapshot_folder(database, snapshots), index, version)
             store = cls(database, PictureStore(blob_url), indexes)
             store._eraser.remove_pictures()
@@ -112,12 +113,17 @@ class GalleryStore:
         """The length of an embedding of that version."""
         return self._indexes.serving.version.dim
 
-    def rebind(self, model_version: str, dim: int) -> None:
-        """Serve another version; raise `GalleryFilled` while any sample is enrolled."""
-        before = self.model_version
-        self._indexes.load(_bind(self._database, model_version, dim, GalleryFilled))
-        self._indexes.serve(model_version)
-        self._indexes.drop(before)
+    def serve(self, version: str) -> None:
+        """Serve another version, whose index is loaded; the one before can still be asked until it is dropped."""
+        self._indexes.serve(version)
+
+    def versions(self) -> tuple[str, ...]:
+        """Return the versions whose embeddings can be searched for."""
+        return self._indexes.versions()
+
+    def drop(self, version: str) -> None:
+        """Let the index of a version go, unless it serves."""
+        self._indexes.drop(version)
 
     def close(self) -> None:
         """Write the index snapshots and close all files; what was answered is on the disk already."""
@@ -144,7 +150,9 @@ class GalleryStore:
         return self._door.enrol(gallery, items, model_version)
 
     def _enrol(self, gallery: str, items: Sequence[NewSample], version: str) -> list[Enrolled]:
-        outcome = Enrolment(items, self.dim).run(self._database, self._pictures, gallery, version)
+        outcome = Enrolment(items, version, self._indexes.of(version).version.dim).run(
+            self._database, self._pictures, gallery
+        )
         self._indexes.follow()
         return outcome
 
@@ -169,6 +177,10 @@ class GalleryStore:
         if not row.picture_stored:
             raise PictureNotStored(f"gallery {gallery!r} kept no picture of sample {sample_id}")
         return self._pictures.get(row.digest)
+
+    def read_picture(self, digest: bytes) -> bytes:
+        """Return a stored picture by its sha256; raise `PictureNotStored`, `StoreDamaged`."""
+        return self._pictures.get(digest)
 
     def embedding(self, gallery: str, sample_id: str, *, model_version: str) -> Embedding:
         """Return a sample's embedding of a version, (D,); raise `SampleNotFound`, also where it has none."""
@@ -382,17 +394,18 @@ def _snapshot_folder(database: Database, given: Path | None) -> Path:
     return database.file.with_suffix(".index")
 
 
-def _bind(database: Database, version: str, dim: int, refusal: type[GalleryError]) -> Version:
+def _bind(database: Database, version: str, dim: int) -> Version:
     """Make a version the one that serves, unless samples of another are enrolled."""
     with database.write() as connection:
         catalogue.ensure_default(connection)
-        number = catalogue.version(connection, version, dim)
-        current = catalogue.serving(connection)
-        if current != version:
-            if count := catalogue.count(connection):
-                raise refusal(f"{count} samples are enrolled with {current}, found {version}: open it with {current}")
-            catalogue.serve(connection, number)
-    return Version(version, number, dim)
+        wanted, current = catalogue.version(connection, version, dim), catalogue.serving(connection)
+        if current is None or current.name != version:
+            if current is not None and (count := catalogue.count(connection)):
+                raise ModelMismatch(
+                    f"{count} samples are enrolled with {current.name}, found {version}: open it with {current.name}"
+                )
+            catalogue.serve(connection, wanted.number)
+    return wanted
 
 
 def _content(digest: str, identity: str, camera: str | None) -> tuple[bytes, str, str | None]:

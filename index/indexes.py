@@ -3,12 +3,13 @@
 import threading
 from pathlib import Path
 
+from index.catalogue import Version
 from index.database import Database
 from index.errors import ModelMismatch
 from index.follower import Follower
 from index.snapshots import Snapshots
 from index.vectors import IndexOptions
-from index.version_index import Version, VersionIndex
+from index.version_index import VersionIndex
 
 
 class Indexes:
@@ -52,8 +53,9 @@ class Indexes:
                 self._loaded = {**self._loaded, version.name: index}
 
     def serve(self, version: str) -> None:
-        """Let a version that is loaded be the one that serves."""
-        self.of(version)
+        """Let a version that is loaded be the one that serves, with every sample in its index."""
+        index = self.of(version)
+        index.complete()
         self._serving = version
 
     def drop(self, version: str) -> None:
@@ -61,6 +63,10 @@ class Indexes:
         with self._changing:
             if version != self._serving:
                 self._loaded = {name: index for name, index in self._loaded.items() if name != version}
+
+    def forget(self, number: int) -> None:
+        """Remove the snapshots of a version by its number in the catalogue."""
+        Snapshots(self._snapshots, number).discard_version()
 
     def versions(self) -> tuple[str, ...]:
         """Return the versions that can be asked."""

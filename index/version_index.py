@@ -1,30 +1,23 @@
 """The index of one model version: its vectors in memory, their upkeep, and their snapshots."""
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from sqlalchemy import Connection
 
 from index import catalogue
+from index.catalogue import Version
 from index.database import Database
 from index.follower import Follower, Shard, read_vectors
 from index.loading import load
 from index.records import Embedding
 from index.roster import Ints
 from index.snapshots import Snapshots
-from index.upkeep import Keeper
+from index.upkeep import Keeper, reload
 from index.vectors import ENGINES, IndexOptions
 
 T = TypeVar("T")
-
-
-class Version(NamedTuple):
-    """A model version as the catalogue numbers it, and the length of its embeddings."""
-
-    name: str
-    number: int
-    dim: int
 
 
 class VersionIndex:
@@ -53,6 +46,13 @@ class VersionIndex:
         with self._database.read() as connection:
             self.follower.catch_up(connection, catalogue.last_seq(connection))
         self.keeper.look()
+
+    def complete(self) -> None:
+        """Bring in every sample that has a vector, also those that got theirs after younger ones."""
+        self.follow()
+        while late := [(gallery, shard) for gallery, shard in self.follower.shards.items() if shard.late]:
+            for gallery, shard in late:
+                reload(self._database, self.follower, gallery, shard)
 
     def at_one_moment(self, gallery: str, ask: Callable[[Connection, int, Shard], T]) -> T:
         """Ask of a gallery when the index is where the connection's view of the catalogue is."""

@@ -83,9 +83,10 @@ async def verify(request: Request) -> Response:
     service = service_of(request)
     names = ("image_a", "image_b")
     form = await read_form(request, file_fields=names, max_files=2)
-    line = draw_line(service.card.calibration, validate(Decision, form_values(Decision, form.fields)))
+    model = service.engine.model
+    line = draw_line(model.card.calibration, validate(Decision, form_values(Decision, form.fields)))
     pictures = [_one_file(form, name) for name in names]
-    embedder = service.engine.embedder
+    embedder = model.embedder
     first, second = await embed_pictures(service, embedder, pictures, Timing(), names)
     score = max(-1.0, min(1.0, float(np.dot(first, second))))
     return json_response(

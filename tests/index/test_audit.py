@@ -160,16 +160,16 @@ def test_a_gallery_of_the_first_schema_is_migrated_without_losing_anything(tmp_p
     pictures = PictureStore(f"{folder}/pictures")
     with database.write() as connection:
         catalogue.ensure_default(connection)
-        number = catalogue.version(connection, VERSION, DIM)
-        catalogue.serve(connection, number)
+        version = catalogue.version(connection, VERSION, DIM)
+        catalogue.serve(connection, version.number)
         made = [
             Entry(
                 one.identity, one.camera, None, values.attributes(one.attributes), None,
-                bytes.fromhex(f"{index:064x}"), one.embedding.tobytes(),
+                bytes.fromhex(f"{index:064x}"), {VERSION: one.embedding.tobytes()},
             )
             for index, one in enumerate(people)
         ]  # fmt: skip
-        keys = catalogue.add(connection, catalogue.gallery(connection, "default"), number, made)
+        keys = catalogue.add(connection, catalogue.gallery(connection, "default"), {VERSION: version.number}, made)
     pictures.close()
     database.close()
     before = rows(folder)
