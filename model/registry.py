@@ -78,10 +78,12 @@ class Registry:
         return max(bundled, key=lambda version: self.card(version).created)
 
     def activate(self, version: str) -> None:
-        """Make a version the active one, after its files were checked and tried; atomic and on the disk at the end."""
+        """Make a version the active one, after its hashes were compared; atomic and on the disk when it returns.
+
+        Whoever makes it serve has it open already, and `open` tries it.
+        """
         for precision in self.card(version).precisions:
             self.file(version, precision)
-        self.open(version, threads=1)
         with self._writing():
             _replace(self.root / _ACTIVE, f"{version}\n".encode())
 

@@ -33,7 +33,19 @@ def test_embeddings_are_counted_while_the_store_is_open(folder: Path, store: Gal
     assert versions_in_use(address(folder)) == (VersionUse(VERSION, 3, serving=True),)
 
 
+@pytest.mark.databases
+def test_both_versions_of_a_move_are_used_until_it_ends(folder: Path, store: GalleryStore) -> None:
+    enrol(store, [sample(1)])
+    planned = store.migrations.plan("other@1", DIM)
+    assert versions_in_use(address(folder)) == (
+        VersionUse("other@1", 0, serving=False, migrating=True),
+        VersionUse(VERSION, 1, serving=True, migrating=True),
+    )
+    store.migrations.cancel(planned.migration_id)
+    assert versions_in_use(address(folder)) == (VersionUse(VERSION, 1, serving=True),)
+
+
 def test_a_version_that_nothing_is_left_of_is_not_used(folder: Path) -> None:
     with open_store(folder) as opened:
-        opened.rebind("other@1", DIM)
+        opened.migrations.plan("other@1", DIM)  # of empty galleries, final at once
     assert versions_in_use(address(folder)) == (VersionUse("other@1", 0, serving=True),)

@@ -1,4 +1,4 @@
-"""Wrong model files whose hash is right: refused at import, at opening and at activation, and nothing else changes."""
+"""Wrong model files whose hash is right: refused at import and at opening, and nothing else changes."""
 
 from pathlib import Path
 
@@ -44,12 +44,10 @@ def test_it_is_not_imported(registry: Registry, tmp_path: Path, fault: str) -> N
     assert still_serves(registry)
 
 
-def test_it_is_neither_opened_nor_activated(registry: Registry, tmp_path: Path, fault: str) -> None:
+def test_it_is_not_opened(registry: Registry, tmp_path: Path, fault: str) -> None:
     content, told = FAULTS[fault]
     faulty_version(registry.root / "tiny" / "2", content)
     with pytest.raises((VersionDamaged, ContractError), match=told):
         registry.open("tiny@2", threads=1)
-    with pytest.raises((VersionDamaged, ContractError), match=told):
-        registry.activate("tiny@2")
     assert registry.active() == "tiny@1"
     assert still_serves(registry)
