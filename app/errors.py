@@ -80,3 +80,7 @@ class MigrationState(ServiceError):
 
 class MigrationNotFound(ServiceError):
     """No migration of that id was started."""
+
+
+class ExportRefused(ServiceError):
+    """No data set can be made of this gallery, or at the place that was named."""
