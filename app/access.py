@@ -45,6 +45,8 @@ RULES: dict[tuple[str, str], Rule | None] = {
     ("GET", "/identities/{identity}"): _QUERY,
     ("PATCH", "/identities/{identity}"): _ADMIN,
     ("DELETE", "/identities/{identity}"): _ADMIN,
+    ("GET", "/suspects"): _QUERY,
+    ("POST", "/suspects"): _ENROLL,
     ("GET", "/galleries"): _ADMIN,
     ("PUT", "/galleries/{name}"): _ADMIN,
     ("DELETE", "/galleries/{name}"): _ADMIN,

@@ -84,3 +84,7 @@ class MigrationNotFound(ServiceError):
 
 class ExportRefused(ServiceError):
     """No data set can be made of this gallery, or at the place that was named."""
+
+
+class Stopped(ServiceError):
+    """What runs in the background was told to end before it was done."""

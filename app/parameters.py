@@ -140,6 +140,16 @@ class QueryParameters(Decision, InGallery):
         )
 
 
+class AuditParameters(Decision, InGallery):
+    """Which gallery is audited; the threshold is the mean score from which on two identities may be one person."""
+
+
+class FindingsPage(InGallery):
+    """How much of an audit's findings is shown."""
+
+    limit: int = Field(50, ge=1, le=200, description="most findings of either kind, the worst first")
+
+
 SampleId = Annotated[str, Field(min_length=1, max_length=64)]
 
 

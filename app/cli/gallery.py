@@ -11,6 +11,7 @@ from rich.table import Table
 from app.answers import erased_answer, time_text
 from app.cli.backups import backup, restore
 from app.cli.datasets import export_dataset
+from app.cli.suspects import suspects
 from app.engine import open_engine
 from app.settings import load_settings
 from index.records import AuditEntry
@@ -25,6 +26,7 @@ _NO_RETENTION = "no gallery has a retention: set it with PUT /galleries/{name}"
 gallery.command()(backup)
 gallery.command()(restore)
 gallery.command()(export_dataset)
+gallery.command()(suspects)
 
 
 @gallery.command()
