@@ -88,3 +88,7 @@ class ExportRefused(ServiceError):
 
 class Stopped(ServiceError):
     """What runs in the background was told to end before it was done."""
+
+
+class CalibrationRefused(ServiceError):
+    """A gallery has too few people to calibrate on, or the version to register is none."""

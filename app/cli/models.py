@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from app.cli.recalibration import recalibrate
 from app.engine import open_engine
 from app.settings import Settings, load_settings
 from model.card import Card
@@ -17,6 +18,8 @@ from model.registry import Registry
 models = typer.Typer(name="models", no_args_is_help=True, help="List, show, import and activate model versions.")
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
 Version = Annotated[str, typer.Argument(help="A version such as market1501@1.")]
+
+models.command()(recalibrate)
 
 
 @models.command("list")
