@@ -47,6 +47,7 @@ RULES: dict[tuple[str, str], Rule | None] = {
     ("DELETE", "/identities/{identity}"): _ADMIN,
     ("GET", "/suspects"): _QUERY,
     ("POST", "/suspects"): _ENROLL,
+    ("GET", "/drift"): _QUERY,
     ("GET", "/galleries"): _ADMIN,
     ("PUT", "/galleries/{name}"): _ADMIN,
     ("DELETE", "/galleries/{name}"): _ADMIN,

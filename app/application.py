@@ -15,6 +15,7 @@ from starlette.responses import Response
 from app.access import GuardedAPI, authorize
 from app.auditing import LabelAudits
 from app.documentation import KEY_ERRORS, problems
+from app.drift import Drift
 from app.engine import Engine, open_engine
 from app.errors import AddressRefused
 from app.expiry import Expiry
@@ -25,7 +26,7 @@ from app.metrics import Metrics
 from app.middleware import RequestContext
 from app.pipeline import Pipeline
 from app.problems import KNOWN_ERRORS, Problem, describe, http_problem, internal
-from app.routes import console, galleries, gallery, identities, models, operations, query, suspects
+from app.routes import console, drift, galleries, gallery, identities, models, operations, query, suspects
 from app.service import Service
 from app.settings import Settings, is_loopback, load_settings
 from index.errors import GalleryError
@@ -67,7 +68,7 @@ def create_app(settings: Settings | None = None, open_parts: Callable[[Settings]
         redirect_slashes=False,
         dependencies=[Depends(authorize)],  # of every route, so that none is open because somebody forgot
     )
-    for part in (query, gallery, identities, suspects, galleries, models):
+    for part in (query, gallery, identities, suspects, galleries, models, drift):
         app.include_router(part.router, responses=problems(*KEY_ERRORS))
     for part in (operations, console):
         app.include_router(part.router)
@@ -94,12 +95,13 @@ async def _running(
     keyring = Keyring(engine.gallery.keys, local=is_loopback(settings.host))
     pipeline = Pipeline(engine, metrics)
     audits = LabelAudits()
+    drifting = Drift(settings.data_dir, engine.embedder.version)
     pipeline.start()
     try:
         card = await pipeline.keep(engine.registry.card, engine.embedder.version)
         log.info("ready with %s on %s", card.version, ", ".join(engine.embedder.providers))
-        async with Expiry(engine, pipeline, metrics).running():
-            yield Service(engine, card, pipeline, metrics, keyring, audits=audits)
+        async with drifting.running(), Expiry(engine, pipeline, metrics).running():
+            yield Service(engine, card, pipeline, metrics, keyring, drifting, audits=audits)
     finally:
         await asyncio.to_thread(audits.close)
         await asyncio.to_thread(pipeline.close)

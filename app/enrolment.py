@@ -14,9 +14,11 @@ from app.forms import Form, Upload, form_values, validate
 from app.parameters import GalleryName, NewSampleFields, Parameters
 from app.pipeline import Pixels, Timing
 from app.problems import item_error
+from app.quality import measure
 from app.service import Service
 from index.errors import ModelMismatch
 from index.records import Embedding, Enrolled, EnrolStatus, NewSample
+from model.container import read_container
 from model.errors import ImageError
 from model.runtime import Embedder
 
@@ -129,7 +131,7 @@ async def _outcomes(service: Service, enrolment: Enrolment) -> list[Enrolled]:
         else:
             outcomes[item.index] = Enrolled(EnrolStatus.DUPLICATE, sample_id)
     embedder = service.engine.embedder
-    good, vectors = await _embed(service, embedder, new, outcomes)
+    good, vectors = await _embed(service, embedder, enrolment.gallery, new, outcomes)
     if good:
         samples = [_sample(item, vector) for item, vector in zip(good, vectors, strict=True)]
         enrolled = await service.pipeline.keep(_enrol, service, enrolment.gallery, samples, embedder.version)
@@ -149,7 +151,7 @@ def _items(enrolment: Enrolment, outcomes: dict[int, Enrolled]) -> list[_Item]:
 
 
 async def _embed(
-    service: Service, embedder: Embedder, items: Sequence[_Item], outcomes: dict[int, Enrolled]
+    service: Service, embedder: Embedder, gallery: str, items: Sequence[_Item], outcomes: dict[int, Enrolled]
 ) -> tuple[list[_Item], list[Embedding]]:
     """Embed chunk by chunk, so that never more than one chunk of a request stands in the queue."""
     timing = Timing()
@@ -165,8 +167,15 @@ async def _embed(
                 good.append(item)
                 pixels.append(each)
         if pixels:
+            await service.pipeline.keep(_count_quality, service, gallery, good[-len(pixels) :], pixels)
             vectors.extend(await service.pipeline.embed(embedder, pixels, timing, bulk=True))
     return good, vectors
+
+
+def _count_quality(service: Service, gallery: str, items: Sequence[_Item], pixels: Sequence[Pixels]) -> None:
+    for item, each in zip(items, pixels, strict=True):
+        quality = measure(each, read_container(item.upload.data).height)
+        service.drift.picture(gallery, item.fields.camera, quality)
 
 
 def _chunks(items: Sequence[_Item], size: int) -> Iterable[Sequence[_Item]]:

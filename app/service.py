@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 
 from app.auditing import LabelAudits
+from app.drift import Drift
 from app.engine import Engine
 from app.keyring import Keyring
 from app.metrics import Metrics
@@ -23,6 +24,7 @@ class Service:
     pipeline: Pipeline
     metrics: Metrics
     keyring: Keyring
+    drift: Drift
     migrations: Migrations = field(default_factory=Migrations)
     audits: LabelAudits = field(default_factory=LabelAudits)
     enrolling: int = 0

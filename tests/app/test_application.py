@@ -24,6 +24,7 @@ ROUTES = {
     "/gallery/{sample_id}/image": {"get"},
     "/identities": {"get"},
     "/suspects": {"get", "post"},
+    "/drift": {"get"},
     "/identities/{identity}": {"get", "patch", "delete"},
     "/galleries": {"get"},
     "/galleries/{name}": {"put", "delete"},
