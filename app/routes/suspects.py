@@ -11,7 +11,7 @@ from app.auditing import audit_answer
 from app.callers import caller_of
 from app.documentation import answers
 from app.findings import SuspectsAnswer
-from app.parameters import AuditParameters, FindingsPage
+from app.parameters import SHOWN_FINDINGS, AuditParameters, FindingsPage
 from app.service import service_of
 from app.verdict import draw_line
 
@@ -35,7 +35,8 @@ async def find_suspects(request: Request, wanted: Annotated[AuditParameters, Que
     line = draw_line(service.card.calibration, wanted)
     store = service.engine.gallery
     job = await service.pipeline.keep(service.audits.start, store, wanted.gallery, line.threshold)
-    return json_response(await service.pipeline.keep(audit_answer, store, wanted.gallery, job, 1), 202)
+    answer = await service.pipeline.keep(audit_answer, store, wanted.gallery, job, SHOWN_FINDINGS)
+    return json_response(answer, 202)
 
 
 @router.get(
