@@ -24,6 +24,7 @@ from app.keyring import Keyring
 from app.logs import logging_to_stderr
 from app.metrics import Metrics
 from app.middleware import RequestContext
+from app.migrator import Migrator
 from app.pipeline import Pipeline
 from app.problems import KNOWN_ERRORS, Problem, describe, http_problem, internal
 from app.routes import console, drift, galleries, gallery, identities, models, operations, query, suspects
@@ -98,10 +99,13 @@ async def _running(
     drifting = Drift(settings.data_dir, engine.embedder.version)
     pipeline.start()
     try:
-        card = await pipeline.keep(engine.registry.card, engine.embedder.version)
-        log.info("ready with %s on %s", card.version, ", ".join(engine.embedder.providers))
-        async with drifting.running(), Expiry(engine, pipeline, metrics).running():
-            yield Service(engine, card, pipeline, metrics, keyring, drifting, audits=audits)
+        log.info("ready with %s on %s", engine.model.version, ", ".join(engine.embedder.providers))
+        async with (
+            drifting.running(),
+            Expiry(engine, pipeline, metrics).running(),
+            Migrator(engine, metrics).running() as migrator,
+        ):
+            yield Service(engine, pipeline, metrics, keyring, migrator, drifting, audits)
     finally:
         await asyncio.to_thread(audits.close)
         await asyncio.to_thread(pipeline.close)

@@ -162,7 +162,7 @@ def _suspect(store: GalleryStore, findings: Findings, suspect: SuspectSample) ->
 
 
 def _most_alike(store: GalleryStore, findings: Findings, sample_id: str, identity: str) -> tuple[RankedSample, ...]:
-    embedding = store.embedding(findings.gallery, sample_id)
+    embedding = store.embedding(findings.gallery, sample_id, model_version=findings.model_version)
     [ranking] = store.search(
         findings.gallery,
         embedding[None],

@@ -114,7 +114,8 @@ async def enrol(service: Service, enrolment: Enrolment) -> dict[str, Any]:
     """Enrol what is good and new, and return what became of each item."""
     try:
         outcomes = await _outcomes(service, enrolment)
-    except ModelMismatch:  # the version was changed between embedding and enrolling; the new one is there now
+    except ModelMismatch:  # the version was changed between embedding and enrolling, perhaps by another process
+        await service.pipeline.keep(service.engine.follow)
         outcomes = await _outcomes(service, enrolment)
     return _answer(service, outcomes)
 
@@ -130,10 +131,11 @@ async def _outcomes(service: Service, enrolment: Enrolment) -> list[Enrolled]:
             new.append(item)
         else:
             outcomes[item.index] = Enrolled(EnrolStatus.DUPLICATE, sample_id)
-    embedder = service.engine.embedder
-    good, vectors = await _embed(service, embedder, enrolment.gallery, new, outcomes)
+    embedder = service.engine.model.embedder
+    good, vectors = await _embed(service, embedder, new, outcomes, counted_in=enrolment.gallery)
     if good:
-        samples = [_sample(item, vector) for item, vector in zip(good, vectors, strict=True)]
+        others = await _embed_otherwise(service, good)
+        samples = [_sample(item, vector, more) for item, vector, more in zip(good, vectors, others, strict=True)]
         enrolled = await service.pipeline.keep(_enrol, service, enrolment.gallery, samples, embedder.version)
         outcomes |= {item.index: outcome for item, outcome in zip(good, enrolled, strict=True)}
     return [outcomes[index] for index in range(len(enrolment.files))]
@@ -151,7 +153,12 @@ def _items(enrolment: Enrolment, outcomes: dict[int, Enrolled]) -> list[_Item]:
 
 
 async def _embed(
-    service: Service, embedder: Embedder, gallery: str, items: Sequence[_Item], outcomes: dict[int, Enrolled]
+    service: Service,
+    embedder: Embedder,
+    items: Sequence[_Item],
+    outcomes: dict[int, Enrolled],
+    *,
+    counted_in: str | None = None,
 ) -> tuple[list[_Item], list[Embedding]]:
     """Embed chunk by chunk, so that never more than one chunk of a request stands in the queue."""
     timing = Timing()
@@ -167,9 +174,20 @@ async def _embed(
                 good.append(item)
                 pixels.append(each)
         if pixels:
-            await service.pipeline.keep(_count_quality, service, gallery, good[-len(pixels) :], pixels)
+            if counted_in is not None:
+                await service.pipeline.keep(_count_quality, service, counted_in, good[-len(pixels) :], pixels)
             vectors.extend(await service.pipeline.embed(embedder, pixels, timing, bulk=True))
     return good, vectors
+
+
+async def _embed_otherwise(service: Service, items: Sequence[_Item]) -> list[dict[str, Embedding]]:
+    """Embed with the other version of a migration too; what that cannot take is left to the migration to tell."""
+    found: dict[int, dict[str, Embedding]] = {item.index: {} for item in items}
+    for other in service.engine.others:
+        good, vectors = await _embed(service, other.embedder, items, {})
+        for item, vector in zip(good, vectors, strict=True):
+            found[item.index][other.version] = vector
+    return [found[item.index] for item in items]
 
 
 def _count_quality(service: Service, gallery: str, items: Sequence[_Item], pixels: Sequence[Pixels]) -> None:
@@ -182,7 +200,7 @@ def _chunks(items: Sequence[_Item], size: int) -> Iterable[Sequence[_Item]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _sample(item: _Item, vector: Embedding) -> NewSample:
+def _sample(item: _Item, vector: Embedding, others: dict[str, Embedding]) -> NewSample:
     fields = item.fields
     return NewSample(
         identity=fields.identity,
@@ -192,6 +210,7 @@ def _sample(item: _Item, vector: Embedding) -> NewSample:
         captured_at=fields.captured_at,
         attributes=fields.attributes,
         external_id=fields.external_id,
+        others=others,
     )
 
 

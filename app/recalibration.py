@@ -55,15 +55,15 @@ class Choice:
     seed: int = 0
 
 
-def measure(store: GalleryStore, choice: Choice) -> Measured:
-    """Measure the thresholds on the stored embeddings of the serving version.
+def measure(store: GalleryStore, choice: Choice, version: str) -> Measured:
+    """Measure the thresholds on the stored embeddings of a version.
 
     Raises `GalleryNotFound`; `CalibrationRefused` for fewer people or pairs than any threshold needs.
     """
     everyone = [each for each in samples_of(store, choice.gallery) if each.sample_id not in choice.suspects]
     seen = everyone if choice.any_camera else [each for each in everyone if each.camera is not None]
     chosen = _choose(seen, choice)
-    found = store.embeddings(choice.gallery, [each.sample_id for each in chosen])
+    found = store.embeddings(choice.gallery, [each.sample_id for each in chosen], model_version=version)
     chosen = [each for each in chosen if each.sample_id in found]
     identities = len({each.identity for each in chosen})
     without = len(everyone) - len(seen)

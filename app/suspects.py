@@ -105,7 +105,7 @@ class GalleryAudit:
         """Yield rows (n,) with their embeddings (n, D), those left out that were deleted meanwhile."""
         for start in range(0, len(self._ids), _BLOCK):
             ids = self._ids[start : start + _BLOCK]
-            found = self._store.embeddings(self._gallery, ids)
+            found = self._store.embeddings(self._gallery, ids, model_version=self._version)
             self._check()
             there = [place for place, sample_id in enumerate(ids) if sample_id in found]
             if there:

@@ -45,7 +45,7 @@ def recalibrate(
         if version is not None:
             require_new(engine.registry, version)
         suspects = _suspects(engine.gallery, gallery) if without_suspects else frozenset()
-        found = measure(engine.gallery, Choice(gallery, any_camera, suspects, seed))
+        found = measure(engine.gallery, Choice(gallery, any_camera, suspects, seed), source)
         before = engine.registry.card(source).calibration
         if version is not None:
             register(engine.registry, source, version, found.calibration)

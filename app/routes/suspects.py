@@ -23,7 +23,9 @@ router = APIRouter(prefix="/suspects", tags=["suspects"])
     summary="Look for wrong labels",
     response_model=None,
     status_code=202,
-    responses=answers(SuspectsAnswer, "invalid_parameter", "gallery_not_found", "overloaded", status=202),
+    responses=answers(
+        SuspectsAnswer, "invalid_parameter", "gallery_not_found", "model_mismatch", "overloaded", status=202
+    ),
 )
 async def find_suspects(request: Request, wanted: Annotated[AuditParameters, Query()]) -> Response:
     """Compare every sample with the means of all identities, in the background; `GET /suspects` says how far it is.
@@ -32,7 +34,7 @@ async def find_suspects(request: Request, wanted: Annotated[AuditParameters, Que
     samples reaches `threshold`, or the threshold at `false_match_rate`.
     """
     service, wanted = service_of(request), caller_of(request).within(wanted)
-    line = draw_line(service.card.calibration, wanted)
+    line = draw_line(service.engine.model.card.calibration, wanted)
     store = service.engine.gallery
     job = await service.pipeline.keep(service.audits.start, store, wanted.gallery, line.threshold)
     answer = await service.pipeline.keep(audit_answer, store, wanted.gallery, job, SHOWN_FINDINGS)
@@ -43,7 +45,7 @@ async def find_suspects(request: Request, wanted: Annotated[AuditParameters, Que
     "",
     summary="Show likely wrong labels",
     response_model=None,
-    responses=answers(SuspectsAnswer, "invalid_parameter", "gallery_not_found"),
+    responses=answers(SuspectsAnswer, "invalid_parameter", "gallery_not_found", "model_mismatch"),
 )
 async def show_suspects(request: Request, page: Annotated[FindingsPage, Query()]) -> Response:
     """Return the latest audit: samples that look like another identity, and identities that may be one person.

@@ -38,7 +38,7 @@ def store(tmp_path: Path) -> Iterator[GalleryStore]:
 def test_thresholds_by_plain_loops(store: GalleryStore) -> None:
     samples = people(40)
     enrol(store, samples)
-    found = measure(store, Choice("default"))
+    found = measure(store, Choice("default"), store.model_version)
     scores: dict[bool, list[float]] = {True: [], False: []}
     for place, one in enumerate(samples):
         for other in samples[:place]:
@@ -64,7 +64,9 @@ def test_suspects_do_not_count(store: GalleryStore) -> None:
     wrong = ids[::24]
     for place, sample_id in enumerate(wrong):
         store.update("default", sample_id, {"identity": f"p{(4 * place + 9) % 40}"})
-    spoilt, mended = (measure(store, Choice("default", suspects=frozenset(left))) for left in ([], wrong))
+    spoilt, mended = (
+        measure(store, Choice("default", suspects=frozenset(left)), store.model_version) for left in ([], wrong)
+    )
     assert mended.samples == spoilt.samples - len(wrong)
     assert mended.suspects == len(wrong)
     assert f"{len(wrong)} suspected labels left out" in mended.calibration.protocol
@@ -75,34 +77,36 @@ def test_a_large_gallery_is_drawn_from(store: GalleryStore, monkeypatch: pytest.
     monkeypatch.setattr(recalibration, "_MOST_SAMPLES", 150)
     monkeypatch.setattr(recalibration, "_MOST_EACH", 5)
     enrol(store, people(60))
-    first, again = (measure(store, Choice("default", seed=1)) for _ in range(2))
+    first, again = (measure(store, Choice("default", seed=1), store.model_version) for _ in range(2))
     assert first == again
     assert (first.samples, first.calibration.identities) == (150, 30)
-    assert measure(store, Choice("default", seed=2)).calibration != first.calibration
+    assert measure(store, Choice("default", seed=2), store.model_version).calibration != first.calibration
 
 
 def test_too_few_people_or_pairs_are_refused(store: GalleryStore) -> None:
     with pytest.raises(GalleryNotFound):
-        measure(store, Choice("none"))
+        measure(store, Choice("none"), store.model_version)
     enrol(store, people(19))
     with pytest.raises(CalibrationRefused, match=r"expected 20 identities or more in gallery 'default', found 19"):
-        measure(store, Choice("default"))
+        measure(store, Choice("default"), store.model_version)
     store.put_gallery("alone")
     enrol(store, people(30, cameras=1), "alone")
     with pytest.raises(CalibrationRefused, match=r"expected 30 pairs across cameras of one person.* found 0 and 0"):
-        measure(store, Choice("alone"))
-    assert measure(store, Choice("alone", any_camera=True)).calibration.protocol.startswith("all pairs of 180 samples")
+        measure(store, Choice("alone"), store.model_version)
+    assert measure(store, Choice("alone", any_camera=True), store.model_version).calibration.protocol.startswith(
+        "all pairs of 180 samples"
+    )
     store.put_gallery("blind")
     enrol(store, people(30, cameras=0), "blind")
     with pytest.raises(CalibrationRefused, match=r"found 0, and 180 samples without a camera, which --any-camera"):
-        measure(store, Choice("blind"))
+        measure(store, Choice("blind"), store.model_version)
 
 
 def test_the_new_version_is_the_same_model_with_another_calibration(store: GalleryStore, tmp_path: Path) -> None:
     write_version(tmp_path / "models")
     registry = Registry(tmp_path / "models")
     enrol(store, people(30))
-    calibration = measure(store, Choice("default")).calibration
+    calibration = measure(store, Choice("default"), store.model_version).calibration
     register(registry, VERSION, "tiny@2", calibration)
     old, new = registry.card(VERSION), registry.card("tiny@2")
     assert new.calibration == calibration

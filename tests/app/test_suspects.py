@@ -89,6 +89,6 @@ def test_it_can_be_stopped(store: GalleryStore) -> None:
 def test_vectors_of_two_versions_are_not_compared(store: GalleryStore, monkeypatch: pytest.MonkeyPatch) -> None:
     enrol(store, people())
     audit = GalleryAudit(store, "default")
-    monkeypatch.setattr(store, "_version", "test@2")
+    monkeypatch.setattr(GalleryStore, "model_version", "test@2")
     with pytest.raises(ModelMismatch, match="start it again"):
         audit.run(None)
