@@ -48,14 +48,14 @@ class MeasureAnswer(BaseModel):
 
 
 class CameraAnswer(BaseModel):
-    """One camera; `(other)` is all over 32 of a gallery, `(none)` what has no camera."""
+    """One camera; `(other)` is all over 32 of a gallery or 256 of the service, `(none)` what has no camera."""
 
     camera: str
     measures: list[MeasureAnswer]
 
 
 class DriftAnswer(BaseModel):
-    """Whether a gallery's cameras are still what they were at first."""
+    """Whether a gallery's cameras are still what they were at first; up to 64 galleries are counted."""
 
     model_config = ConfigDict(protected_namespaces=(), json_schema_extra={"examples": [_EXAMPLE]})
     gallery: str

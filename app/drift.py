@@ -24,7 +24,8 @@ FILE = "drift.json"
 OTHER = "(other)"  # cameras over the bound
 NO_CAMERA = "(none)"
 _CAMERAS = 32  # of a gallery
-_GALLERIES = 16
+_ALL_CAMERAS = 256
+_GALLERIES = 64  # those beyond are not counted
 _SAVE_SECONDS = 300.0
 _BY_NAME = {measure.name: measure for measure in MEASURES}
 
@@ -85,12 +86,15 @@ class Drift:
                 return
             cameras = self._galleries[gallery] = {}
         key = NO_CAMERA if camera is None else camera
-        if key not in cameras and len(cameras) >= _CAMERAS:
+        if key not in cameras and (len(cameras) >= _CAMERAS or self._count() >= _ALL_CAMERAS):
             key = OTHER
         measures = cameras.setdefault(key, {})
         if name not in measures:
             measures[name] = Distribution(_BY_NAME[name])
         measures[name].add(value)
+
+    def _count(self) -> int:
+        return sum(len(cameras) for cameras in self._galleries.values())
 
     def _follow(self, version: str) -> None:
         """Begin the scores anew with another version: its scores are not comparable."""

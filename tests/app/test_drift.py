@@ -42,7 +42,17 @@ def test_cameras_and_galleries_are_bounded(tmp_path: Path) -> None:
     cameras = {camera for gallery, camera, _ in drift.told() if gallery == "default"}
     assert len(cameras) == 33
     assert counts(drift)["(other)", "height"] == 68
-    assert len({gallery for gallery, _, _ in drift.told()}) == 16
+    assert len({gallery for gallery, _, _ in drift.told()}) == 64
+
+
+def test_the_cameras_of_all_galleries_are_bounded(tmp_path: Path) -> None:
+    drift = Drift(tmp_path, "v@1")
+    for gallery in range(12):
+        for camera in range(32):
+            drift.picture(f"g{gallery}", f"c{camera}", QUALITY)
+    found = {(gallery, camera) for gallery, camera, _ in drift.told()}
+    assert sum(camera != "(other)" for _, camera in found) == 256
+    assert len(found) <= 256 + 12
 
 
 def test_another_version_begins_the_scores_anew(tmp_path: Path) -> None:
