@@ -86,6 +86,11 @@ class Engine:
             self._let_go(wanted)
             return moving
 
+    def catch_up(self) -> None:
+        """Serve the version that the catalogue says serves: who is told of a switch finds it made."""
+        if self.gallery.migrations.serving() != self.model.version:
+            self.follow()
+
     def _load(self, moving: Migration | None, serving: str) -> None:
         if moving is not None and moving.state in _BOTH_INDEXES:
             for version_id in (moving.source_id, moving.target_id):

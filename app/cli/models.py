@@ -13,6 +13,7 @@ from rich.text import Text
 
 from app.cli.migrations import move
 from app.cli.promotion import CheckSet, Margin
+from app.cli.recalibration import recalibrate
 from app.engine import active_version, open_engine
 from app.settings import Settings, load_settings
 from index.migration import State
@@ -34,6 +35,8 @@ Version = Annotated[str, typer.Argument(metavar="VERSION", help="A version such 
 Mlflow = Annotated[
     str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="The MLflow server's address. Needs the mlflow extra.")
 ]
+
+models.command()(recalibrate)
 
 
 @models.command("list")

@@ -49,7 +49,13 @@ async def show_model(request: Request, version: str) -> Response:
     response_model=None,
     status_code=202,
     responses=answers(
-        MigrationStarted, "model_not_found", "migration_in_progress", "migration_state", "not_ready", status=202
+        MigrationStarted,
+        "invalid_parameter",
+        "model_not_found",
+        "migration_in_progress",
+        "migration_state",
+        "not_ready",
+        status=202,
     ),
 )
 async def activate_model(request: Request, version: str, leave_out: bool = False) -> Response:
@@ -75,6 +81,7 @@ async def list_migrations(request: Request) -> Response:
     """List the latest changes, the newest first."""
     service = service_of(request)
     found = await service.pipeline.keep(service.engine.gallery.migrations.latest)
+    await service.pipeline.keep(service.engine.catch_up)
     return json_response({"items": [migration_answer(each) for each in found]})
 
 
@@ -125,6 +132,7 @@ async def finalize_migration(request: Request, migration_id: str) -> Response:
 async def _told(request: Request, change: Callable[[str], Migration], migration_id: str) -> Response:
     service = service_of(request)
     migration = await service.pipeline.keep(change, migration_id)
+    await service.pipeline.keep(service.engine.catch_up)
     service.migrator.wake()
     return json_response(migration_answer(migration))
 

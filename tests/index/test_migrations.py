@@ -25,6 +25,7 @@ from index.opening import serving_version
 from index.records import Action, Embedding, SampleFilter
 from index.validation import Side
 from index.vectors import IndexOptions
+from tests.index.kills import killed_and_moved
 from tests.index.moving import (
     NEW,
     NEW_DIM,
@@ -493,3 +494,10 @@ def test_vectors_that_come_after_those_of_younger_samples(folder: Path, index: I
         assert store.check().problems == ()
     with open_store(folder, index=index) as store:
         assert len(listed(store)) == COUNT + 8
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize("when", ["before", "committed"])
+@pytest.mark.parametrize("at", [1, 4, 6, 7])
+def test_a_move_goes_on_after_a_kill(folder: Path, at: int, when: str) -> None:
+    killed_and_moved(folder, "finalized", at, when)
