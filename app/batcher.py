@@ -1,4 +1,8 @@
-"""One bounded queue in front of the model, and the one thread that empties it in batches."""
+"""One bounded queue in front of the model, and the one thread that empties it in batches.
+
+A batch has as many pictures as the largest power of two that wait, so that the runtime meets few shapes: each one has
+buffers of its own, and TensorRT an engine. Nothing is padded: the model's time is proportional to the pictures.
+"""
 
 import asyncio
 import logging
@@ -64,21 +68,33 @@ class _Slice:
 
 
 class Batcher:
-    """Collects the pictures of many requests into batches; `observe` is told each batch's size and seconds."""
+    """Collects the pictures of many requests into batches; `observe` is told each batch's size and seconds.
+
+    Should the worker die, `died` is called, the requests of the batch in hand are answered `EmbeddingFailed`, and
+    another worker goes on with what waits.
+    """
 
     def __init__(
-        self, *, max_batch: int, max_queue: int, max_wait: float, observe: Callable[[int, float], None]
+        self,
+        *,
+        max_batch: int,
+        max_queue: int,
+        max_wait: float,
+        observe: Callable[[int, float], None],
+        died: Callable[[], None] = lambda: None,
     ) -> None:
         self._max_batch = max_batch
         self._max_queue = max_queue
         self._max_wait = max_wait
         self._observe = observe
+        self._died = died
         self._queries: deque[_Job] = deque()
         self._bulk: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = threading.Thread(target=self._work, name="embedding", daemon=True)
+        self._in_hand: list[_Slice] = []
+        self._thread = self._worker()
 
     def start(self) -> None:
         """Start the worker; answers are delivered on the running event loop."""
@@ -90,7 +106,10 @@ class Batcher:
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        self._thread.join()
+        joined = None
+        while joined is not self._thread:  # one that dies meanwhile has a successor
+            joined = self._thread
+            joined.join()
 
     @property
     def depth(self) -> int:
@@ -112,20 +131,44 @@ class Batcher:
         finally:
             job.dropped = True
 
+    def require_room(self, pictures: int) -> None:
+        """Raise `Overloaded` when so many more could not wait now."""
+        with self._changed:
+            self._require_room(pictures)
+
     def _admit(self, job: _Job, bulk: bool) -> None:
+        self._require_room(len(job.images))
+        (self._bulk if bulk else self._queries).append(job)
+
+    def _require_room(self, pictures: int) -> None:
         depth = self._depth()
         if self._stopping:
             raise Overloaded("the service is stopping")
-        if depth and depth + len(job.images) > self._max_queue:
+        if depth and depth + pictures > self._max_queue:
             raise Overloaded(f"expected at most {self._max_queue} pictures to wait, {depth} do; try again later")
-        (self._bulk if bulk else self._queries).append(job)
 
     def _depth(self) -> int:
         return sum(job.waiting for job in self._queries) + sum(job.waiting for job in self._bulk)
 
+    def _worker(self) -> threading.Thread:
+        return threading.Thread(target=self._supervise, name="embedding", daemon=True)
+
+    def _supervise(self) -> None:
+        try:
+            self._work()
+        except BaseException as exc:  # the boundary of the thread: whatever ends it, others wait for it
+            log.critical("the embedding worker died; another one takes over", exc_info=exc)
+            for part in self._in_hand:
+                self._deliver(_fail, part.job, exc)
+            self._died()
+            self._thread = self._worker()
+            self._thread.start()
+
     def _work(self) -> None:
         while batch := self._next_batch():
+            self._in_hand = batch
             self._embed(batch)
+            self._in_hand = []
 
     def _next_batch(self) -> list[_Slice]:
         with self._changed:
@@ -138,7 +181,7 @@ class Batcher:
                     return batch
 
     def _take(self) -> list[_Slice]:
-        room = self._max_batch
+        room = 1 << min(self._max_batch, max(1, self._depth())).bit_length() - 1
         kept = max(1, room // 4) if self._bulk and room > 1 else 0  # so that queries never starve an enrolment
         batch: list[_Slice] = []
         for queue, limit in ((self._queries, room - kept), (self._bulk, room), (self._queries, room)):
@@ -200,7 +243,7 @@ def _settle(batch: list[_Slice], vectors: Vectors, started: float, seconds: floa
             job.done.set_result(Embedded(done, job.waited, job.worked))
 
 
-def _fail(job: _Job, error: Exception) -> None:
+def _fail(job: _Job, error: BaseException) -> None:
     job.dropped = True
     if not job.done.done():
         failure = EmbeddingFailed("embed: the model failed on a picture of this request")

@@ -27,6 +27,7 @@ class Connection(HttpToolsProtocol):
     """
 
     patience = PATIENCE
+    draining = False  # soon nothing listens here: each answer is its connection's last
     _waiting: TimerHandle | None = None
     _in_head = True
     _head = 0
@@ -39,8 +40,10 @@ class Connection(HttpToolsProtocol):
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing any more."""
+        """Wait for nothing any more, and let go what was asked here."""
         self._stop_waiting()
+        if self.cycle is not None and (client := self.cycle.scope.get("state", {}).get("presence")) is not None:
+            client.leave()
         super().connection_lost(exc)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks for it
@@ -72,7 +75,8 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
         self._in_head, self._head = False, 0
         self._stop_waiting()
-        if self.parser.should_upgrade():  # to what is not spoken here; nothing after it would be parsed
+        # what asks for an upgrade is not spoken to here: nothing after it would be parsed
+        if self.draining or self.parser.should_upgrade():
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:

@@ -61,5 +61,5 @@ def open_engine(settings: Settings) -> Engine:
 
 
 def open_embedder(settings: Settings, registry: Registry, version: str) -> Embedder:
-    """Open a version with the settings' threads and providers."""
-    return registry.open(version, threads=settings.threads, providers=settings.providers)
+    """Open a version with the settings' precision, threads and providers."""
+    return registry.open(version, precision=settings.precision, threads=settings.threads, providers=settings.providers)

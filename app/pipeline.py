@@ -13,6 +13,8 @@ from app.batcher import Batcher, Embedded
 from app.engine import Engine
 from app.gathering import Gathering, SearchCall
 from app.metrics import Metrics
+from app.presence import while_present
+from app.tracing import Traces
 from app.workers import Workers
 from index.records import Ranking
 from model.card import InputContract
@@ -45,15 +47,17 @@ class Timing:
 class Pipeline:
     """Decodes, embeds and calls the gallery; nothing here blocks the event loop."""
 
-    def __init__(self, engine: Engine, metrics: Metrics) -> None:
+    def __init__(self, engine: Engine, metrics: Metrics, traces: Traces | None = None) -> None:
         settings = engine.settings
         self._metrics = metrics
+        self._traces = traces or Traces()
         metrics.bounds(settings.max_queue)
         self._batcher = Batcher(
             max_batch=settings.max_batch,
             max_queue=settings.max_queue,
             max_wait=settings.max_wait_ms / 1000,
             observe=metrics.batch,
+            died=metrics.worker_died,
         )
         self._decoding = Workers("decode", settings.threads, settings.max_queue + 256)
         self._searching = Workers("search", settings.threads, settings.max_queue)
@@ -78,9 +82,14 @@ class Pipeline:
     async def decode(
         self, pictures: Sequence[bytes], contract: InputContract, timing: Timing
     ) -> list[Pixels | ImageError]:
-        """Prepare each picture for the model; one that cannot be used gives its error."""
+        """Prepare each picture for the model; one that cannot be used gives its error.
+
+        Raises `Overloaded` before the work when the model could not take the pictures anyway.
+        """
         started = time.perf_counter()
-        decoded = await asyncio.gather(*(self._decoding.run(_prepare, each, contract) for each in pictures))
+        self._batcher.require_room(len(pictures))
+        with while_present():
+            decoded = await asyncio.gather(*(self._decoding.run(_prepare, each, contract) for each in pictures))
         self._count("decode", time.perf_counter() - started, timing)
         return decoded
 
@@ -89,8 +98,9 @@ class Pipeline:
     ) -> NDArray[np.float32]:
         """Embed prepared pictures together with those of other requests, -> (N, D)."""
         images = np.stack(pixels) if len(pixels) > 1 else pixels[0][None]
-        embedded: Embedded = await self._batcher.embed(embedder, images, bulk=bulk)
-        self._count("queue", embedded.queue, timing)
+        with while_present():
+            embedded: Embedded = await self._batcher.embed(embedder, images, bulk=bulk)
+        self._count("queue", embedded.queue, timing, embedded.embed)
         self._count("embed", embedded.embed, timing)
         return embedded.vectors
 
@@ -112,8 +122,9 @@ class Pipeline:
         """Run any other call of the gallery or the registry."""
         return await self._keeping.run(call, *values)
 
-    def _count(self, stage: str, seconds: float, timing: Timing) -> None:
+    def _count(self, stage: str, seconds: float, timing: Timing, ago: float = 0.0) -> None:
         timing.add(stage, seconds)
+        self._traces.stage(stage, seconds, ago)
         self._metrics.stage(stage, seconds)
 
 

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from app.answers import json_response
 from app.documentation import answers, file_answer, problems
+from app.errors import NotReady
 from app.health import check_ready
 from app.metrics import CONTENT_TYPE
 from app.schemas import HealthAnswer
@@ -29,7 +30,9 @@ async def live() -> Response:
     responses=answers(HealthAnswer, "not_ready"),
 )
 async def ready(request: Request) -> Response:
-    """Decode, embed and search a built-in picture; 503 `not_ready` names the part that failed."""
+    """Decode, embed and search a built-in picture; 503 `not_ready` names the part that failed, or that it stops."""
+    if getattr(request.app.state, "draining", False):
+        raise NotReady("the service is stopping: it answers what still comes, and asks for no more")
     await check_ready(service_of(request))
     return json_response({"status": "ok"})
 
