@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.access import GuardedAPI, authorize
+from app.admission import Admission
 from app.documentation import KEY_ERRORS, problems
 from app.engine import Engine, open_engine
 from app.errors import AddressRefused
@@ -65,12 +66,15 @@ def create_app(settings: Settings | None = None, open_parts: Callable[[Settings]
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # FastAPI's own would send paths, in which names are, and looks for a collector with every request
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         dependencies=[Depends(authorize)],  # of every route, so that none is open because somebody forgot
     )
     for part in (query, gallery, identities, galleries, models):
         app.include_router(part.router, responses=problems(*KEY_ERRORS))
     for part in (operations, console):
         app.include_router(part.router)
+    app.add_middleware(Admission, metrics=metrics)
     if settings.metrics_port is not None:
         app.add_middleware(MetricsPort, port=settings.metrics_port)
     app.add_middleware(RequestContext, metrics=metrics, traces=traces, patience=settings.request_timeout_s)

@@ -94,7 +94,7 @@ class RequestContext:
             self._record(scope, status, time.perf_counter() - started)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "unmatched")
+        route = getattr(scope.get("route"), "path", scope["state"].get("refused", "unmatched"))
         self._metrics.request(route, scope["method"], status, seconds)
         self._traces.answered(scope, route, status)
         key_id = getattr(scope["state"].get("caller"), "key_id", None)

@@ -20,7 +20,7 @@ from index.records import Ranking
 from model.card import InputContract
 from model.errors import ImageError
 from model.preprocess import prepare
-from model.runtime import Embedder
+from model.runtime import CPU, Embedder
 
 Pixels: TypeAlias = NDArray[np.uint8]  # (H, W, 3)
 T = TypeVar("T")
@@ -58,10 +58,12 @@ class Pipeline:
             max_wait=settings.max_wait_ms / 1000,
             observe=metrics.batch,
             died=metrics.worker_died,
+            few_sizes=settings.providers[0] not in CPU,
         )
         self._decoding = Workers("decode", settings.threads, settings.max_queue + 256)
         self._searching = Workers("search", settings.threads, settings.max_queue)
         self._gathering = Gathering(self._searching, engine.gallery)
+        self._coming = 0  # pictures that are being decoded
         self._keeping = Workers("gallery", 4, 256)
 
     def start(self) -> None:
@@ -79,6 +81,10 @@ class Pipeline:
         """Pictures that wait for the model."""
         return self._batcher.depth
 
+    def require_room(self, pictures: int) -> None:
+        """Raise `Overloaded` when the model's queue, with what is being decoded for it, has no room for so many."""
+        self._batcher.require_room(pictures, self._coming)
+
     async def decode(
         self, pictures: Sequence[bytes], contract: InputContract, timing: Timing
     ) -> list[Pixels | ImageError]:
@@ -87,9 +93,13 @@ class Pipeline:
         Raises `Overloaded` before the work when the model could not take the pictures anyway.
         """
         started = time.perf_counter()
-        self._batcher.require_room(len(pictures))
-        with while_present():
-            decoded = await asyncio.gather(*(self._decoding.run(_prepare, each, contract) for each in pictures))
+        self.require_room(len(pictures))
+        self._coming += len(pictures)
+        try:
+            with while_present():
+                decoded = await asyncio.gather(*(self._decoding.run(_prepare, each, contract) for each in pictures))
+        finally:
+            self._coming -= len(pictures)
         self._count("decode", time.perf_counter() - started, timing)
         return decoded
 

@@ -81,9 +81,7 @@ class Settings(BaseSettings):
         description="names of ONNX Runtime execution providers, separated by commas",
     )
     max_queue: int = Field(512, ge=1, le=100_000, description="a number of pictures from 1 to 100000")
-    max_batch: int = Field(
-        16, ge=1, le=1024, description="a number of pictures from 1 to 1024, of which the largest power of two is used"
-    )
+    max_batch: int = Field(16, ge=1, le=1024, description="a number of pictures from 1 to 1024")
     max_wait_ms: float = Field(0.0, ge=0, le=1000, description="milliseconds from 0 to 1000")
     request_timeout_s: float = Field(
         30.0, gt=0, le=3600, description="seconds up to 3600 that a request's headers may take, and its body besides"

@@ -3,9 +3,11 @@
 import asyncio
 import errno
 import logging
+import math
 import os
 import signal
 import socket
+import sys
 import time
 from contextlib import ExitStack
 from typing import Annotated
@@ -23,6 +25,7 @@ from app.settings import Settings, is_loopback, load_settings
 from index.keys import Keys
 
 BACKLOG = 2048
+SWITCH = 0.0005  # seconds, a tenth of the default: how long a decoding or searching thread may hold up the event loop
 GRACE = 7  # seconds for what was accepted; with the snapshots' writing the stop takes under 10
 log = logging.getLogger(__name__)
 
@@ -73,6 +76,7 @@ def run(app: FastAPI, listeners: list[socket.socket], patience: float = PATIENCE
     # uvicorn raises the signal again when it has stopped; by then the stop is done and is no failure
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: None)
+    sys.setswitchinterval(SWITCH)
     protocol = with_patience(patience)
     config = uvicorn.Config(
         app,
@@ -83,6 +87,7 @@ def run(app: FastAPI, listeners: list[socket.socket], patience: float = PATIENCE
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=math.ceil(patience),  # the connection has its own, as long
     )
     server = DrainedServer(config, app, protocol, drain)
     server.run(sockets=listeners)
