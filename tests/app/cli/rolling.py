@@ -22,6 +22,7 @@ global
 defaults
     mode http
     timeout connect 2s
+    timeout check 5s
     timeout client 30s
     timeout server 30s
     option httpchk GET /health/ready
@@ -129,7 +130,8 @@ def restart_each(folder: Path, data_dir: Path, rounds: int, callers: int) -> tup
             for port in [*ports] * rounds:
                 running[port].terminate()
                 code, log = running[port].ended()
-                assert (code, log) == (0, "")
+                if (code, log) != (0, ""):
+                    raise RuntimeError(f"a service ended with {code}: {log}")
                 running[port] = start(stack, port)
                 wait_ready(running[port].address)
                 time.sleep(0.5)  # until the proxy has seen it too
