@@ -7,8 +7,8 @@ from urllib.parse import quote
 import orjson
 from starlette.responses import Response
 
-from app.migrations import Migration
 from app.verdict import Line
+from index.migration import Migration
 from index.records import Erased, GalleryInfo, IdentitySummary, RankedIdentity, RankedSample, Sample
 
 
@@ -117,7 +117,12 @@ def migration_answer(migration: Migration) -> dict[str, Any]:
         "state": migration.state,
         "done": migration.done,
         "total": migration.total,
-        "eta_s": 0,
-        "validation": {},
-        "created": time_text(migration.created),
+        "left_out": migration.left_out,
+        "rate": migration.rate,
+        "eta_s": migration.eta_s,
+        "disk_bytes": migration.disk_bytes,
+        "validation": migration.validation,
+        "error": migration.error,
+        "created": time_text(migration.created_at),
+        "changed": time_text(migration.changed_at),
     }

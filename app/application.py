@@ -23,6 +23,7 @@ from app.keyring import Keyring
 from app.logs import logging_to_stderr
 from app.metrics import Metrics
 from app.middleware import MetricsPort, RequestContext
+from app.migrator import Migrator
 from app.pipeline import Pipeline
 from app.problems import KNOWN_ERRORS, Problem, describe, http_problem, internal
 from app.routes import console, galleries, gallery, identities, models, operations, query
@@ -101,10 +102,9 @@ async def _running(
     pipeline = Pipeline(engine, metrics, traces)
     pipeline.start()
     try:
-        card = await pipeline.keep(engine.registry.card, engine.embedder.version)
-        log.info("ready with %s on %s", card.version, ", ".join(engine.embedder.providers))
-        async with Expiry(engine, pipeline, metrics).running():
-            yield Service(engine, card, pipeline, metrics, keyring)
+        log.info("ready with %s on %s", engine.model.version, ", ".join(engine.embedder.providers))
+        async with Expiry(engine, pipeline, metrics).running(), Migrator(engine, metrics).running() as migrator:
+            yield Service(engine, pipeline, metrics, keyring, migrator)
     finally:
         await asyncio.to_thread(pipeline.close)
         await asyncio.to_thread(keyring.close)

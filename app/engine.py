@@ -1,32 +1,123 @@
-"""What the service and the command line both work with: registry, embedder and gallery, opened once."""
+"""What the service and the command line both work with: registry, models and gallery, opened once."""
 
+import logging
+import threading
+import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from app.errors import VersionPinned
 from app.settings import Settings
 from index.database import file_of
 from index.gallery import GalleryStore
+from index.migration import Migration, State
+from index.opening import serving_version
 from index.vectors import IndexOptions
+from model.card import Card
+from model.errors import RegistryError
 from model.registry import Registry
 from model.runtime import Embedder
 
+log = logging.getLogger(__name__)
+_GRACE_SECONDS = 10.0  # that a version which serves no more still answers requests that began before
+_BOTH_INDEXES = (State.VALIDATING, State.SWITCHED)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A version at work: what embeds, and its card."""
+
+    embedder: Embedder
+    card: Card
+
+    @property
+    def version(self) -> str:
+        """The version's name."""
+        return self.card.version
+
 
 class Engine:
-    """The opened parts; `embedder` and `gallery` always speak of the same model version."""
+    """The opened parts; a request takes `model` once: what it embeds, searches and decides is then of one version."""
 
-    def __init__(self, settings: Settings, registry: Registry, embedder: Embedder, gallery: GalleryStore) -> None:
+    def __init__(self, settings: Settings, registry: Registry, model: Model, gallery: GalleryStore) -> None:
         self.settings = settings
         self.registry = registry
-        self.embedder = embedder
         self.gallery = gallery
+        self.model = model
+        self.others: tuple[Model, ...] = ()  # that new samples are embedded with besides, while galleries migrate
+        self._models = {model.version: model}
+        self._unwanted: dict[str, float] = {}  # since when a version is needed no more
+        self._following = threading.Lock()
 
-    def activate(self, version: str) -> Embedder:
-        """Make another version the active one; raise `GalleryFilled` while any sample is enrolled."""
-        embedder = open_embedder(self.settings, self.registry, version)
-        self.gallery.rebind(version, embedder.dim)
-        self.registry.activate(version)
-        self.embedder = embedder
-        return embedder
+    @property
+    def embedder(self) -> Embedder:
+        """What embeds with the version that serves."""
+        return self.model.embedder
+
+    def open_model(self, version: str) -> Model:
+        """Open a version, or return it where it is at work; raise `ModelError` for one that cannot be used."""
+        if version not in self._models:
+            self._models = {**self._models, version: open_model(self.settings, self.registry, version)}
+        return self._models[version]
+
+    def require_unpinned(self, version: str) -> None:
+        """Raise `VersionPinned` where REID_MODEL names another version, which would be wanted after a restart."""
+        pinned = self.settings.model
+        if pinned is not None and pinned != version:
+            raise VersionPinned(
+                f"expected REID_MODEL to be unset or {version}, found {pinned}, which would be wanted after a restart"
+            )
+
+    def follow(self) -> Migration | None:
+        """Take over what the catalogue says: which version serves, and which others a migration needs; return that.
+
+        Another process may have begun or switched it. Raises `ModelError` when a version cannot be opened; what is
+        at work stays so.
+        """
+        with self._following:
+            moving = self.gallery.migrations.under_way()
+            serving = self.gallery.migrations.serving()
+            wanted = {serving} | ({moving.source, moving.target} if moving is not None else set())
+            models = {version: self.open_model(version) for version in wanted}
+            self._load(moving, serving)
+            self._serve(models[serving])
+            self.others = tuple(model for version, model in models.items() if version != serving)
+            self._let_go(wanted)
+            return moving
+
+    def catch_up(self) -> None:
+        """Serve the version that the catalogue says serves: who is told of a switch finds it made."""
+        if self.gallery.migrations.serving() != self.model.version:
+            self.follow()
+
+    def _load(self, moving: Migration | None, serving: str) -> None:
+        if moving is not None and moving.state in _BOTH_INDEXES:
+            for version_id in (moving.source_id, moving.target_id):
+                self.gallery.migrations.load(version_id)
+        if serving != self.model.version:
+            self.gallery.migrations.load_serving()
+
+    def _serve(self, model: Model) -> None:
+        if model.version == self.model.version:
+            return
+        self.gallery.serve(model.version)
+        log.info("%s serves instead of %s", model.version, self.model.version)
+        self.model = model
+        try:
+            self.registry.activate(model.version)  # what an empty data folder begins with
+        except RegistryError as exc:
+            log.warning("the registry still calls another version active: %s", exc)
+
+    def _let_go(self, wanted: set[str]) -> None:
+        """Close the models and indexes of versions that nothing has needed for a while."""
+        now = time.monotonic()
+        there = {*self._models, *self.gallery.versions()} - wanted
+        self._unwanted = {version: self._unwanted.get(version, now) for version in there}
+        for version, since in self._unwanted.items():
+            if now - since > _GRACE_SECONDS:
+                self.gallery.drop(version)
+                self._models = {name: model for name, model in self._models.items() if name != version}
 
     def close(self) -> None:
         """Close what holds files."""
@@ -44,22 +135,31 @@ class Engine:
 def open_engine(settings: Settings) -> Engine:
     """Open everything that the settings name; the data folder is made when it is missing.
 
+    The version is the one that what is enrolled was embedded with, and the registry's active one where nothing is.
     Raises `ModelError` for a version that cannot be used and `GalleryError` for a gallery that cannot.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     registry = Registry(settings.registry_dir)
-    embedder = open_embedder(settings, registry, settings.model or registry.active())
+    model = open_model(settings, registry, active_version(settings, registry))
     gallery = GalleryStore.open(
         settings.database_url,
         settings.blob_url,
-        model_version=embedder.version,
-        dim=embedder.dim,
+        model_version=model.version,
+        dim=model.embedder.dim,
         snapshots=settings.data_dir / "index" if file_of(settings.database_url) is None else None,
         index=IndexOptions(settings.index_recall, settings.index_storage, settings.index_exact_rows),
     )
-    return Engine(settings, registry, embedder, gallery)
+    return Engine(settings, registry, model, gallery)
 
 
-def open_embedder(settings: Settings, registry: Registry, version: str) -> Embedder:
+def active_version(settings: Settings, registry: Registry) -> str:
+    """Return the version to open the data folder with; raise `VersionNotFound` where there is none."""
+    return settings.model or serving_version(settings.database_url) or registry.active()
+
+
+def open_model(settings: Settings, registry: Registry, version: str) -> Model:
     """Open a version with the settings' precision, threads and providers."""
-    return registry.open(version, precision=settings.precision, threads=settings.threads, providers=settings.providers)
+    embedder = registry.open(
+        version, precision=settings.precision, threads=settings.threads, providers=settings.providers
+    )
+    return Model(embedder, registry.card(version))

@@ -112,7 +112,8 @@ async def enrol(service: Service, enrolment: Enrolment) -> dict[str, Any]:
     """Enrol what is good and new, and return what became of each item."""
     try:
         outcomes = await _outcomes(service, enrolment)
-    except ModelMismatch:  # the version was changed between embedding and enrolling; the new one is there now
+    except ModelMismatch:  # the version was changed between embedding and enrolling, perhaps by another process
+        await service.pipeline.keep(service.engine.follow)
         outcomes = await _outcomes(service, enrolment)
     return _answer(service, outcomes)
 
@@ -128,10 +129,11 @@ async def _outcomes(service: Service, enrolment: Enrolment) -> list[Enrolled]:
             new.append(item)
         else:
             outcomes[item.index] = Enrolled(EnrolStatus.DUPLICATE, sample_id)
-    embedder = service.engine.embedder
+    embedder = service.engine.model.embedder
     good, vectors = await _embed(service, embedder, new, outcomes)
     if good:
-        samples = [_sample(item, vector) for item, vector in zip(good, vectors, strict=True)]
+        others = await _embed_otherwise(service, good)
+        samples = [_sample(item, vector, more) for item, vector, more in zip(good, vectors, others, strict=True)]
         enrolled = await service.pipeline.keep(_enrol, service, enrolment.gallery, samples, embedder.version)
         outcomes |= {item.index: outcome for item, outcome in zip(good, enrolled, strict=True)}
     return [outcomes[index] for index in range(len(enrolment.files))]
@@ -169,11 +171,21 @@ async def _embed(
     return good, vectors
 
 
+async def _embed_otherwise(service: Service, items: Sequence[_Item]) -> list[dict[str, Embedding]]:
+    """Embed with the other version of a migration too; what that cannot take is left to the migration to tell."""
+    found: dict[int, dict[str, Embedding]] = {item.index: {} for item in items}
+    for other in service.engine.others:
+        good, vectors = await _embed(service, other.embedder, items, {})
+        for item, vector in zip(good, vectors, strict=True):
+            found[item.index][other.version] = vector
+    return [found[item.index] for item in items]
+
+
 def _chunks(items: Sequence[_Item], size: int) -> Iterable[Sequence[_Item]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _sample(item: _Item, vector: Embedding) -> NewSample:
+def _sample(item: _Item, vector: Embedding, others: dict[str, Embedding]) -> NewSample:
     fields = item.fields
     return NewSample(
         identity=fields.identity,
@@ -183,6 +195,7 @@ def _sample(item: _Item, vector: Embedding) -> NewSample:
         captured_at=fields.captured_at,
         attributes=fields.attributes,
         external_id=fields.external_id,
+        others=others,
     )
 
 

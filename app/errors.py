@@ -78,9 +78,5 @@ class NotReady(ServiceError):
     """A part of the service does not work; the text names it."""
 
 
-class MigrationState(ServiceError):
-    """The migration that was asked for is not possible in the present state."""
-
-
-class MigrationNotFound(ServiceError):
-    """No migration of that id was started."""
+class VersionPinned(ServiceError):
+    """REID_MODEL names another version than the one that is to serve."""

@@ -52,6 +52,9 @@ class Metrics:
         self._expiry_failures = Counter(
             "reid_expiry_failures", "Runs of the expiry that failed or left something", registry=self.registry
         )
+        self._migration_failures = Counter(
+            "reid_migration_failures", "Steps of a migration that failed and are tried again", registry=self.registry
+        )
         self._depth = Gauge("reid_queue_pictures", "Pictures that wait for the model", registry=self.registry)
         self._limit = Gauge(
             "reid_queue_limit_pictures", "Pictures that may wait; more is answered 429", registry=self.registry
@@ -78,6 +81,10 @@ class Metrics:
         self._batches.observe(size)
         self._embedded.inc(size)
         self._stages.labels("model").observe(seconds)
+
+    def migration_failed(self) -> None:
+        """Count one step of a migration that failed."""
+        self._migration_failures.inc()
 
     def rejected(self, code: str) -> None:
         """Count one refused item."""

@@ -39,8 +39,9 @@ class Query:
 
 def begin_query(service: Service, parameters: QueryParameters, exclude_sample: str | None = None) -> Query:
     """Fix the version and the threshold; raise `InvalidParameter` for a rate that the card does not have."""
-    line = draw_line(service.card.calibration, parameters)
-    return Query(parameters, service.engine.embedder, line, Timing(), exclude_sample)
+    model = service.engine.model
+    line = draw_line(model.card.calibration, parameters)
+    return Query(parameters, model.embedder, line, Timing(), exclude_sample)
 
 
 async def embed_pictures(

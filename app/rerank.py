@@ -25,7 +25,7 @@ def rerank(gallery: GalleryStore, call: SearchCall, embedding: NDArray[np.float3
         samples_per_identity=max(call.samples_per_identity, SAMPLES),
     ).run(gallery, embedding[None])
     shortlist, rest = wide.identities[:IDENTITIES], wide.identities[IDENTITIES:]
-    order = _order(gallery, call.gallery, shortlist, embedding)
+    order = _order(gallery, call, shortlist, embedding)
     chosen = [*(shortlist[place] for place in order), *rest][: call.top_k]
     shown = (replace(each, samples=each.samples[: call.samples_per_identity]) for each in chosen)
     return replace(wide, identities=tuple(shown))
@@ -33,7 +33,7 @@ def rerank(gallery: GalleryStore, call: SearchCall, embedding: NDArray[np.float3
 
 def _order(
     gallery: GalleryStore,
-    name: str,
+    call: SearchCall,
     shortlist: tuple[RankedIdentity, ...],
     embedding: NDArray[np.float32],
 ) -> list[int]:
@@ -42,7 +42,8 @@ def _order(
         for place, identity in enumerate(shortlist)
         for found in identity.samples[:SAMPLES]
     }
-    vectors = gallery.embeddings(name, list(owner))  # without those that were deleted since the search
+    # without those that were deleted since the search
+    vectors = gallery.embeddings(call.gallery, list(owner), model_version=call.model_version)
     owners = [owner[sample_id] for sample_id in vectors]
     rows = [embedding, *vectors.values()]
     distances = k_reciprocal_distances(np.stack(rows))

@@ -79,12 +79,17 @@ _MIGRATION: dict[str, Any] = {
     "migration_id": "01KBQ4W0A1B2C3D4E5F6G7H8J9",
     "source": "market1501@1",
     "target": "market1501@2",
-    "state": "finalized",
-    "done": 0,
-    "total": 0,
-    "eta_s": 0,
+    "state": "running",
+    "done": 120,
+    "total": 15913,
+    "left_out": 0,
+    "rate": 52.6,
+    "eta_s": 300.2,
+    "disk_bytes": 79_565_000,
     "validation": {},
+    "error": None,
     "created": _TIME,
+    "changed": _TIME,
 }
 
 
@@ -324,9 +329,14 @@ class MigrationAnswer(BaseModel):
     state: Literal["planned", "running", "validating", "switched", "finalized", "cancelled", "rolled_back", "failed"]
     done: int
     total: int
+    left_out: int = Field(description="samples that could not be embedded again; they are among those done")
+    rate: float | None = Field(description="samples a second, lately")
     eta_s: float | None
-    validation: dict[str, Any]
+    disk_bytes: int = Field(description="that the new vectors were estimated to take before it began")
+    validation: dict[str, Any] = Field(description="what was compared before the switch, and its `problems`")
+    error: str | None = Field(description="why it failed")
     created: datetime
+    changed: datetime
 
 
 class MigrationsAnswer(BaseModel):

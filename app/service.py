@@ -1,16 +1,14 @@
 """What the routes work with, wired once at start."""
 
-import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from starlette.requests import Request
 
 from app.engine import Engine
 from app.keyring import Keyring
 from app.metrics import Metrics
-from app.migrations import Migrations
+from app.migrator import Migrator
 from app.pipeline import Pipeline
-from model.card import Card
 
 
 @dataclass(slots=True)
@@ -18,13 +16,11 @@ class Service:
     """One application's parts."""
 
     engine: Engine
-    card: Card
     pipeline: Pipeline
     metrics: Metrics
     keyring: Keyring
-    migrations: Migrations = field(default_factory=Migrations)
+    migrator: Migrator
     enrolling: int = 0
-    activating: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 def service_of(request: Request) -> Service:

@@ -192,7 +192,7 @@ def ask(store: GalleryStore, world: World) -> list[dict[str, float]]:
 
 def bare(store: GalleryStore, world: World, hnsw: bool) -> dict[str, dict[str, float]]:
     """Time FAISS alone on the same vectors."""
-    vectors = store._follower.shards[1].vectors
+    vectors = store._indexes.serving.follower.shards[1].vectors
     queries = world.queries()
     faiss.omp_set_num_threads(1)
     found = {}
@@ -252,7 +252,7 @@ def reopened(count: int, folder: Path, hnsw: bool) -> dict[str, Any]:
     store = open_store(folder)
     result: dict[str, Any] = {"open_s": time.perf_counter() - started}
     result["resident_bytes"] = resident() - before
-    codes = store._follower.shards[1].vectors.codes
+    codes = store._indexes.serving.follower.shards[1].vectors.codes
     result["recall_measured"] = None if codes is None else codes.setting.recall
     result["depth"] = None if codes is None else codes.setting.depth
     result["queries"] = ask(store, world)

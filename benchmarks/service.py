@@ -1,7 +1,7 @@
 """How far the service is from its model, and how it holds its ground: `make bench`.
 
 In one run, in turns so that a noisy machine disturbs both alike: the bare ONNX Runtime call, and the real service over
-a small and a large gallery. Latency: one 64×128 JPEG at a time. Throughput: 32 clients with a picture each, and 4 with
+a small and a large gallery. Latency: one 64×128 JPEG at a time. Throughput: 8 clients with a picture each, and 4 with
 16 each, against the bare call at its best batch size. Then a full queue and four times as much; a soak; and what
 machines are good for. About five minutes; `--soak 100000` takes ten more.
 """
@@ -28,7 +28,7 @@ from benchmarks.machine import describe
 from benchmarks.server import Served, served
 from model.registry import Registry
 
-CLIENTS = 32
+CLIENTS = 8
 BATCH_CLIENTS = 4
 GALLERIES = {"small": 100, "large": 16_000}
 BARE_CALLS = 50

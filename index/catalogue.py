@@ -35,6 +35,14 @@ class Numbers(NamedTuple):
     sample: int
 
 
+class Version(NamedTuple):
+    """A model version as the catalogue numbers it, and the length of its embeddings."""
+
+    name: str
+    number: int
+    dim: int
+
+
 class Gallery(NamedTuple):
     """A gallery's row."""
 
@@ -53,7 +61,7 @@ class Entry:
     attributes: str
     external_id: str | None
     digest: bytes
-    vector: bytes
+    vectors: Mapping[str, bytes]  # by version
 
     @property
     def content(self) -> tuple[bytes, str, str | None]:
@@ -69,6 +77,7 @@ def now() -> int:
 # --- the ledger -----------------------------------------------------------------------------------------------
 
 _NUMBERS = select(ledger.c.serving_version_id, ledger.c.last_seq, ledger.c.last_sample)
+_VERSIONS = select(versions.c.version, versions.c.id, versions.c.dim)
 _POSITION = (
     select(galleries.c.id, ledger.c.last_seq)
     .select_from(galleries.join(ledger, ledger.c.id == 1))
@@ -109,16 +118,21 @@ def log(connection: Connection, gallery: int, touched: Sequence[int | None]) -> 
     connection.execute(update(ledger).values(last_seq=last + len(touched)))
 
 
-def version(connection: Connection, name: str, dim: int) -> int:
-    """Return the number of a model version; a new one is written down."""
-    found = connection.execute(select(versions).where(versions.c.version == name)).one_or_none()
+def version(connection: Connection, name: str, dim: int) -> Version:
+    """Return a model version; a new one is written down. Raises `ModelMismatch` for one of another dimension."""
+    found = connection.execute(_VERSIONS.where(versions.c.version == name)).one_or_none()
     if found is None:
         done = connection.execute(insert(versions).values(version=name, dim=dim)).inserted_primary_key
         assert done is not None
-        return int(done[0])
+        return Version(name, int(done[0]), dim)
     if found.dim != dim:
         raise ModelMismatch(f"version {name} has embeddings of {found.dim} numbers here, expected {dim}")
-    return int(found.id)
+    return Version(*found)
+
+
+def version_numbered(connection: Connection, number: int) -> Version:
+    """Return a model version by its number."""
+    return Version(*connection.execute(_VERSIONS.where(versions.c.id == number)).one())
 
 
 def serve(connection: Connection, version_id: int) -> None:
@@ -126,10 +140,11 @@ def serve(connection: Connection, version_id: int) -> None:
     connection.execute(update(ledger).values(serving_version_id=version_id))
 
 
-def serving(connection: Connection) -> str | None:
-    """Return the version that serves."""
-    joined = ledger.join(versions, versions.c.id == ledger.c.serving_version_id)
-    return connection.scalar(select(versions.c.version).select_from(joined))
+def serving(connection: Connection) -> Version | None:
+    """Return the version that serves; None in a store that was never opened with one."""
+    row = connection.execute(_VERSIONS.where(versions.c.id == select(ledger.c.serving_version_id).scalar_subquery()))
+    found = row.one_or_none()
+    return None if found is None else Version(*found)
 
 
 # --- galleries ------------------------------------------------------------------------------------------------
@@ -268,8 +283,10 @@ def by_external_id(
     return found
 
 
-def add(connection: Connection, gallery: Gallery, version_id: int, entries: Sequence[Entry]) -> list[str]:
-    """Write samples, their embeddings and their log rows; return the new sample ids."""
+def add(
+    connection: Connection, gallery: Gallery, version_ids: Mapping[str, int], entries: Sequence[Entry]
+) -> list[str]:
+    """Write samples, their embeddings of those versions, and their log rows; return the new sample ids."""
     if not entries:
         return []
     last = numbers(connection)
@@ -279,8 +296,10 @@ def add(connection: Connection, gallery: Gallery, version_id: int, entries: Sequ
     connection.execute(
         insert(embeddings),
         [
-            {"sample_id": key, "version_id": version_id, "vector": entry.vector}
+            {"sample_id": key, "version_id": version_ids[name], "vector": vector}
             for key, entry in zip(keys, entries, strict=True)
+            for name, vector in entry.vectors.items()
+            if name in version_ids
         ],
     )
     for key, entry in zip(keys, entries, strict=True):

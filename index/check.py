@@ -8,12 +8,13 @@ from sqlalchemy import Connection, func, select
 from index import catalogue, removal, values
 from index.database import Database, chunks
 from index.errors import GalleryError, PictureNotStored, StoreDamaged
-from index.follower import Follower, Shard, read_facts, read_vectors
+from index.follower import Shard, read_facts, read_vectors
 from index.pictures import PictureStore
 from index.records import CheckReport, Embedding
+from index.reembedding import left_out_among
 from index.roster import Facts
 from index.schema import attribute_pairs, galleries, identities, ledger, samples
-from index.snapshots import Snapshots
+from index.version_index import VersionIndex
 
 _SHOWN = 100  # problems that are told one by one
 _BLOCK = 2048
@@ -22,11 +23,11 @@ _BLOCK = 2048
 class Check:
     """One check of everything; what is wrong is collected, not raised."""
 
-    def __init__(self, database: Database, pictures: PictureStore, snapshots: Snapshots, follower: Follower) -> None:
+    def __init__(self, database: Database, pictures: PictureStore, index: VersionIndex) -> None:
         self._database = database
         self._pictures = pictures
-        self._snapshots = snapshots
-        self._follower = follower
+        self._snapshots = index.snapshots
+        self._follower = index.follower
         self._problems: list[str] = []
         self._samples = self._vectors = 0
 
@@ -83,10 +84,14 @@ class Check:
 
     def _look_at_vectors(self, connection: Connection, name: str, shard: Shard, facts: Facts) -> None:
         stored = read_vectors(connection, self._follower.version_id, self._follower.dim, facts.ids.tolist())
+        absent = [key for key in facts.ids.tolist() if key not in stored]
+        left_out = left_out_among(connection, self._follower.version_id, absent)
         rows = shard.roster.find(facts.ids)
         held = shard.roster.facts
         for place, (key, row) in enumerate(zip(facts.ids.tolist(), rows.tolist(), strict=True)):
             vector = stored.get(key)
+            if vector is None and key in left_out:
+                continue
             if vector is None:
                 self._problems.append(f"gallery {name}: sample {key} has no whole embedding of the serving version")
                 continue

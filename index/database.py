@@ -26,7 +26,7 @@ _BUSY_SECONDS = 30
 _CHECKPOINT_MILLISECONDS = 2000  # writers wait behind a checkpoint
 T = TypeVar("T")
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
+_REVISIONS = Path(__file__).parent / "revisions"
 _READING = {"begin": "BEGIN"}
 _WRITING = {"begin": "BEGIN IMMEDIATE"}
 # FULL: a commit is on the disk before it is answered. secure_delete: what is deleted is overwritten with zeros.
@@ -232,7 +232,7 @@ def _upgrade(connection: Connection) -> None:
     from alembic.util import CommandError
 
     config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("script_location", str(_REVISIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     try:
         command.upgrade(config, "head")

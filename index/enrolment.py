@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 from index import catalogue, removal, values
 from index.catalogue import Entry, Gallery
 from index.database import Database
-from index.errors import ExternalIdConflict, GalleryError, InvalidValue, ModelMismatch
+from index.errors import DimensionMismatch, ExternalIdConflict, GalleryError, InvalidValue, ModelMismatch
+from index.migration import written_versions
 from index.pictures import PictureStore
 from index.records import Enrolled, EnrolStatus, NewSample
 
@@ -20,20 +21,20 @@ _Content = tuple[bytes, str, str | None]
 class Enrolment:
     """One request: its good entries, its pictures, and the outcome of each item."""
 
-    def __init__(self, items: Sequence[NewSample], dim: int) -> None:
+    def __init__(self, items: Sequence[NewSample], version: str, dim: int) -> None:
         self._outcomes: list[Enrolled | None] = [None] * len(items)
         self._entries: dict[int, Entry] = {}
         self._pictures: dict[bytes, bytes] = {}
         for index, item in enumerate(items):
             try:
-                entry = _entry(item, dim)
+                entry = _entry(item, version, dim)
             except GalleryError as exc:
                 self._outcomes[index] = Enrolled(EnrolStatus.REJECTED, error=exc)
             else:
                 self._entries[index] = entry
                 self._pictures[entry.digest] = item.picture
 
-    def run(self, database: Database, pictures: PictureStore, gallery: str, version: str) -> list[Enrolled]:
+    def run(self, database: Database, pictures: PictureStore, gallery: str) -> list[Enrolled]:
         """Store the pictures, then commit the samples; what is left over after a failure is removed again."""
         with database.read() as connection:
             into = catalogue.gallery(connection, gallery)
@@ -45,33 +46,42 @@ class Enrolment:
             if into.store_images:
                 pictures.put(new)
             with database.write() as connection:
-                kept = self._commit(connection, pictures, gallery, version)
+                kept = self._commit(connection, pictures, gallery)
         finally:
             if into.store_images and (left := new.keys() - kept):
                 _discard(database, pictures, left)
         return [outcome for outcome in self._outcomes if outcome is not None]
 
-    def _commit(self, connection: Connection, pictures: PictureStore, gallery: str, version: str) -> set[bytes]:
+    def _commit(self, connection: Connection, pictures: PictureStore, gallery: str) -> set[bytes]:
         """Write what is new and return the digests of its pictures."""
         into = catalogue.gallery(connection, gallery)
-        if catalogue.serving(connection) != version:
-            raise ModelMismatch(
-                f"expected embeddings of {catalogue.serving(connection)}, found {version}: embed the pictures again"
-            )
+        versions = self._versions(connection)
         new = self._sort(connection, into)
         digests = {self._entries[index].digest for index in new}
         if into.store_images:
             # an erasure in another process may have removed a picture since; no one removes any while we write
             pictures.put({digest: self._pictures[digest] for digest in pictures.missing(digests)})
-        number = catalogue.numbers(connection).version_id
-        assert number is not None
-        ids = catalogue.add(connection, into, number, [self._entries[index] for index in new])
+        ids = catalogue.add(connection, into, versions, [self._entries[index] for index in new])
         made = dict(zip((self._entries[index].content for index in new), ids, strict=True))
         for index, entry in self._entries.items():
             if self._outcomes[index] is None:
                 status = EnrolStatus.CREATED if index in new else EnrolStatus.DUPLICATE
                 self._outcomes[index] = Enrolled(status, made[entry.content])
         return digests if into.store_images else set()
+
+    def _versions(self, connection: Connection) -> dict[str, int]:
+        """Return the versions that each sample is to have a vector of, by name; the one that serves must be given."""
+        serving, versions = written_versions(connection)
+        for entry in self._entries.values():
+            if serving.name not in entry.vectors:
+                found = ", ".join(entry.vectors)
+                raise ModelMismatch(f"expected embeddings of {serving.name}, found {found}: embed the pictures again")
+            for name, vector in entry.vectors.items():
+                if name in versions and len(vector) != 4 * versions[name].dim:
+                    raise DimensionMismatch(
+                        f"expected embeddings of {versions[name].dim} numbers for {name}, found {len(vector) // 4}"
+                    )
+        return {name: version.number for name, version in versions.items()}
 
     def _sort(self, connection: Connection, into: Gallery) -> list[int]:
         """Decide each entry against the catalogue and its neighbours; return the indices of the new ones."""
@@ -98,9 +108,11 @@ class Enrolment:
         return new
 
 
-def _entry(item: NewSample, dim: int) -> Entry:
+def _entry(item: NewSample, version: str, dim: int) -> Entry:
     if not item.picture:
         raise InvalidValue("image", "expected the bytes of a picture, found none")
+    vectors = {name: values.embedding("embedding", other, len(other)) for name, other in item.others.items()}
+    vectors[version] = values.embedding("embedding", item.embedding, dim)
     return Entry(
         identity=values.name("identity", item.identity),
         camera=values.optional_name("camera", item.camera),
@@ -108,7 +120,7 @@ def _entry(item: NewSample, dim: int) -> Entry:
         attributes=values.attributes(item.attributes),
         external_id=values.optional_name("external_id", item.external_id),
         digest=hashlib.sha256(item.picture).digest(),
-        vector=values.embedding("embedding", item.embedding, dim).tobytes(),
+        vectors={name: vector.tobytes() for name, vector in vectors.items()},
     )
 
 

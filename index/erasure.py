@@ -25,12 +25,12 @@ class Eraser:
     """Removes the traces of deleted samples outside the catalogue's rows."""
 
     def __init__(
-        self, database: Database, pictures: PictureStore, snapshots: Snapshots, follower: Callable[[], Follower]
+        self, database: Database, pictures: PictureStore, snapshots: Snapshots, followers: Callable[[], list[Follower]]
     ) -> None:
         self._database = database
         self._pictures = pictures
         self._snapshots = snapshots
-        self._follower = follower
+        self._followers = followers
 
     def clear(self, gallery: int, removed: Removed) -> set[bytes]:
         """Remove snapshots, pictures that no sample uses, and the log's old pages; return the pictures removed."""
@@ -81,7 +81,7 @@ class Eraser:
             "catalogue": not rows,
             "pictures": set(self._pictures.missing(removed.digests)) == removed.digests - used,
             "index": self._absent_from_index(gallery, removed),
-            "snapshot": not self._snapshots.path(gallery).exists(),
+            "snapshot": not self._snapshots.any_of(gallery),
             "files": self._absent_from_files(removed),
         }
         for place, clean in places.items():
@@ -90,10 +90,12 @@ class Eraser:
         return all(places.values()) and pictures <= removed.digests
 
     def _absent_from_index(self, gallery: int, removed: Removed) -> bool:
-        follower = self._follower()
-        with follower.lock.reading():
-            rows = follower.shard(gallery).roster.find(np.array(removed.keys, dtype=np.int64))
-        return bool((rows < 0).all())
+        for follower in self._followers():  # one for each version that is in memory
+            with follower.lock.reading():
+                rows = follower.shard(gallery).roster.find(np.array(removed.keys, dtype=np.int64))
+            if bool((rows >= 0).any()):
+                return False
+        return True
 
     def _absent_from_files(self, removed: Removed) -> bool:
         """Look for vectors and sample ids in the database's bytes; rewrite the file when some are left.

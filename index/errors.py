@@ -33,8 +33,20 @@ class DimensionMismatch(GalleryError):
     """An embedding has another length than the gallery's."""
 
 
-class GalleryFilled(GalleryError):
-    """What was asked needs a gallery without samples."""
+class MigrationNotFound(GalleryError):
+    """No such migration was started."""
+
+
+class MigrationState(GalleryError):
+    """A migration is not in the state that the wish needs."""
+
+
+class MigrationUnderWay(GalleryError):
+    """Another migration is not final yet."""
+
+
+class MigrationRefused(GalleryError):
+    """The galleries cannot move to that version: samples without pictures, or no room on the disk."""
 
 
 class BackupRefused(GalleryError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, and_, func, or_, select
 
 from index.catalogue import last_seq
 from index.database import Database, chunks
@@ -77,12 +77,16 @@ class Shard:
         self.unsaved = 0  # samples that came or went since the last snapshot
         self.removals = 0  # grows with every removal, so that a snapshot can tell
         self.learnt_rows = 0  # when a code was last learnt, or found to be of no use
+        self.late = 0  # samples that are not in: they got their vector after younger ones, and rows ascend by id
 
     def put(self, facts: Facts, vectors: Embedding) -> None:
         """Bring samples, by ascending id, to the state given; new ones need their vectors, (N, D)."""
         rows = self.roster.find(facts.ids)
         known, new = rows >= 0, np.flatnonzero(rows < 0)
         self.roster.update(rows[known], facts.take(known))
+        in_order = facts.ids[new] > self.roster.last_id
+        self.late += len(new) - int(np.count_nonzero(in_order))
+        new = new[in_order]
         if len(new):
             self.vectors.add(vectors[new])
             self.roster.append(facts.take(new))
@@ -213,11 +217,15 @@ def read_facts(connection: Connection, where: object) -> Facts:
 def read_rows(
     connection: Connection, version_id: int, dim: int, gallery: int, after: int, limit: int
 ) -> tuple[Facts, list[Embedding | None]]:
-    """Read the next samples of a gallery with their embeddings, None where one has none of this version."""
+    """Read the next samples of a gallery with their embeddings, None where one has none of this version.
+
+    Those that the version leaves out are skipped.
+    """
     query = (
         select(samples.c.id, samples.c.identity_id, samples.c.camera_id, samples.c.captured_at, embeddings.c.vector)
         .outerjoin(embeddings, and_(embeddings.c.sample_id == samples.c.id, embeddings.c.version_id == version_id))
         .where(samples.c.gallery_id == gallery, samples.c.id > after)
+        .where(or_(embeddings.c.vector.is_(None), func.length(embeddings.c.vector) > 0))
         .order_by(samples.c.id)
         .limit(limit)
     )

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -11,18 +10,20 @@ from typing import Self, TypeVar
 import numpy as np
 from sqlalchemy import Connection
 
-from index import audit, catalogue, filters, listing, removal, search, values
+from index import audit, catalogue, filters, listing, removal, values
+from index.answering import answer
 from index.archive import Archive
 from index.backup import Backup, Progress, nobody
-from index.catalogue import DEFAULT_GALLERY
+from index.catalogue import DEFAULT_GALLERY, Version
 from index.check import Check, remove_orphans
 from index.database import Database
 from index.enrolment import Enrolment
 from index.erasure import Eraser
-from index.errors import DimensionMismatch, GalleryError, GalleryFilled, InvalidValue, ModelMismatch, PictureNotStored
-from index.follower import Follower, Shard, read_vectors
+from index.errors import GalleryError, InvalidValue, ModelMismatch, PictureNotStored, SampleNotFound
+from index.follower import Shard
+from index.indexes import Indexes
 from index.keys import Keys
-from index.loading import load
+from index.migrations import Migrations
 from index.pictures import PictureStore
 from index.records import (
     Action,
@@ -37,19 +38,15 @@ from index.records import (
     IndexInfo,
     NewSample,
     Page,
-    RankedIdentity,
-    RankedSample,
     Ranking,
     Sample,
     SampleFilter,
 )
 from index.retention import Retention
-from index.roster import Ints, Roster
+from index.roster import Roster
 from index.schema import samples
 from index.sharing import SharedCommit
-from index.snapshots import Snapshots
-from index.upkeep import Keeper
-from index.vectors import ENGINES, IndexOptions
+from index.vectors import IndexOptions
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -65,15 +62,15 @@ class GalleryStore:
     On a database server, each process has its own folder of snapshots, and all share the pictures.
     """
 
-    def __init__(self, database: Database, pictures: PictureStore, snapshots: Snapshots, index: IndexOptions) -> None:
+    def __init__(self, database: Database, pictures: PictureStore, indexes: Indexes) -> None:
         self._database = database
         self._pictures = pictures
-        self._snapshots = snapshots
-        self._index = index
+        self._indexes = indexes
         self.keys = Keys(database)
         self._door = SharedCommit(self._enrol)
-        self._eraser = Eraser(database, pictures, snapshots, lambda: self._follower)
-        self._retention = Retention(database, self._eraser, self._follow)
+        self._eraser = Eraser(database, pictures, indexes.serving.snapshots, indexes.followers)
+        self._retention = Retention(database, self._eraser, indexes.follow)
+        self.migrations = Migrations(database, pictures, indexes, self._eraser)
 
     @classmethod
     def open(
@@ -96,10 +93,11 @@ class GalleryStore:
         try:
             database.require_whole()
             database.migrate()
-            store = cls(database, PictureStore(blob_url), Snapshots(_snapshot_folder(database, snapshots)), index)
-            store._serve(model_version, dim, _bind(database, model_version, dim, ModelMismatch))
+            version = _bind(database, model_version, dim)
+            indexes = Indexes(database, _snapshot_folder(database, snapshots), index, version)
+            store = cls(database, PictureStore(blob_url), indexes)
             store._eraser.remove_pictures()
-            store._snapshots.sweep()
+            indexes.serving.snapshots.sweep()
         except GalleryError:
             database.close()
             raise
@@ -108,21 +106,28 @@ class GalleryStore:
     @property
     def model_version(self) -> str:
         """The version whose embeddings are compared."""
-        return self._version
+        return self._indexes.serving.version.name
 
     @property
     def dim(self) -> int:
-        """The length of an embedding."""
-        return self._dim
+        """The length of an embedding of that version."""
+        return self._indexes.serving.version.dim
 
-    def rebind(self, model_version: str, dim: int) -> None:
-        """Serve another version; raise `GalleryFilled` while any sample is enrolled."""
-        number = _bind(self._database, model_version, dim, GalleryFilled)
-        self._serve(model_version, dim, number)
+    def serve(self, version: str) -> None:
+        """Serve another version, whose index is loaded; the one before can still be asked until it is dropped."""
+        self._indexes.serve(version)
+
+    def versions(self) -> tuple[str, ...]:
+        """Return the versions whose embeddings can be searched for."""
+        return self._indexes.versions()
+
+    def drop(self, version: str) -> None:
+        """Let the index of a version go, unless it serves."""
+        self._indexes.drop(version)
 
     def close(self) -> None:
         """Write the index snapshots and close all files; what was answered is on the disk already."""
-        self._keeper.save_all()
+        self._indexes.save()
         self._pictures.close()
         self._database.close()
 
@@ -145,8 +150,10 @@ class GalleryStore:
         return self._door.enrol(gallery, items, model_version)
 
     def _enrol(self, gallery: str, items: Sequence[NewSample], version: str) -> list[Enrolled]:
-        outcome = Enrolment(items, self._dim).run(self._database, self._pictures, gallery, version)
-        self._follow()
+        outcome = Enrolment(items, version, self._indexes.of(version).version.dim).run(
+            self._database, self._pictures, gallery
+        )
+        self._indexes.follow()
         return outcome
 
     def known(self, gallery: str, keys: Sequence[tuple[str, str, str | None]]) -> list[str | None]:
@@ -171,31 +178,41 @@ class GalleryStore:
             raise PictureNotStored(f"gallery {gallery!r} kept no picture of sample {sample_id}")
         return self._pictures.get(row.digest)
 
-    def embedding(self, gallery: str, sample_id: str) -> Embedding:
-        """Return a sample's embedding, (D,)."""
+    def read_picture(self, digest: bytes) -> bytes:
+        """Return a stored picture by its sha256; raise `PictureNotStored`, `StoreDamaged`."""
+        return self._pictures.get(digest)
+
+    def embedding(self, gallery: str, sample_id: str, *, model_version: str) -> Embedding:
+        """Return a sample's embedding of a version, (D,); raise `SampleNotFound`, also where it has none."""
+        index = self._indexes.of(model_version)
         with self._database.read() as connection:
             row = catalogue.sample(connection, catalogue.gallery(connection, gallery), sample_id)
-            return read_vectors(connection, self._follower.version_id, self._dim, [row.id])[row.id]
+            found = index.stored(connection, [row.id])
+        if row.id not in found:
+            raise SampleNotFound(f"sample {sample_id} has no embedding of {model_version}: run `reid gallery check`")
+        return found[row.id]
 
-    def embeddings(self, gallery: str, sample_ids: Sequence[str]) -> dict[str, Embedding]:
-        """Return the embeddings, (D,) each, of those samples that are there."""
+    def embeddings(self, gallery: str, sample_ids: Sequence[str], *, model_version: str) -> dict[str, Embedding]:
+        """Return the embeddings of a version, (D,) each, of those samples that are there."""
+        index = self._indexes.of(model_version)
 
         def ask(connection: Connection, number: int, shard: Shard) -> dict[str, Embedding]:
             numbers = catalogue.numbers_by_id(connection, number, sample_ids)
             rows = shard.roster.find(np.array(list(numbers.values()), dtype=np.int64))
             there = [sample_id for sample_id, row in zip(numbers, rows.tolist(), strict=True) if row >= 0]
-            return dict(zip(there, self._vectors_of(connection, shard, rows[rows >= 0]), strict=True))
+            return dict(zip(there, index.vectors_of(connection, shard, rows[rows >= 0]), strict=True))
 
-        return self._at_one_moment(gallery, ask)
+        return index.at_one_moment(gallery, ask)
 
     def page(self, gallery: str, where: SampleFilter, *, limit: int, cursor: str | None = None) -> Page[Sample]:
         """List samples in the order of enrolment."""
+        index = self._indexes.serving
 
         def ask(connection: Connection, number: int, shard: Shard) -> Page[Sample]:
-            allowed = filters.mask(connection, number, shard, self._follower.applied, where)
+            allowed = filters.mask(connection, number, shard, index.follower.applied, where)
             return listing.samples_page(connection, gallery, shard.roster, allowed, limit, cursor)
 
-        return self._at_one_moment(gallery, ask)
+        return index.at_one_moment(gallery, ask)
 
     def update(self, gallery: str, sample_id: str, changes: Mapping[str, object]) -> Sample:
         """Replace any of identity, camera, captured_at and attributes; None clears, but for the identity."""
@@ -206,7 +223,7 @@ class GalleryStore:
             if columns:
                 catalogue.change(connection, into, row, columns)
             changed = catalogue.to_sample(catalogue.sample(connection, into, sample_id), gallery)
-        self._follow()
+        self._indexes.follow()
         return changed
 
     def delete(self, gallery: str, sample_id: str, actor: str | None = None) -> None:
@@ -216,7 +233,7 @@ class GalleryStore:
             row = catalogue.sample(connection, into, sample_id)
             removed = removal.remove(connection, into.id, [row.id])
             entry = audit.write(connection, Action.DELETE_SAMPLE, into, removed, actor)
-        self._follow()
+        self._indexes.follow()
         self._eraser.delete(into.id, removed, entry)
 
     # --- identities -------------------------------------------------------------------------------------------
@@ -240,7 +257,7 @@ class GalleryStore:
             if values.name("identity", identity) != name:
                 catalogue.rename(connection, into.id, number, name)
             summary = listing.identity(connection, into, name)
-        self._follow()
+        self._indexes.follow()
         return summary
 
     def erase(self, gallery: str, identity: str, actor: str | None = None) -> Erased:
@@ -251,16 +268,17 @@ class GalleryStore:
             keys = catalogue.numbers_of(connection, samples.c.identity_id == number)
             removed = removal.remove(connection, into.id, keys)
             entry = audit.write(connection, Action.ERASE_IDENTITY, into, removed, actor)
-        self._follow()
+        self._indexes.follow()
         return self._eraser.erase(into.id, removed, entry)
 
     # --- galleries --------------------------------------------------------------------------------------------
 
     def galleries(self) -> list[GalleryInfo]:
         """List all galleries by name."""
-        self._follow()
-        with self._database.read() as connection, self._follower.lock.reading():
-            return listing.galleries_list(connection, lambda number: len(self._follower.shard(number).roster))
+        self._indexes.follow()
+        follower = self._indexes.serving.follower
+        with self._database.read() as connection, follower.lock.reading():
+            return listing.galleries_list(connection, lambda number: len(follower.shard(number).roster))
 
     def put_gallery(self, name: str, *, retention_days: int | None = None, store_images: bool = True) -> GalleryInfo:
         """Make a gallery or change its settings; pictures that are stored already stay."""
@@ -280,7 +298,7 @@ class GalleryStore:
             catalogue.drop_gallery(connection, into.id)
             if name == DEFAULT_GALLERY:
                 catalogue.put_gallery(connection, name, None, True)
-        self._follow()
+        self._indexes.follow()
         return self._eraser.erase(into.id, removed, entry)
 
     def overdue(self, now: datetime | None = None) -> dict[str, int]:
@@ -308,77 +326,30 @@ class GalleryStore:
         Exact under any filter; ties rank by sample id. Raises `GalleryNotFound`, `ModelMismatch`,
         `DimensionMismatch`, `InvalidValue`.
         """
-        self._check_query(queries, model_version, top_k, samples_per_identity)
-
-        def ask(connection: Connection, number: int, shard: Shard) -> list[Ranking]:
-            allowed = filters.mask(connection, number, shard, self._follower.applied, where)
-            exactly = partial(self._vectors_of, connection, shard)
-            ranked = search.rank(shard, queries, allowed, top_k, samples_per_identity, exactly)
-            ids = shard.roster.facts.ids
-            keys = [[(person, ids[person.rows].tolist()) for person in people] for people in ranked]
-            shown = {key for people in keys for _, rows in people for key in rows}
-            found = catalogue.by_number(connection, gallery, shown)
-            searched = int(np.count_nonzero(allowed))
-            return [
-                Ranking(tuple(_ranked(person, rows, found, samples_per_identity) for person, rows in people), searched)
-                for people in keys
-            ]
-
-        return self._at_one_moment(gallery, ask)
-
-    def _vectors_of(self, connection: Connection, shard: Shard, rows: Ints) -> Embedding:
-        """Return the embeddings of rows, (N, D), from the catalogue where the index has them rounded."""
-        if shard.vectors.lossless:
-            return shard.vectors.read(rows)
-        ids = shard.roster.facts.ids[rows].tolist()
-        vectors = read_vectors(connection, self._follower.version_id, self._dim, ids)
-        return np.stack([vectors[key] for key in ids])
+        index = self._indexes.of(model_version)
+        return answer(index, gallery, queries, where, top_k, samples_per_identity)
 
     def sample_count(self) -> int:
         """Count the samples of all galleries."""
-        self._follow()
-        with self._follower.lock.reading():
-            return sum(len(shard.roster) for shard in self._follower.shards.values())
+        self._indexes.follow()
+        return len(self._indexes.serving)
 
     def lag(self) -> int:
         """Count the changes of the catalogue that the index has not applied; the next query will."""
         with self._database.read() as connection:
-            return max(0, catalogue.last_seq(connection) - self._follower.applied)
-
-    def _at_one_moment(self, gallery: str, ask: Callable[[Connection, int, Shard], T]) -> T:
-        """Ask of a gallery when the index is where the connection's view of the catalogue is."""
-        while True:
-            with self._database.read() as connection:
-                number, last = catalogue.position(connection, gallery)
-                self._follower.catch_up(connection, last)
-                with self._follower.lock.reading():
-                    if self._follower.applied == last:
-                        return ask(connection, number, self._follower.shard(number))
-
-    def _check_query(self, queries: Embedding, version: str, top_k: int, best: int) -> None:
-        if version != self._version:
-            raise ModelMismatch(f"expected an embedding of {self._version}, found one of {version}: embed it again")
-        if not 1 <= top_k <= _MOST_IDENTITIES:
-            raise InvalidValue("top_k", f"expected top_k from 1 to {_MOST_IDENTITIES}, found {top_k}")
-        if not 0 <= best <= _MOST_SAMPLES:
-            raise InvalidValue(
-                "samples_per_identity", f"expected samples_per_identity from 0 to {_MOST_SAMPLES}, found {best}"
-            )
-        if queries.ndim != 2:
-            raise DimensionMismatch(f"expected queries of the shape (Q, {self._dim}), found {queries.shape}")
-        for query in queries:
-            values.embedding("embedding", query, self._dim)
+            return max(0, catalogue.last_seq(connection) - self._indexes.serving.follower.applied)
 
     def index_info(self) -> list[IndexInfo]:
         """Tell how each gallery is searched, by name."""
         with self._database.read() as connection:
             numbers = catalogue.gallery_numbers(connection)
-        with self._follower.lock.reading():
-            return [_index_info(name, self._follower.shard(number)) for name, number in numbers.items()]
+        follower = self._indexes.serving.follower
+        with follower.lock.reading():
+            return [_index_info(name, follower.shard(number)) for name, number in numbers.items()]
 
     def settle(self) -> None:
         """Do what is done in the background, and wait for it: space taken back, codes learnt, snapshots written."""
-        self._keeper.settle()
+        self._indexes.serving.keeper.settle()
 
     # --- the store itself ---------------------------------------------------------------------------------
 
@@ -397,38 +368,22 @@ class GalleryStore:
 
     def check(self) -> CheckReport:
         """Compare rows, pictures, vectors, index and snapshots; report every difference."""
-        return Check(self._database, self._pictures, self._snapshots, self._follower).run()
+        return Check(self._database, self._pictures, self._indexes.serving).run()
 
     def rebuild(self) -> int:
         """Build the index anew from the catalogue and remove files that no sample uses; count the vectors.
 
         A picture or a vector that is lost stays lost, and `check` goes on to tell it.
         """
-        for gallery in list(self._follower.shards):
-            self._snapshots.discard(gallery)
-        self._serve(self._version, self._dim, self._follower.version_id)
+        serving = self._indexes.serving
+        for gallery in list(serving.follower.shards):
+            serving.snapshots.discard(gallery)
+        self._indexes.load(serving.version, anew=True)
         orphans = remove_orphans(self._database, self._pictures)
         if orphans:
             _log.warning("removed %d pictures that no sample uses", orphans)
-        self._keeper.save_all()
-        return sum(len(shard.roster) for shard in self._follower.shards.values())
-
-    def _serve(self, version: str, dim: int, number: int) -> None:
-        """Load the index of a version and put it in the place of the one before."""
-        engine = ENGINES[self._index.storage]
-        follower = Follower(number, dim, lambda dim: engine(dim, self._index.exact_rows))
-        if self._database.file is None:  # who erases does not reach the snapshots of other processes
-            follower.lost = self._snapshots.discard
-        with self._database.read() as connection:
-            load(connection, follower, self._snapshots, version)
-        self._follower, self._version, self._dim = follower, version, dim
-        self._keeper = Keeper(self._database, follower, self._snapshots, version, self._index.recall)
-        self._keeper.look()
-
-    def _follow(self) -> None:
-        with self._database.read() as connection:
-            self._follower.catch_up(connection, catalogue.last_seq(connection))
-        self._keeper.look()
+        self._indexes.save()
+        return len(self._indexes.serving)
 
 
 def _snapshot_folder(database: Database, given: Path | None) -> Path:
@@ -439,17 +394,18 @@ def _snapshot_folder(database: Database, given: Path | None) -> Path:
     return database.file.with_suffix(".index")
 
 
-def _bind(database: Database, version: str, dim: int, refusal: type[GalleryError]) -> int:
-    """Make a version the one that serves, unless samples of another are enrolled; return its number."""
+def _bind(database: Database, version: str, dim: int) -> Version:
+    """Make a version the one that serves, unless samples of another are enrolled."""
     with database.write() as connection:
         catalogue.ensure_default(connection)
-        number = catalogue.version(connection, version, dim)
-        current = catalogue.serving(connection)
-        if current != version:
-            if count := catalogue.count(connection):
-                raise refusal(f"{count} samples are enrolled with {current}, found {version}: open it with {current}")
-            catalogue.serve(connection, number)
-    return number
+        wanted, current = catalogue.version(connection, version, dim), catalogue.serving(connection)
+        if current is None or current.name != version:
+            if current is not None and (count := catalogue.count(connection)):
+                raise ModelMismatch(
+                    f"{count} samples are enrolled with {current.name}, found {version}: open it with {current.name}"
+                )
+            catalogue.serve(connection, wanted.number)
+    return wanted
 
 
 def _content(digest: str, identity: str, camera: str | None) -> tuple[bytes, str, str | None]:
@@ -466,10 +422,3 @@ def _index_info(name: str, shard: Shard) -> IndexInfo:
     if codes is None:
         return IndexInfo(name, samples_held, "exact", 1.0, samples_held, size)
     return IndexInfo(name, samples_held, "codes", codes.setting.recall, codes.setting.depth, size)
-
-
-def _ranked(person: search.Person, keys: Sequence[int], found: Mapping[int, Sample], best: int) -> RankedIdentity:
-    shown = tuple(
-        RankedSample(found[key], float(score)) for key, score in zip(keys, person.scores, strict=True)
-    )  # fmt: skip
-    return RankedIdentity(shown[0].sample.identity, shown[0].score, shown[:best])

@@ -10,6 +10,7 @@ from index.codes import Codes, Setting
 from index.database import chunks
 from index.errors import StoreDamaged
 from index.follower import Follower, Shard, read_changes, read_facts, read_rows, read_vectors
+from index.reembedding import count_left_out
 from index.roster import EMPTY, Facts
 from index.schema import change_log, galleries, samples
 from index.snapshots import Learnt, Snapshot, Snapshots, Stamp
@@ -34,9 +35,10 @@ def load(connection: Connection, follower: Follower, snapshots: Snapshots, versi
     follower.applied = last
 
 
-def from_catalogue(connection: Connection, follower: Follower, gallery: int) -> Shard:
-    """Read a gallery's shard from the catalogue."""
+def from_catalogue(connection: Connection, follower: Follower, gallery: int, codes: Codes | None = None) -> Shard:
+    """Read a gallery's shard from the catalogue, and code its vectors where a code was learnt."""
     shard = follower.new_shard()
+    shard.vectors.codes = codes
     after = lost = 0
     while True:
         facts, vectors = read_rows(connection, follower.version_id, follower.dim, gallery, after, BLOCK_ROWS)
@@ -47,7 +49,7 @@ def from_catalogue(connection: Connection, follower: Follower, gallery: int) -> 
         lost += len(there) - int(np.count_nonzero(there))
         stacked = np.array([vector for vector in vectors if vector is not None], dtype=np.float32)
         shard.put(facts.take(there), stacked.reshape(-1, follower.dim))
-    if lost:
+    if lost and follower.version_id == catalogue.numbers(connection).version_id:
         _log.error("%d samples have no embedding of the serving version: run `reid gallery check`", lost)
     return shard
 
@@ -72,6 +74,8 @@ def _from_snapshot(connection: Connection, follower: Follower, snapshots: Snapsh
         shard.roster.append(snapshot.facts)
         for change in read_changes(connection, follower.version_id, follower.dim, snapshot.stamp.seq, expected.gallery):
             shard.apply(change)
+        if shard.late:
+            return None
         _verify(connection, follower, shard, expected.gallery)
     except StoreDamaged as exc:
         _log.error("index snapshot of gallery %d not used, rebuilding from the catalogue: %s", expected.gallery, exc)
@@ -112,6 +116,8 @@ def _verify(connection: Connection, follower: Follower, shard: Shard, gallery: i
     was put back in its place from an older copy.
     """
     count = connection.scalar(select(func.count()).where(samples.c.gallery_id == gallery)) or 0
+    if count != len(shard.roster):
+        count -= count_left_out(connection, follower.version_id, gallery)
     if count != len(shard.roster):
         raise StoreDamaged(f"with the changes since it has {len(shard.roster)} samples, the catalogue {count}")
     live = np.flatnonzero(shard.roster.live)

@@ -24,6 +24,7 @@ class NewSample:
     captured_at: datetime | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     external_id: str | None = None
+    others: Mapping[str, Embedding] = field(default_factory=dict)  # by further versions, while galleries move to one
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,7 @@ class Action(StrEnum):
     RESTORE = "restore"
     CREATE_KEY = "create_key"
     REVOKE_KEY = "revoke_key"
+    LEAVE_OUT = "leave_out"  # samples that could not be embedded with the version that the galleries moved to
 
 
 @dataclass(frozen=True, slots=True)

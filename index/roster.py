@@ -68,6 +68,11 @@ class Roster:
     def __len__(self) -> int:
         return self.rows - self.dead
 
+    @property
+    def last_id(self) -> int:
+        """The highest id that was ever added, -1 before there is one."""
+        return int(self._columns.ids[self.rows - 1]) if self.rows else -1
+
     def find(self, ids: Ints) -> Ints:
         """Return the live row of each id, or -1."""
         known = self._columns.ids[: self.rows]
@@ -84,7 +89,7 @@ class Roster:
         count = len(facts.ids)
         if count == 0:
             return
-        last = self._columns.ids[self.rows - 1] if self.rows else -1
+        last = self.last_id
         if facts.ids[0] <= last or bool((np.diff(facts.ids) <= 0).any()):
             raise ValueError(f"sample numbers must ascend: got {facts.ids[0]} after {last}")
         self._reserve(self.rows + count)

@@ -18,7 +18,7 @@ from sqlalchemy import (
     func,
 )
 
-HEAD = "0003"  # the revision that these tables are at; the newest file in `migrations/versions`
+HEAD = "0004"  # the revision that these tables are at; the newest file in `revisions/versions`
 
 # SQLite makes only a column of the type INTEGER its row id.
 Key = BigInteger().with_variant(Integer(), "sqlite")
@@ -124,6 +124,8 @@ Index(
     unique=True,
 )
 
+# One for each version that the sample has one of. An empty vector: the sample cannot be embedded with that version,
+# and the migration to it was told to leave such samples out.
 embeddings = Table(
     "embeddings",
     metadata,
@@ -140,6 +142,32 @@ attribute_pairs = Table(
     Column("sample_id", ForeignKey("samples.id"), primary_key=True, autoincrement=False),
     Index("ix_attribute_pairs_sample_id", "sample_id"),
     sqlite_with_rowid=False,
+)
+
+# The moves of all galleries from one model version to another; at most one of them is under way. `position` is the
+# last sample that was looked at. Who does the work holds it until `owned_until`. `freed`: the vectors that the move
+# left over are gone.
+migrations = Table(
+    "migrations",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("source_id", ForeignKey("versions.id"), nullable=False),
+    Column("target_id", ForeignKey("versions.id"), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("leave_out", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Column("done", BigInteger, nullable=False),
+    Column("left_out", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("rate", Float),  # samples a second
+    Column("disk_bytes", BigInteger, nullable=False),  # that the target's vectors were estimated to take
+    Column("validation", Text),
+    Column("error", Text),
+    Column("owner", String(32)),
+    Column("owned_until", BigInteger),
+    Column("freed", Boolean, nullable=False),
 )
 
 # What the vector index follows: sample `sample` of that gallery is to be looked at again.

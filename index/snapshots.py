@@ -5,6 +5,7 @@ import json
 import logging
 import mmap
 import os
+import re
 import secrets
 import struct
 from collections.abc import Collection, Iterable
@@ -26,6 +27,7 @@ _LENGTH = struct.Struct("<I")
 _CHECKSUM_BYTES = 32
 _ALIGNED = 64  # bytes: arrays that lie across words are read slowly
 _WHAT = "an index snapshot"
+_NAME = re.compile(r"gallery-(?P<gallery>[0-9]+)\.v[0-9]+\.snapshot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +61,24 @@ class Snapshot:
 
 
 class Snapshots:
-    """One file for each gallery: stamp, facts, vectors, what was learnt, and the sha256 of all that.
+    """One file for each gallery and version: stamp, facts, vectors, what was learnt, and the sha256 of all that.
 
-    A file is written under another name, fsynced and renamed: it is there whole or not at all.
+    A file is written under another name, fsynced and renamed: it is there whole or not at all. This object writes
+    and reads those of one version; what removes a gallery's snapshots removes those of every version.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, version_id: int) -> None:
         self._folder = folder
+        self._version_id = version_id
         make_folder(folder)
 
     def path(self, gallery: int) -> Path:
         """Return where a gallery's snapshot lies."""
-        return self._folder / f"gallery-{gallery}.snapshot"
+        return self._folder / f"gallery-{gallery}.v{self._version_id}.snapshot"
 
     def draft(self, stamp: Stamp, facts: Facts, blocks: Iterable[Embedding], learnt: Learnt | None) -> Path:
         """Write a snapshot under a temporary name and fsync it."""
-        temporary = self._folder / f"gallery-{stamp.gallery}.{secrets.token_hex(8)}.tmp"
+        temporary = self.path(stamp.gallery).with_suffix(f".{secrets.token_hex(8)}.tmp")
         with disk_faults(_WHAT):
             try:
                 with temporary.open("xb") as file:
@@ -106,27 +110,36 @@ class Snapshots:
         return _parse(memoryview(data))
 
     def discard(self, gallery: int) -> None:
-        """Remove a gallery's snapshot, and the drafts of it that are being written."""
-        with disk_faults(_WHAT):
-            there = list(self._folder.glob(f"gallery-{gallery}.*"))
-            for path in there:
-                path.unlink(missing_ok=True)
-            if there:
-                sync_folder(self._folder)
+        """Remove a gallery's snapshots of every version, and the drafts of them that are being written."""
+        self._remove(f"gallery-{gallery}.*")
+
+    def discard_version(self) -> None:
+        """Remove every gallery's snapshot of this version, and the drafts."""
+        self._remove(f"gallery-*.v{self._version_id}.*")
+
+    def any_of(self, gallery: int) -> bool:
+        """Tell whether a gallery has a snapshot of any version."""
+        return any(self._folder.glob(f"gallery-{gallery}.*snapshot"))
 
     def discard_others(self, galleries: Collection[int]) -> None:
-        """Remove the snapshots of galleries that are not among these."""
-        kept = {self.path(gallery) for gallery in galleries}
+        """Remove the snapshots of galleries that are not among these, and those of an older release."""
         with disk_faults(_WHAT):
             for path in self._folder.glob("*.snapshot"):
-                if path not in kept:
+                named = _NAME.fullmatch(path.name)
+                if named is None or int(named["gallery"]) not in galleries:
                     path.unlink(missing_ok=True)
 
     def sweep(self) -> None:
         """Remove what writers that died have left."""
+        self._remove("*.tmp")
+
+    def _remove(self, pattern: str) -> None:
         with disk_faults(_WHAT):
-            for path in self._folder.glob("*.tmp"):
+            there = list(self._folder.glob(pattern))
+            for path in there:
                 path.unlink(missing_ok=True)
+            if there:
+                sync_folder(self._folder)
 
 
 def _write(file: BinaryIO, stamp: Stamp, facts: Facts, blocks: Iterable[Embedding], learnt: Learnt | None) -> None:

@@ -16,6 +16,7 @@ from index.codes import Codes
 from index.database import Database
 from index.errors import GalleryError
 from index.follower import Follower, Shard
+from index.loading import from_catalogue
 from index.records import Embedding
 from index.roster import Ints
 from index.schema import change_log, samples
@@ -75,13 +76,17 @@ class Keeper:
             if self._thread is not None:
                 self._thread.join(_PATIENCE_SECONDS)
             for gallery, shard in list(self._follower.shards.items()):
+                if shard.late:
+                    continue
                 least = 1 if len(shard.roster) < _MUST_SAVE else _LEAST_CHANGES
                 if shard.unsaved >= least or (shard.unsaved and self._is_missing(gallery)):
                     self._save(gallery)
 
     def _due(self) -> Iterator[Callable[[], object]]:
         for gallery, shard in list(self._follower.shards.items()):
-            if shard.roster.dead > _DEAD_PART * shard.roster.rows:
+            if shard.late:
+                yield partial(reload, self._database, self._follower, gallery, shard)
+            elif shard.roster.dead > _DEAD_PART * shard.roster.rows:
                 yield partial(compact, self._database, self._follower, gallery, shard)
             elif learning.is_due(shard):
                 yield partial(learning.learn, self._follower, gallery, shard, self._recall)
@@ -129,6 +134,17 @@ def compact(database: Database, follower: Follower, gallery: int, shard: Shard) 
     new.roster.append(facts)
     new.unsaved, new.removals = unsaved, shard.removals
     follower.replace(database, gallery, shard, new, seq)
+
+
+def reload(database: Database, follower: Follower, gallery: int, shard: Shard) -> None:
+    """Put a shard that was read from the catalogue in the place of one that could not take samples in."""
+    codes = shard.vectors.codes
+    with database.read() as connection:
+        since = catalogue.last_seq(connection)
+        again = None if codes is None else Codes(codes.content, codes.setting)
+        new = from_catalogue(connection, follower, gallery, again)
+    new.learnt_rows, new.removals = shard.learnt_rows, shard.removals
+    follower.replace(database, gallery, shard, new, since)
 
 
 def save(database: Database, follower: Follower, snapshots: Snapshots, version: str, gallery: int) -> bool:

@@ -9,8 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from app.engine import open_engine
+from app.cli.migrations import move
+from app.engine import active_version, open_engine
 from app.settings import Settings, load_settings
+from index.migration import State
 from model.card import Card
 from model.registry import Registry
 
@@ -46,11 +48,26 @@ def show(version: Version, as_json: Json = False) -> None:
 
 
 @models.command()
-def activate(version: Version, as_json: Json = False) -> None:
-    """Make a version the active one, while no sample is enrolled."""
+def activate(
+    version: Version,
+    leave_out: Annotated[
+        bool, typer.Option("--leave-out", help="Leave out samples that cannot be embedded again, as without a picture.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Move every gallery to a version: embed the pictures again, compare, switch.
+
+    A running service answers with the version before until then. The way back is kept until the migration is finalized.
+    """
     with open_engine(load_settings()) as engine:
-        engine.activate(version)
-    _done({"active": version}, f"{version} is active; a running service takes it at its next start", as_json)
+        moved = move(engine, version, leave_out=leave_out)
+    told = f"{version} is active"
+    if moved.state is State.SWITCHED:
+        told += (
+            f", {moved.total} samples were moved; next: reid migrations finalize {moved.migration_id}"
+            f", or the way back: reid migrations rollback {moved.migration_id}"
+        )
+    _done({"active": version, "migration_id": moved.migration_id, "state": str(moved.state)}, told, as_json)
 
 
 @models.command("import")
@@ -66,7 +83,7 @@ def import_version(
 def _open() -> tuple[Registry, str]:
     settings: Settings = load_settings()
     registry = Registry(settings.registry_dir)
-    return registry, settings.model or registry.active()
+    return registry, active_version(settings, registry)
 
 
 def _item(card: Card, active: str) -> dict[str, object]:

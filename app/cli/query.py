@@ -93,8 +93,8 @@ def _answer(images: Sequence[Path], parameters: QueryParameters, url: str | None
 
 def ask(engine: Engine, images: Sequence[Path], parameters: QueryParameters) -> dict[str, Any]:
     """Return what `POST /query` answers for the same pictures and fields."""
-    card = engine.registry.card(engine.embedder.version)
-    asked = Query(parameters, engine.embedder, draw_line(card.calibration, parameters), Timing())
+    line = draw_line(engine.model.card.calibration, parameters)
+    asked = Query(parameters, engine.embedder, line, Timing())
     with _timed(asked.timing, "decode"):
         pixels = np.stack([_prepared(path, engine) for path in images])
     with _timed(asked.timing, "embed"):

@@ -25,6 +25,7 @@ VERBS = (
     Verb("query", "app.cli.query:query", "Rank a gallery's identities against pictures of one person."),
     Verb("demo", "app.cli.demo:demo", "Render synthetic people to try the service with."),
     Verb("models", "app.cli.models:models", "List, show, import and activate model versions."),
+    Verb("migrations", "app.cli.migrations:migrations", "List, show and end moves to another model version."),
     Verb("keys", "app.cli.keys:keys", "Make, list and revoke the keys that callers need."),
     Verb("gallery", "app.cli.gallery:gallery", "Check, count, audit, expire, back up and restore the galleries."),
     Verb("data", "model.training.data:data", "Check a data set and every picture in it. Needs the train extra."),

@@ -1,8 +1,10 @@
 /** Changes of the model version: how far they are, and the way on and back. */
 
 import { call } from "./api.js";
+import { confirm } from "./dialogs.js";
 import { button, el } from "./dom.js";
 import { isLeft, problem } from "./problems.js";
+import { validation } from "./validation.js";
 import { count, percent, when } from "./words.js";
 
 const STATES = {
@@ -13,6 +15,7 @@ const GOING = ["planned", "running", "validating"];
 const STEPS = {
   planned: [["cancel", "Cancel"]], running: [["cancel", "Cancel"]], validating: [["cancel", "Cancel"]],
   switched: [["rollback", "Switch back"], ["finalize", "Make it final"]],
+  failed: [["cancel", "Free what it embedded"]],
 };
 
 /** Show the changes in `place` and follow the one that goes on; a service without them leaves it empty. */
@@ -33,14 +36,22 @@ export async function migrations(place, scope, ended) {
     }
   }
   async function act(item, step) {
+    const send = () => call("POST", `/migrations/${encodeURIComponent(item.migration_id)}/${step}`);
     try {
-      await call("POST", `/migrations/${encodeURIComponent(item.migration_id)}/${step}`);
-      ended();
+      if (await (step === "finalize" ? sure(item, send) : send())) ended();
     } catch (error) {
       place.prepend(problem(error));
     }
   }
   await draw();
+}
+
+function sure(item, act) {
+  const lost = item.left_out ? ` The ${count(item.left_out, "sample")} that could not be embedded again will be erased.` : "";
+  return confirm(`Make ${item.target} final?`, {
+    contents: [el("p", {}, `The vectors of ${item.source} are freed, and there is no way back to it but embedding every picture again.${lost}`)],
+    action: "Make it final", act,
+  });
 }
 
 function list(items, act) {
@@ -57,11 +68,5 @@ function entry(item, act) {
   return el("li", {}, el("p", {}, el("strong", { class: "name" }, `${item.source} → ${item.target}`), ` · ${STATES[item.state] ?? item.state}`),
     going ? el("progress", { max: "1", value: String(share), "aria-label": "Embedded again" }) : null,
     el("p", { class: "quiet small" }, [item.total ? `${item.done} of ${count(item.total, "sample")} (${percent(share, 0)})${eta}` : "nothing was enrolled", when(item.created)].join(" · ")),
-    validation(item.validation), steps.length ? el("div", { class: "buttons" }, steps) : null);
-}
-
-function validation(found) {
-  const entries = Object.entries(found ?? {}).filter(([, value]) => value !== null);
-  if (!entries.length) return null;
-  return el("dl", { class: "facts small" }, entries.flatMap(([name, value]) => [el("dt", {}, name.replaceAll("_", " ")), el("dd", { class: "name" }, typeof value === "object" ? JSON.stringify(value) : String(value))]));
+    item.error ? el("p", { class: "problems" }, item.error) : null, validation(item.validation, item.source, item.target), steps.length ? el("div", { class: "buttons" }, steps) : null);
 }

@@ -1,16 +1,19 @@
 """The model versions, and changes from one to another."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.activation import activate
 from app.answers import json_response, migration_answer
 from app.documentation import answers
+from app.migrator import roll_back
 from app.schemas import MigrationAnswer, MigrationsAnswer, MigrationStarted, ModelAnswer, ModelsAnswer
 from app.service import Service, service_of
+from index.migration import Migration
 
 router = APIRouter(tags=["models"])
 
@@ -25,7 +28,7 @@ async def list_models(request: Request) -> Response:
     """List every registered version with its card, and which one is active."""
     service = service_of(request)
     items = await service.pipeline.keep(_models, service)
-    return json_response({"active": service.engine.embedder.version, "items": items})
+    return json_response({"active": service.engine.model.version, "items": items})
 
 
 @router.get(
@@ -45,15 +48,26 @@ async def show_model(request: Request, version: str) -> Response:
     summary="Activate a model version",
     response_model=None,
     status_code=202,
-    responses=answers(MigrationStarted, "model_not_found", "migration_state", "not_ready", status=202),
+    responses=answers(
+        MigrationStarted,
+        "invalid_parameter",
+        "model_not_found",
+        "migration_in_progress",
+        "migration_state",
+        "not_ready",
+        status=202,
+    ),
 )
-async def activate_model(request: Request, version: str) -> Response:
-    """Make a version the active one.
+async def activate_model(request: Request, version: str, leave_out: bool = False) -> Response:
+    """Move every gallery to another version.
 
-    While no sample is enrolled the change is made at once. Moving a filled gallery is not available yet and is
-    answered with 409 `migration_state`.
+    The pictures are embedded again in the background while the version before answers; once that is done and found
+    right, the new one answers, and the one before is kept until `finalize`. Where nothing is enrolled the change is
+    made at once. Samples whose picture was not kept cannot be embedded again: the wish is refused, or with
+    `leave_out` they are left out, and erased when the migration is finalized.
     """
-    migration = await activate(service_of(request), version)
+    service = service_of(request)
+    migration = await service.pipeline.keep(_plan, service, version, leave_out)
     return json_response({"migration_id": migration.migration_id}, 202)
 
 
@@ -61,59 +75,76 @@ async def activate_model(request: Request, version: str) -> Response:
     "/migrations",
     summary="List changes of the active version",
     response_model=None,
-    responses=answers(MigrationsAnswer),
+    responses=answers(MigrationsAnswer, "not_ready"),
 )
 async def list_migrations(request: Request) -> Response:
-    """List the latest changes since the service was started, the newest first."""
-    return json_response({"items": [migration_answer(each) for each in service_of(request).migrations]})
+    """List the latest changes, the newest first."""
+    service = service_of(request)
+    found = await service.pipeline.keep(service.engine.gallery.migrations.latest)
+    await service.pipeline.keep(service.engine.catch_up)
+    return json_response({"items": [migration_answer(each) for each in found]})
 
 
 @router.get(
     "/migrations/{migration_id}",
     summary="Show a change of the active version",
     response_model=None,
-    responses=answers(MigrationAnswer, "migration_not_found"),
+    responses=answers(MigrationAnswer, "migration_not_found", "not_ready"),
 )
 async def show_migration(request: Request, migration_id: str) -> Response:
-    """Return how far a change is."""
-    return json_response(migration_answer(service_of(request).migrations.get(migration_id)))
+    """Return how far a change is, and what was compared before its switch."""
+    return await _told(request, service_of(request).engine.gallery.migrations.get, migration_id)
 
 
 @router.post(
     "/migrations/{migration_id}/cancel",
     summary="Stop a change",
     response_model=None,
-    responses=answers(MigrationAnswer, "migration_not_found", "migration_state"),
+    responses=answers(MigrationAnswer, "migration_not_found", "migration_state", "not_ready"),
 )
 async def cancel_migration(request: Request, migration_id: str) -> Response:
-    """Stop a change that is not final; one that is answers 409 `migration_state`."""
-    return _refuse(request, migration_id, "cancelled")
+    """Stop a change before its switch, or give up one that failed; what it embedded is freed."""
+    return await _told(request, service_of(request).engine.gallery.migrations.cancel, migration_id)
 
 
 @router.post(
     "/migrations/{migration_id}/rollback",
     summary="Switch back",
     response_model=None,
-    responses=answers(MigrationAnswer, "migration_not_found", "migration_state"),
+    responses=answers(MigrationAnswer, "migration_not_found", "migration_state", "not_ready"),
 )
 async def roll_back_migration(request: Request, migration_id: str) -> Response:
-    """Switch back to the version before; a final change answers 409 `migration_state`."""
-    return _refuse(request, migration_id, "rolled_back")
+    """Let the version before answer again, with all that was enrolled since; possible until `finalize`."""
+    return await _told(request, partial(roll_back, service_of(request).engine), migration_id)
 
 
 @router.post(
     "/migrations/{migration_id}/finalize",
     summary="Make a change final",
     response_model=None,
-    responses=answers(MigrationAnswer, "migration_not_found", "migration_state"),
+    responses=answers(MigrationAnswer, "migration_not_found", "migration_state", "not_ready"),
 )
 async def finalize_migration(request: Request, migration_id: str) -> Response:
-    """Give up the way back; a change that is final already answers 409 `migration_state`."""
-    return _refuse(request, migration_id, "finalized")
+    """Give up the way back, and free the vectors of the version before."""
+    return await _told(request, service_of(request).engine.gallery.migrations.finalize, migration_id)
 
 
-def _refuse(request: Request, migration_id: str, state: str) -> Response:
-    raise service_of(request).migrations.refusal(migration_id, state)
+async def _told(request: Request, change: Callable[[str], Migration], migration_id: str) -> Response:
+    service = service_of(request)
+    migration = await service.pipeline.keep(change, migration_id)
+    await service.pipeline.keep(service.engine.catch_up)
+    service.migrator.wake()
+    return json_response(migration_answer(migration))
+
+
+def _plan(service: Service, version: str, leave_out: bool) -> Migration:
+    engine = service.engine
+    engine.require_unpinned(version)
+    target = engine.open_model(version)  # first: a file that cannot be used is refused, and nothing is begun
+    planned = engine.gallery.migrations.plan(version, target.embedder.dim, leave_out=leave_out)
+    engine.follow()
+    service.migrator.wake()
+    return planned
 
 
 def _models(service: Service) -> list[dict[str, Any]]:
@@ -122,5 +153,5 @@ def _models(service: Service) -> list[dict[str, Any]]:
 
 def _model(service: Service, version: str) -> dict[str, Any]:
     card = service.engine.registry.card(version)
-    active = card.version == service.engine.embedder.version
+    active = card.version == service.engine.model.version
     return {"version": card.version, "active": active, "card": card.model_dump(mode="json")}

@@ -1,5 +1,6 @@
 """Who is this? Queries, comparisons of two pictures, and bare embeddings."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -82,9 +83,10 @@ async def verify(request: Request) -> Response:
     service = service_of(request)
     names = ("image_a", "image_b")
     form = await read_form(request, file_fields=names, max_files=2)
-    line = draw_line(service.card.calibration, validate(Decision, form_values(Decision, form.fields)))
+    model = service.engine.model
+    line = draw_line(model.card.calibration, validate(Decision, form_values(Decision, form.fields)))
     pictures = [_one_file(form, name) for name in names]
-    embedder = service.engine.embedder
+    embedder = model.embedder
     first, second = await embed_pictures(service, embedder, pictures, Timing(), names)
     score = max(-1.0, min(1.0, float(np.dot(first, second))))
     return json_response(
@@ -145,7 +147,8 @@ async def _query_by_json(service: Service, body: QueryBody) -> dict[str, Any]:
 
 async def _query_by_sample(service: Service, parameters: QueryForm, sample_id: str) -> dict[str, Any]:
     started = begin_query(service, parameters, exclude_sample=sample_id)
-    embedding = await service.pipeline.keep(service.engine.gallery.embedding, parameters.gallery, sample_id)
+    embed = partial(service.engine.gallery.embedding, model_version=started.embedder.version)
+    embedding = await service.pipeline.keep(embed, parameters.gallery, sample_id)
     return await _answer(service, started, embedding)
 
 

@@ -152,7 +152,7 @@ def test_a_gallery_of_the_first_schema_is_migrated_without_losing_anything(tmp_p
     folder = tmp_path / "data"
     database = Database(f"sqlite:///{folder}/reid.db")
     config = Config()
-    config.set_main_option("script_location", str(Path(audit.__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(Path(audit.__file__).parent / "revisions"))
     people = [sample(number, f"p{number % 3}", camera="c", attributes={"n": number}) for number in range(20)]
     with database.write() as connection:
         config.attributes["connection"] = connection
@@ -160,16 +160,16 @@ def test_a_gallery_of_the_first_schema_is_migrated_without_losing_anything(tmp_p
     pictures = PictureStore(f"{folder}/pictures")
     with database.write() as connection:
         catalogue.ensure_default(connection)
-        number = catalogue.version(connection, VERSION, DIM)
-        catalogue.serve(connection, number)
+        version = catalogue.version(connection, VERSION, DIM)
+        catalogue.serve(connection, version.number)
         made = [
             Entry(
                 one.identity, one.camera, None, values.attributes(one.attributes), None,
-                bytes.fromhex(f"{index:064x}"), one.embedding.tobytes(),
+                bytes.fromhex(f"{index:064x}"), {VERSION: one.embedding.tobytes()},
             )
             for index, one in enumerate(people)
         ]  # fmt: skip
-        keys = catalogue.add(connection, catalogue.gallery(connection, "default"), number, made)
+        keys = catalogue.add(connection, catalogue.gallery(connection, "default"), {VERSION: version.number}, made)
     pictures.close()
     database.close()
     before = rows(folder)

@@ -315,7 +315,7 @@ def test_a_snapshot_of_the_old_store_is_not_used(
         store.backup(kept)
     restored(kept, tmp_path / "new")
     shutil.copyfile(
-        folder / "reid.index" / "gallery-1.snapshot", tmp_path / "new" / "reid.index" / "gallery-1.snapshot"
+        folder / "reid.index" / "gallery-1.v1.snapshot", tmp_path / "new" / "reid.index" / "gallery-1.v1.snapshot"
     )
     with open_store(tmp_path / "new") as store:
         assert "expected store" in caplog.text
@@ -424,7 +424,7 @@ def test_a_lost_picture_of_the_store_is_told_and_no_backup_is_left(folder: Path,
         assert store.backup(kept).samples == 2
 
 
-@pytest.mark.parametrize("there", ["reid.db", "reid.db-wal", "reid.index/gallery-1.snapshot", "pictures/ab/ab"])
+@pytest.mark.parametrize("there", ["reid.db", "reid.db-wal", "reid.index/gallery-1.v1.snapshot", "pictures/ab/ab"])
 def test_a_folder_that_is_not_empty_is_refused(folder: Path, kept: Path, tmp_path: Path, there: str) -> None:
     with open_store(folder) as store:
         enrol(store, [sample(1)])

@@ -77,7 +77,7 @@ def test_a_lost_and_an_altered_picture_are_told(folder: Path) -> None:
 def test_an_index_that_differs_is_told_and_rebuilt(folder: Path) -> None:
     with open_store(folder) as store:
         enrol(store, crowd(20, identities=4, cameras=2))
-        shard = store._follower.shards[1]
+        shard = store._indexes.serving.follower.shards[1]
         shard.vectors.remove(np.array([3]))
         shard.roster.kill(np.array([5]))
         assert problems(store).count("the index") == 2
@@ -89,7 +89,7 @@ def test_a_damaged_snapshot_is_told_and_rebuilt(folder: Path) -> None:
     with open_store(folder) as store:
         enrol(store, crowd(20, identities=4, cameras=2))
     with open_store(folder) as store:
-        file = folder / "reid.index" / "gallery-1.snapshot"
+        file = folder / "reid.index" / "gallery-1.v1.snapshot"
         data = bytearray(file.read_bytes())
         data[-40] ^= 1
         file.write_bytes(data)

@@ -36,7 +36,7 @@ def test_no_file_holds_an_erased_person(folder: Path, closed_before: bool) -> No
     enrol(store, others[60:])
     if closed_before:  # so that a snapshot holds the vectors
         store.close()
-        assert (folder / "reid.index" / "gallery-1.snapshot").exists()
+        assert (folder / "reid.index" / "gallery-1.v1.snapshot").exists()
         store = open_store(folder)
     assert traces(folder, persons, keys) != []
     erased = store.erase("default", "Erika Mustermann")
@@ -114,11 +114,11 @@ def test_a_removal_that_was_cut_short_is_taken_up_at_the_next_opening(
     assert sample(1).picture in b"".join(
         path.read_bytes() for path in (folder / "pictures").rglob("*") if path.is_file()
     )
-    assert vector(1).tobytes() in (folder / "reid.index" / "gallery-1.snapshot").read_bytes()
+    assert vector(1).tobytes() in (folder / "reid.index" / "gallery-1.v1.snapshot").read_bytes()
     with open_store(folder) as again:
         left = [path.read_bytes() for path in (folder / "pictures").rglob("*") if path.is_file()]
         assert left == [sample(2).picture]
-        assert not (folder / "reid.index" / "gallery-1.snapshot").exists()
+        assert not (folder / "reid.index" / "gallery-1.v1.snapshot").exists()
         assert [item.sample_id for item in again.page("default", SampleFilter(), limit=5).items] == keys[1:]
         assert again.search("default", vector(1)[None], model_version=VERSION)[0].searched == 1
     store.close()

@@ -15,7 +15,7 @@ from index.snapshots import Snapshots
 from tests.index.people import VERSION, crowd, enrol, open_store, sample, unit, vectors
 
 pytestmark = pytest.mark.databases
-NAME = "reid.index/gallery-1.snapshot"
+NAME = "reid.index/gallery-1.v1.snapshot"
 
 
 def answer(store: GalleryStore) -> object:
@@ -120,10 +120,10 @@ def test_a_snapshot_is_written_from_time_to_time(folder: Path, monkeypatch: pyte
     enrol(store, crowd(19, identities=5, cameras=2))
     assert not (folder / NAME).exists()
     enrol(store, [sample(100), sample(101)])
-    thread = store._keeper._thread
+    thread = store._indexes.serving.keeper._thread
     assert thread is not None
     thread.join()
-    held = Snapshots(folder / "reid.index").read(1)
+    held = Snapshots(folder / "reid.index", 1).read(1)
     assert held is not None
     assert held.stamp.count == 21
     store.close()
@@ -142,9 +142,9 @@ def test_a_removal_while_a_snapshot_is_written_makes_it_void(folder: Path, monke
         return made
 
     monkeypatch.setattr(Snapshots, "draft", delete_first)
-    store._keeper.save_all()
+    store._indexes.serving.keeper.save_all()
     assert list((folder / "reid.index").iterdir()) == []
-    store._keeper.save_all()
+    store._indexes.serving.keeper.save_all()
     assert (folder / NAME).exists()
     store.close()
 
@@ -153,7 +153,7 @@ def test_a_process_that_has_not_seen_a_deletion_publishes_no_snapshot(folder: Pa
     with open_store(folder) as writer, open_store(folder) as stale:
         keys = enrol(stale, crowd(30, identities=5, cameras=2))
         writer.delete("default", keys[3])
-        stale._keeper.save_all()
+        stale._indexes.serving.keeper.save_all()
         assert not (folder / NAME).exists()
 
 
@@ -162,7 +162,7 @@ def test_space_of_removed_rows_is_taken_back(store: GalleryStore) -> None:
     for key in keys[:25]:
         store.delete("default", key)
     store.settle()
-    shard = store._follower.shards[1]
+    shard = store._indexes.serving.follower.shards[1]
     assert len(shard.roster) == 15
     assert len(shard.vectors) == shard.roster.rows < 30
     (found,) = store.search("default", unit(vectors(1, 9)), model_version=VERSION, top_k=100)

@@ -35,10 +35,10 @@ def alike(ours: list[list[str]], theirs: list[list[str]]) -> float:
 
 def test_a_large_gallery_is_searched_by_codes_with_the_recall_asked_for(folder: Path, tmp_path: Path) -> None:
     with filled(folder) as store, filled(tmp_path / "exact", index=IndexOptions()) as exact:
-        codes = store._follower.shards[1].vectors.codes
+        codes = store._indexes.serving.follower.shards[1].vectors.codes
         assert codes is not None
         assert codes.setting.recall >= 0.9
-        assert exact._follower.shards[1].vectors.codes is None
+        assert exact._indexes.serving.follower.shards[1].vectors.codes is None
         (how,), (plain,) = store.index_info(), exact.index_info()
         assert (how.engine, how.recall, how.candidates) == ("codes", codes.setting.recall, codes.setting.depth)
         assert (plain.engine, plain.recall, plain.candidates) == ("exact", 1.0, 2000)
@@ -57,7 +57,7 @@ def test_codes_of_a_very_large_gallery_are_scanned_in_part(
     monkeypatch.setattr("index.codes.ROWS_PER_LIST", 60)
     monkeypatch.setattr("index.learning.DEPTHS", (400,))
     with filled(folder) as store, filled(tmp_path / "exact", index=IndexOptions()) as exact:
-        codes = store._follower.shards[1].vectors.codes
+        codes = store._indexes.serving.follower.shards[1].vectors.codes
         assert codes is not None
         assert codes.divided
         assert codes.setting.part < 1
@@ -106,7 +106,7 @@ def test_what_was_learnt_is_kept_in_the_snapshot(folder: Path, monkeypatch: pyte
     monkeypatch.setattr(learning, "learn", lambda *_: pytest.fail("it was learnt again"))
     with open_store(folder, index=CODED) as store:
         store.settle()
-        assert store._follower.shards[1].vectors.codes is not None
+        assert store._indexes.serving.follower.shards[1].vectors.codes is not None
         assert identities(store, 5) == before
 
 
@@ -114,7 +114,7 @@ def test_a_recall_that_no_code_reaches_leaves_the_search_exact(folder: Path, cap
     with caplog.at_level(logging.WARNING):
         store = filled(folder, index=IndexOptions(recall=1.01, exact_rows=300))
     assert "so all are compared" in caplog.text
-    assert store._follower.shards[1].vectors.codes is None
+    assert store._indexes.serving.follower.shards[1].vectors.codes is None
     caplog.clear()
     enrol(store, [sample(5000)])
     store.settle()
@@ -145,12 +145,14 @@ def test_space_is_taken_back_while_others_write(folder: Path, index: IndexOption
     stop.set()
     writer.join()
     store.settle()
-    shard = store._follower.shards[1]
+    shard = store._indexes.serving.follower.shards[1]
     assert len(shard.roster) == 500 + len(late)
     assert shard.roster.dead < 700  # were it not for the compaction, each deletion had left one
     assert shard.roster.dead <= 0.25 * shard.roster.rows
     for key in (late[-1], keys[-1]):
-        (answer,) = store.search("default", store.embedding("default", key)[None], model_version=VERSION)
+        (answer,) = store.search(
+            "default", store.embedding("default", key, model_version=VERSION)[None], model_version=VERSION
+        )
         assert key in [found.sample.sample_id for found in answer.identities[0].samples]
     assert store.check().problems == ()
     store.close()

@@ -1,12 +1,17 @@
 """Each view as a whole: at a desktop's and a phone's width, light and dark."""
 
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import Browser
 
+from app.application import create_app
 from tests.app.console.conftest import DESKTOP, PHONE, Watched
 from tests.app.console.steps import CONTRAST, HOSTILE, NAMELESS, all_pictures_are_there, enrol, picture
+from tests.app.parts import tiny_settings, write_version
+from tests.app.server import serving
 
 SIZES = [
     {"viewport": dict(zip(("width", "height"), size, strict=True)), "color_scheme": scheme}
@@ -124,9 +129,17 @@ def test_models_show_their_cards_and_ask_before_a_change(watched: Watched) -> No
 def test_a_migration_is_followed(watched: Watched) -> None:
     item = {
         "migration_id": "M1", "source": "tiny@1", "target": "tiny@2", "state": "running", "done": 120, "total": 480,
-        "eta_s": 300, "validation": {}, "created": "2026-05-01T10:00:00Z",
+        "eta_s": 300, "validation": {}, "left_out": 0, "error": None, "created": "2026-05-01T10:00:00Z",
     }  # fmt: skip
-    later = {**item, "state": "switched", "done": 480, "validation": {"counts_equal": True}}
+    compared = {
+        "passed": True, "problems": [], "samples": 480, "left_out": 0, "probes": 200, "same_first": 0.94,
+        "same_of_ten": 0.81, "across_cameras": {"people": 90, "source": 0.9, "target": 0.956},
+        "verdicts": {"source_threshold": 0.61, "target_threshold": 0.58, "match_in_both": 170, "only_source": 5,
+                     "only_target": 9, "in_neither": 16},
+        "embedded_again": {"pictures": 16, "least_cosine": 1.0, "milliseconds": {"source": 21.4, "target": 23.0}},
+        "search_ms": {"source": 0.9, "target": 1.1},
+    }  # fmt: skip
+    later = {**item, "state": "switched", "done": 480, "validation": compared}
     answers = iter([item, later])
     current: dict[str, Any] = {}
 
@@ -141,7 +154,37 @@ def test_a_migration_is_followed(watched: Watched) -> None:
     page.wait_for_selector("text=Switched; the way back is kept")
     assert page.get_by_role("button", name="Switch back").is_visible()
     assert page.get_by_role("button", name="Make it final").is_visible()
-    assert "counts equal" in page.locator(".changes").first.inner_text()
+    told = page.locator(".changes").first.inner_text()
+    assert "the same person first in 94 %; 81 % of the first ten the same" in told
+    rows = [row.inner_text().split("\t") for row in page.locator(".compared tbody tr").all()]
+    assert rows[:3] == [
+        ["Found first across cameras", "90.0 %", "95.6 %"],
+        ["Threshold", "0.610", "0.580"],
+        ["Samples with a match", "175", "179"],
+    ]
+    page.get_by_role("button", name="Make it final").click()
+    assert "no way back" in page.get_by_role("dialog").inner_text()
+
+
+def test_a_gallery_is_moved_and_moved_back(browser: Browser, tmp_path: Path) -> None:
+    write_version(tmp_path / "models")
+    write_version(tmp_path / "models", "tiny@2", shift=90.0)
+    (tmp_path / "models" / "active").write_text("tiny@1")
+    with serving(create_app(tiny_settings(tmp_path, model=None))) as client, browser.new_context() as context:
+        enrol(client, "default", list(range(12)), names=[f"p{number}" for number in range(12)])
+        watched = Watched(context, str(client.base_url).rstrip("/"))
+        page = watched.open("models")
+        page.locator("summary", has_text="tiny@2").click()
+        page.get_by_role("button", name="Activate").click()
+        page.get_by_role("dialog").get_by_role("button", name="Activate").click()
+        page.wait_for_selector("text=Switched; the way back is kept")
+        assert "24 samples, 24 of them searched for" in page.locator(".changes").first.inner_text()
+        page.locator("summary", has_text="tiny@2").get_by_text("Active").wait_for()
+        page.screenshot(path=tmp_path / "moved.png", full_page=True)
+        page.get_by_role("button", name="Switch back").click()
+        page.wait_for_selector("text=Switched back")
+        page.locator("summary", has_text="tiny@1").get_by_text("Active").wait_for()
+        assert watched.wrong == []
 
 
 def test_a_service_without_migrations_shows_none(watched: Watched) -> None:

@@ -1,16 +1,31 @@
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from app.application import create_app
+from app.engine import open_engine
+from app.reembedding import embed_picture
+from index.records import NewSample
 from tests.app.parts import VERSION, person, tiny_settings, write_version
 from tests.app.routes.calls import enrol, files, query, refused
 from tests.app.server import serving
 from tests.tiny_model import CALIBRATION
 
 OTHER = "tiny@2"
+
+
+def until(client: httpx.Client, identifier: str, state: str) -> dict[str, Any]:
+    """Follow a migration until it is in a state; fail when it ends in another."""
+    while True:
+        told: dict[str, Any] = client.get(f"/migrations/{identifier}").json()
+        if told["state"] == state:
+            return told
+        assert told["state"] in ("planned", "running", "validating"), told
+        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -67,13 +82,73 @@ def test_change_outlives_a_restart(tmp_path: Path) -> None:
         assert query(client, person(0))["model_version"] == OTHER
 
 
-def test_filled_gallery_does_not_move_yet(client: httpx.Client) -> None:
-    enrol(client, person(0), "anna")
-    problem = refused(client.post(f"/models/{OTHER}/activate"), 409, "migration_state")
-    assert "not available yet" in problem["detail"]
+def test_a_filled_gallery_moves_and_comes_back(client: httpx.Client) -> None:
+    for number in range(4):
+        enrol(client, person(number), f"p{number}")
+    identifier = client.post(f"/models/{OTHER}/activate").json()["migration_id"]
+    moved = until(client, identifier, "switched")
+    assert (moved["done"], moved["total"], moved["left_out"], moved["error"]) == (4, 4, 0, None)
+    assert moved["validation"]["passed"] is True
+    assert client.get("/models").json()["active"] == OTHER
+    found = query(client, person(0))
+    assert (found["model_version"], found["verdict"]) == (OTHER, "uncalibrated")
+    assert found["identities"][0]["identity"] == "p0"
+    late = enrol(client, person(7), "late")
+    refused(client.post(f"/models/{VERSION}/activate"), 409, "migration_in_progress")
+    back = client.post(f"/migrations/{identifier}/rollback").json()
+    assert back["state"] == "rolled_back"
+    found = query(client, person(7))
+    assert (found["model_version"], found["verdict"], found["threshold"]) == (VERSION, "match", 0.95)
+    assert found["identities"][0]["samples"][0]["sample_id"] == late
     assert client.get("/models").json()["active"] == VERSION
+
+
+def test_a_gallery_moves_on_after_a_restart(tmp_path: Path) -> None:
+    for version in (VERSION, OTHER):
+        write_version(tmp_path / "models", version)
+    (tmp_path / "models" / "active").write_text(VERSION)
+    settings = tiny_settings(tmp_path, model=None)
+    with open_engine(settings) as engine:
+        vector = embed_picture(engine.model, person(0))
+        engine.gallery.enrol("default", [NewSample("anna", vector, person(0))], model_version=VERSION)
+        identifier = engine.gallery.migrations.plan(OTHER, engine.embedder.dim).migration_id
+    with serving(create_app(settings)) as client:
+        until(client, identifier, "switched")
+        assert client.post(f"/migrations/{identifier}/finalize").json()["state"] == "finalized"
+    with serving(create_app(settings)) as client:
+        assert query(client, person(0))["model_version"] == OTHER
+
+
+def test_pictures_that_were_not_kept_stop_it_or_are_left_out(client: httpx.Client) -> None:
+    client.put("/galleries/bare", json={"store_images": False})
+    enrol(client, person(0), "anna", gallery="bare")
+    enrol(client, person(1), "bert")
+    problem = refused(client.post(f"/models/{OTHER}/activate"), 409, "migration_state")
+    assert "1 of gallery 'bare'" in problem["detail"]
     assert client.get("/migrations").json() == {"items": []}
-    assert query(client, person(0))["verdict"] == "match"
+    answer = client.post(f"/models/{OTHER}/activate", params={"leave_out": True})
+    moved = until(client, answer.json()["migration_id"], "switched")
+    assert moved["left_out"] == 1
+    assert query(client, person(0), gallery="bare")["identities"] == []
+    client.post(f"/migrations/{moved['migration_id']}/rollback")
+    assert query(client, person(0), gallery="bare")["identities"][0]["identity"] == "anna"
+
+
+def test_a_version_that_cannot_be_opened_any_more_fails_the_migration(tmp_path: Path) -> None:
+    for version in (VERSION, OTHER):
+        write_version(tmp_path / "models", version)
+    (tmp_path / "models" / "active").write_text(VERSION)
+    settings = tiny_settings(tmp_path, model=None)
+    with open_engine(settings) as engine:
+        vector = embed_picture(engine.model, person(0))
+        engine.gallery.enrol("default", [NewSample("anna", vector, person(0))], model_version=VERSION)
+        identifier = engine.gallery.migrations.plan(OTHER, engine.embedder.dim).migration_id
+    (tmp_path / "models" / "tiny" / "2" / "model.onnx").write_bytes(b"damaged")
+    with serving(create_app(settings)) as client:
+        failed = until(client, identifier, "failed")
+        assert "sha256" in failed["error"]
+        assert query(client, person(0))["model_version"] == VERSION
+        assert client.post(f"/migrations/{identifier}/cancel").json()["state"] == "cancelled"
 
 
 def test_active_version_is_not_activated_again(client: httpx.Client) -> None:

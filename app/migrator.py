@@ -1,0 +1,179 @@
+"""Moving a filled gallery to another version while it is in use: one thread that gives way to everything else."""
+
+import asyncio
+import logging
+import os
+import secrets
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+from app.engine import Engine, Model, open_model
+from app.errors import InvalidParameter
+from app.metrics import Metrics
+from app.parameters import Decision
+from app.reembedding import embed_picture, embed_some
+from app.verdict import draw_line
+from index.errors import GalleryError, MigrationState
+from index.migration import BEFORE_SWITCH, Migration, State
+from index.validation import Side
+from model.errors import ModelError
+
+log = logging.getLogger(__name__)
+_NICE = 19  # the lowest priority: its work takes what the service's leaves
+_WAIT_SECONDS = 1.0  # between two looks at the catalogue
+_FREE_SECONDS = 10.0  # after the end of a migration, for requests that began before
+_FREE_PAUSE = 0.05  # between two transactions that free vectors
+_HOLD_SECONDS = 10.0  # of those that the catalogue gives; then it is told again
+_LATELY = 0.9  # weight of the past in the rate
+
+
+class Migrator:
+    """Does the next step of whatever migration the catalogue has, in this process or for all that share the store."""
+
+    def __init__(self, engine: Engine, metrics: Metrics | None = None) -> None:
+        self._engine = engine
+        self._metrics = metrics
+        self._owner = secrets.token_hex(16)
+        self._model: Model | None = None  # a session of its own, whose threads have this thread's priority
+        self._rate: float | None = None
+        self._held_until = 0.0
+        self._wake = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="migration", daemon=True)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Migrator"]:
+        """Work in the background until the block ends; a batch under way is finished."""
+        self._thread.start()
+        try:
+            yield self
+        finally:
+            self._stopped.set()
+            self._wake.set()
+            await asyncio.to_thread(self._thread.join)
+
+    def wake(self) -> None:
+        """Look at the catalogue now."""
+        self._wake.set()
+
+    def step(self) -> bool:
+        """Do one step; False when there is nothing to do, or another process does it."""
+        moving = self._engine.follow()
+        if moving is None:
+            return self._free()
+        if not self._holds(moving):
+            return False
+        try:
+            return self._advance(moving)
+        except MigrationState as exc:  # it was cancelled or finalized meanwhile
+            log.info("migration %s: %s", moving.migration_id, exc)
+            return True
+
+    def release(self) -> None:
+        """Let another process take the work on at once."""
+        self._engine.gallery.migrations.release(self._owner)
+
+    def _work(self) -> None:
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        while not self._stopped.is_set():
+            busy = False
+            try:
+                busy = self.step()
+            except ModelError as exc:
+                self._give_up(exc)
+            except Exception:  # the boundary of the background: nothing in it may stop the service
+                log.exception("a migration's step failed; it is tried again in %g seconds", _WAIT_SECONDS)
+                if self._metrics is not None:
+                    self._metrics.migration_failed()
+            if not busy:
+                self._wake.wait(_WAIT_SECONDS)
+            self._wake.clear()
+        with suppress(GalleryError):
+            self.release()
+
+    def _give_up(self, error: ModelError) -> None:
+        """Fail a migration whose target cannot be opened; the version that serves is at work already."""
+        log.error("a model version cannot be used: %s", error)
+        moving = self._engine.gallery.migrations.under_way()
+        if moving is not None and moving.state in BEFORE_SWITCH:
+            with suppress(MigrationState):
+                self._engine.gallery.migrations.fail(moving, str(error))
+
+    def _holds(self, moving: Migration) -> bool:
+        now = time.monotonic()
+        if now < self._held_until:
+            return True
+        if not self._engine.gallery.migrations.hold(moving.migration_id, self._owner):
+            return False
+        self._held_until = now + _HOLD_SECONDS
+        return True
+
+    def _advance(self, moving: Migration) -> bool:
+        store = self._engine.gallery.migrations
+        if moving.state is State.SWITCHED:
+            return self._embed(moving, moving.source) > 0
+        if moving.state is State.VALIDATING:
+            self._validate(moving)
+        elif self._embed(moving, moving.target) == 0:
+            store.begin_validation(moving)
+        return True
+
+    def _embed(self, moving: Migration, version: str) -> int:
+        started = time.monotonic()
+        progress = embed_some(self._engine, moving, self._own(version), self._rate)
+        if progress.samples:
+            now = progress.samples / (time.monotonic() - started)
+            self._rate = now if self._rate is None else _LATELY * self._rate + (1 - _LATELY) * now
+        return progress.samples
+
+    def _own(self, version: str) -> Model:
+        if self._model is None or self._model.version != version:
+            self._model = None
+            self._model = open_model(self._engine.settings, self._engine.registry, version)
+            self._rate = None
+        return self._model
+
+    def _validate(self, moving: Migration) -> None:
+        """Switch where all is well; samples that were enrolled meanwhile are embedded first."""
+        store = self._engine.gallery.migrations
+        source, target = (self._engine.open_model(version) for version in (moving.source, moving.target))
+        validation = store.validate(moving, _side(source), _side(target))
+        if not validation["passed"]:
+            store.fail(moving, "; ".join(validation["problems"]), validation)
+            log.error("%s does not serve: %s", moving.target, "; ".join(validation["problems"]))
+            return
+        while (switched := store.switch(moving, validation)) is None:
+            self._embed(store.get(moving.migration_id), moving.target)
+        self._engine.follow()
+        log.info("migration %s: all galleries are searched with %s now", switched.migration_id, switched.target)
+
+    def _free(self) -> bool:
+        """Free what an ended migration left over, some at a time."""
+        self._model, self._rate, self._held_until = None, None, 0.0
+        if not self._engine.gallery.migrations.free_some(_FREE_SECONDS):
+            return False
+        self._stopped.wait(_FREE_PAUSE)
+        return True
+
+
+def roll_back(engine: Engine, migration_id: str) -> Migration:
+    """Let the version before serve again, with what was enrolled since."""
+    store = engine.gallery.migrations
+    moving = store.get(migration_id)
+    engine.require_unpinned(moving.source)
+    while (done := store.roll_back(migration_id)) is None:
+        embed_some(engine, store.get(migration_id), engine.open_model(moving.source), None)
+    engine.follow()
+    return done
+
+
+def _side(model: Model) -> Side:
+    try:
+        threshold = draw_line(model.card.calibration, Decision()).threshold
+    except InvalidParameter:  # calibrated, but not for the rate that a query takes when it names none
+        threshold = None
+    return Side(threshold, partial(embed_picture, model))

@@ -1,0 +1,83 @@
+"""The indexes that are in memory, one for each model version that can be asked, and which of them serves."""
+
+import threading
+from pathlib import Path
+
+from index.catalogue import Version
+from index.database import Database
+from index.errors import ModelMismatch
+from index.follower import Follower
+from index.snapshots import Snapshots
+from index.vectors import IndexOptions
+from index.version_index import VersionIndex
+
+
+class Indexes:
+    """What is asked names its version, so an answer never mixes two. Readers need no lock: the table is replaced."""
+
+    def __init__(self, database: Database, snapshots: Path, options: IndexOptions, serving: Version) -> None:
+        self._database = database
+        self._snapshots = snapshots
+        self._options = options
+        self._changing = threading.Lock()
+        self._loaded: dict[str, VersionIndex] = {}
+        self._serving = serving.name
+        self.load(serving)
+
+    @property
+    def serving(self) -> VersionIndex:
+        """The index of the version that serves."""
+        return self._loaded[self._serving]
+
+    def of(self, version: str) -> VersionIndex:
+        """Return a version's index or raise `ModelMismatch`."""
+        index = self._loaded.get(version)
+        if index is None:
+            raise ModelMismatch(f"expected an embedding of {self._serving}, found one of {version}: embed it again")
+        return index
+
+    def __contains__(self, version: object) -> bool:
+        """Tell whether a version's index is in memory."""
+        return version in self._loaded
+
+    def followers(self) -> list[Follower]:
+        """Return the follower of each index."""
+        return [index.follower for index in self._loaded.values()]
+
+    def load(self, version: Version, *, anew: bool = False) -> None:
+        """Load a version's index beside the others, unless it is there; `anew`: read it again from the catalogue."""
+        with self._changing:
+            if anew or version.name not in self._loaded:
+                snapshots = Snapshots(self._snapshots, version.number)
+                index = VersionIndex(self._database, snapshots, version, self._options)
+                self._loaded = {**self._loaded, version.name: index}
+
+    def serve(self, version: str) -> None:
+        """Let a version that is loaded be the one that serves, with every sample in its index."""
+        index = self.of(version)
+        index.complete()
+        self._serving = version
+
+    def drop(self, version: str) -> None:
+        """Let a version's index go, unless it serves."""
+        with self._changing:
+            if version != self._serving:
+                self._loaded = {name: index for name, index in self._loaded.items() if name != version}
+
+    def forget(self, number: int) -> None:
+        """Remove the snapshots of a version by its number in the catalogue."""
+        Snapshots(self._snapshots, number).discard_version()
+
+    def versions(self) -> tuple[str, ...]:
+        """Return the versions that can be asked."""
+        return tuple(self._loaded)
+
+    def follow(self) -> None:
+        """Let every index apply what was committed."""
+        for index in self._loaded.values():
+            index.follow()
+
+    def save(self) -> None:
+        """Write the snapshots that make the next opening faster."""
+        for index in self._loaded.values():
+            index.keeper.save_all()
