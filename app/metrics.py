@@ -55,6 +55,12 @@ class Metrics:
         self._migration_failures = Counter(
             "reid_migration_failures", "Steps of a migration that failed and are tried again", registry=self.registry
         )
+        self._migrating = Gauge(
+            "reid_migration_samples",
+            "Samples of the migration under way, by what became of them",
+            ("outcome",),
+            registry=self.registry,
+        )
         self._depth = Gauge("reid_queue_pictures", "Pictures that wait for the model", registry=self.registry)
         self._limit = Gauge(
             "reid_queue_limit_pictures", "Pictures that may wait; more is answered 429", registry=self.registry
@@ -81,6 +87,11 @@ class Metrics:
         self._batches.observe(size)
         self._embedded.inc(size)
         self._stages.labels("model").observe(seconds)
+
+    def migrating(self, *, done: int, left_out: int, left: int) -> None:
+        """Record how far a migration is; zeros when none is under way."""
+        for outcome, samples in (("embedded", done - left_out), ("left_out", left_out), ("to_do", left)):
+            self._migrating.labels(outcome).set(samples)
 
     def migration_failed(self) -> None:
         """Count one step of a migration that failed."""

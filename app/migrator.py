@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import secrets
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -14,6 +13,7 @@ from app.engine import Engine, Model, open_model
 from app.errors import InvalidParameter
 from app.metrics import Metrics
 from app.parameters import Decision
+from app.process import is_gone, own_name
 from app.reembedding import embed_picture, embed_some
 from app.verdict import draw_line
 from index.errors import GalleryError, MigrationState
@@ -36,7 +36,7 @@ class Migrator:
     def __init__(self, engine: Engine, metrics: Metrics | None = None) -> None:
         self._engine = engine
         self._metrics = metrics
-        self._owner = secrets.token_hex(16)
+        self._owner = own_name()
         self._model: Model | None = None  # a session of its own, whose threads have this thread's priority
         self._rate: float | None = None
         self._held_until = 0.0
@@ -107,7 +107,8 @@ class Migrator:
         now = time.monotonic()
         if now < self._held_until:
             return True
-        if not self._engine.gallery.migrations.hold(moving.migration_id, self._owner):
+        dead = moving.owner if moving.owner is not None and is_gone(moving.owner) else None
+        if not self._engine.gallery.migrations.hold(moving.migration_id, self._owner, dead):
             return False
         self._held_until = now + _HOLD_SECONDS
         return True

@@ -121,11 +121,11 @@ class Migrations:
 
     # --- the work -------------------------------------------------------------------------------------------------
 
-    def hold(self, migration_id: str, owner: str) -> bool:
-        """Take the work on, or keep it; False while another has it."""
+    def hold(self, migration_id: str, owner: str, dead: str | None = None) -> bool:
+        """Take the work on, or keep it; False while another has it that is not known to be `dead`."""
         with self._database.write() as connection:
             now, found = catalogue.now(), migration.read(connection, migration_id)
-            if found.owner not in (None, owner) and (found.owned_until or 0) > now:
+            if found.owner not in (None, owner, dead) and (found.owned_until or 0) > now:
                 return False
             migration.write(connection, migration_id, owner=owner, owned_until=now + _HELD_SECONDS * 1_000_000)
             return True

@@ -165,7 +165,7 @@ migrations = Table(
     Column("disk_bytes", BigInteger, nullable=False),  # that the target's vectors were estimated to take
     Column("validation", Text),
     Column("error", Text),
-    Column("owner", String(32)),
+    Column("owner", String(64)),
     Column("owned_until", BigInteger),
     Column("freed", Boolean, nullable=False),
 )

@@ -217,9 +217,12 @@ class AsyncClient:
         """Return one version with its card."""
         return await self._send(calls.model(version))
 
-    async def activate(self, version: str) -> str:
-        """Make a version the active one; return the migration's id."""
-        return await self._send(calls.activate(version))
+    async def activate(self, version: str, *, leave_out: bool = False) -> str:
+        """Move every gallery to a version; return the migration's id.
+
+        `leave_out`: samples that cannot be embedded again, such as without a picture, do not stop it.
+        """
+        return await self._send(calls.activate(version, leave_out=leave_out))
 
     async def migrations(self) -> tuple[Migration, ...]:
         """Return the latest changes of the active version, the newest first."""

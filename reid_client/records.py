@@ -198,6 +198,11 @@ class Migration:
     state: MigrationState
     done: int
     total: int
+    left_out: int  # samples that could not be embedded again, of those done
+    rate: float | None  # samples a second
     eta_s: float | None
-    validation: Mapping[str, Any]
+    disk_bytes: int  # that the new vectors were estimated to take
+    validation: Mapping[str, Any]  # what was compared before the switch, and its `problems`
+    error: str | None
     created: datetime
+    changed: datetime

@@ -66,5 +66,10 @@ def _measured(service: Service) -> tuple[int, int]:
     """Look at the disk; return the index's lag, before counting brings it up to date, and the samples."""
     disk = shutil.disk_usage(service.engine.settings.data_dir)
     service.metrics.disk(free=disk.free, size=disk.total)
+    moving = service.engine.gallery.migrations.under_way()
+    if moving is None:
+        service.metrics.migrating(done=0, left_out=0, left=0)
+    else:
+        service.metrics.migrating(done=moving.done, left_out=moving.left_out, left=moving.total - moving.done)
     lag = service.engine.gallery.lag()
     return lag, service.engine.gallery.sample_count()

@@ -27,7 +27,7 @@ def upgrade() -> None:
         sa.Column("disk_bytes", sa.BigInteger, nullable=False),
         sa.Column("validation", sa.Text),
         sa.Column("error", sa.Text),
-        sa.Column("owner", sa.String(32)),
+        sa.Column("owner", sa.String(64)),
         sa.Column("owned_until", sa.BigInteger),
         sa.Column("freed", sa.Boolean, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_migrations"),
