@@ -54,11 +54,12 @@ def ranked_identity(rank: int, found: RankedIdentity, line: Line) -> dict[str, A
         "identity": found.identity,
         "score": score,
         "match": line.matches(score),
-        "samples": [_ranked_sample(each) for each in found.samples],
+        "samples": [ranked_sample(each) for each in found.samples],
     }
 
 
-def _ranked_sample(found: RankedSample) -> dict[str, Any]:
+def ranked_sample(found: RankedSample) -> dict[str, Any]:
+    """Return one sample with its score."""
     sample = found.sample
     return {
         "sample_id": sample.sample_id,

@@ -14,7 +14,9 @@ from starlette.responses import Response
 
 from app.access import GuardedAPI, authorize
 from app.admission import Admission
+from app.auditing import LabelAudits
 from app.documentation import KEY_ERRORS, problems
+from app.drift import Drift
 from app.engine import Engine, open_engine
 from app.errors import AddressRefused
 from app.expiry import Expiry
@@ -26,7 +28,7 @@ from app.middleware import MetricsPort, RequestContext
 from app.migrator import Migrator
 from app.pipeline import Pipeline
 from app.problems import KNOWN_ERRORS, Problem, describe, http_problem, internal
-from app.routes import console, galleries, gallery, identities, models, operations, query
+from app.routes import console, drift, galleries, gallery, identities, models, operations, query, suspects
 from app.service import Service
 from app.settings import Settings, is_loopback, load_settings
 from app.tracing import Traces, open_traces
@@ -71,7 +73,7 @@ def create_app(settings: Settings | None = None, open_parts: Callable[[Settings]
         telemetry={"tracing": False, "metrics": False, "logs": False},
         dependencies=[Depends(authorize)],  # of every route, so that none is open because somebody forgot
     )
-    for part in (query, gallery, identities, galleries, models):
+    for part in (query, gallery, identities, suspects, galleries, models, drift):
         app.include_router(part.router, responses=problems(*KEY_ERRORS))
     for part in (operations, console):
         app.include_router(part.router)
@@ -100,12 +102,19 @@ async def _running(
     engine = await _opened(settings, open_parts)
     keyring = Keyring(engine.gallery.keys, local=is_loopback(settings.host))
     pipeline = Pipeline(engine, metrics, traces)
+    audits = LabelAudits()
+    drifting = Drift(settings.data_dir, engine.embedder.version)
     pipeline.start()
     try:
         log.info("ready with %s on %s", engine.model.version, ", ".join(engine.embedder.providers))
-        async with Expiry(engine, pipeline, metrics).running(), Migrator(engine, metrics).running() as migrator:
-            yield Service(engine, pipeline, metrics, keyring, migrator)
+        async with (
+            drifting.running(),
+            Expiry(engine, pipeline, metrics).running(),
+            Migrator(engine, metrics).running() as migrator,
+        ):
+            yield Service(engine, pipeline, metrics, keyring, migrator, drifting, audits)
     finally:
+        await asyncio.to_thread(audits.close)
         await asyncio.to_thread(pipeline.close)
         await asyncio.to_thread(keyring.close)
         await asyncio.to_thread(engine.close)

@@ -14,9 +14,11 @@ from app.forms import Form, Upload, form_values, validate
 from app.parameters import GalleryName, NewSampleFields, Parameters
 from app.pipeline import Pixels, Timing
 from app.problems import item_error
+from app.quality import measure
 from app.service import Service
 from index.errors import ModelMismatch
 from index.records import Embedding, Enrolled, EnrolStatus, NewSample
+from model.container import read_container
 from model.errors import ImageError
 from model.runtime import Embedder
 
@@ -130,7 +132,7 @@ async def _outcomes(service: Service, enrolment: Enrolment) -> list[Enrolled]:
         else:
             outcomes[item.index] = Enrolled(EnrolStatus.DUPLICATE, sample_id)
     embedder = service.engine.model.embedder
-    good, vectors = await _embed(service, embedder, new, outcomes)
+    good, vectors = await _embed(service, embedder, new, outcomes, counted_in=enrolment.gallery)
     if good:
         others = await _embed_otherwise(service, good)
         samples = [_sample(item, vector, more) for item, vector, more in zip(good, vectors, others, strict=True)]
@@ -151,7 +153,12 @@ def _items(enrolment: Enrolment, outcomes: dict[int, Enrolled]) -> list[_Item]:
 
 
 async def _embed(
-    service: Service, embedder: Embedder, items: Sequence[_Item], outcomes: dict[int, Enrolled]
+    service: Service,
+    embedder: Embedder,
+    items: Sequence[_Item],
+    outcomes: dict[int, Enrolled],
+    *,
+    counted_in: str | None = None,
 ) -> tuple[list[_Item], list[Embedding]]:
     """Embed chunk by chunk, so that never more than one chunk of a request stands in the queue."""
     timing = Timing()
@@ -167,6 +174,8 @@ async def _embed(
                 good.append(item)
                 pixels.append(each)
         if pixels:
+            if counted_in is not None:
+                await service.pipeline.keep(_count_quality, service, counted_in, good[-len(pixels) :], pixels)
             vectors.extend(await service.pipeline.embed(embedder, pixels, timing, bulk=True))
     return good, vectors
 
@@ -179,6 +188,12 @@ async def _embed_otherwise(service: Service, items: Sequence[_Item]) -> list[dic
         for item, vector in zip(good, vectors, strict=True):
             found[item.index][other.version] = vector
     return [found[item.index] for item in items]
+
+
+def _count_quality(service: Service, gallery: str, items: Sequence[_Item], pixels: Sequence[Pixels]) -> None:
+    for item, each in zip(items, pixels, strict=True):
+        quality = measure(each, read_container(item.upload.data).height)
+        service.drift.picture(gallery, item.fields.camera, quality)
 
 
 def _chunks(items: Sequence[_Item], size: int) -> Iterable[Sequence[_Item]]:

@@ -80,3 +80,15 @@ class NotReady(ServiceError):
 
 class VersionPinned(ServiceError):
     """REID_MODEL names another version than the one that is to serve."""
+
+
+class ExportRefused(ServiceError):
+    """No data set can be made of this gallery, or at the place that was named."""
+
+
+class Stopped(ServiceError):
+    """What runs in the background was told to end before it was done."""
+
+
+class CalibrationRefused(ServiceError):
+    """A gallery has too few people to calibrate on, or the version to register is none."""

@@ -1,5 +1,7 @@
 """What the service counts about itself, in a Prometheus registry of its own."""
 
+from collections.abc import Iterable
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -10,8 +12,11 @@ from prometheus_client import (
     generate_latest,
 )
 
+from app.distribution import Distribution
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_QUANTILES = (0.1, 0.5, 0.9)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
@@ -71,6 +76,16 @@ class Metrics:
         self._free = Gauge("reid_data_free_bytes", "Free on the disk of the data folder", registry=self.registry)
         self._size = Gauge("reid_data_size_bytes", "Size of the disk of the data folder", registry=self.registry)
         self._gallery = Gauge("reid_gallery_samples", "Samples enrolled", registry=self.registry)
+        by_camera = ("gallery", "camera", "measure")
+        self._stability = Gauge(
+            "reid_drift_psi", "Population stability index of late against the first", by_camera, registry=self.registry
+        )
+        self._quantiles = Gauge(
+            "reid_drift_value",
+            "Quantiles of what was counted of late",
+            (*by_camera, "quantile"),
+            registry=self.registry,
+        )
         self._model = Info("reid_model", "The active model version", registry=self.registry)
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
@@ -121,6 +136,18 @@ class Metrics:
         """Tell of the disk of the data folder, in bytes."""
         self._free.set(free)
         self._size.set(size)
+
+    def drift(self, told: Iterable[tuple[str, str, Distribution]]) -> None:
+        """Tell how cameras are of late: gallery, camera and distribution."""
+        self._stability.clear()
+        self._quantiles.clear()
+        for gallery, camera, each in told:
+            labels = (gallery, camera, each.measure.name)
+            if (psi := each.psi) is not None:
+                self._stability.labels(*labels).set(psi)
+            for share in _QUANTILES:
+                if (value := each.quantile(share)) is not None:
+                    self._quantiles.labels(*labels, str(share)).set(value)
 
     def render(self, *, queue: int, samples: int, version: str, providers: str, lag: int = 0) -> bytes:
         """Return everything in Prometheus' text format, with the present state."""

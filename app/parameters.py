@@ -22,6 +22,7 @@ from index.values import name
 MAX_ATTRIBUTES_BYTES = 16_384
 MAX_ATTRIBUTES_DEPTH = 32
 DEFAULT_FALSE_MATCH_RATE = 0.001
+SHOWN_FINDINGS = 50
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 
 
@@ -138,6 +139,16 @@ class QueryParameters(Decision, InGallery):
             attributes=self.attributes,
             exclude_sample=exclude_sample,
         )
+
+
+class AuditParameters(Decision, InGallery):
+    """Which gallery is audited; the threshold is the mean score from which on two identities may be one person."""
+
+
+class FindingsPage(InGallery):
+    """How much of an audit's findings is shown."""
+
+    limit: int = Field(SHOWN_FINDINGS, ge=1, le=200, description="most findings of either kind, the worst first")
 
 
 SampleId = Annotated[str, Field(min_length=1, max_length=64)]

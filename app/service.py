@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from app.auditing import LabelAudits
+from app.drift import Drift
 from app.engine import Engine
 from app.keyring import Keyring
 from app.metrics import Metrics
@@ -20,6 +22,8 @@ class Service:
     metrics: Metrics
     keyring: Keyring
     migrator: Migrator
+    drift: Drift
+    audits: LabelAudits
     enrolling: int = 0
 
 

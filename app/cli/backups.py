@@ -1,20 +1,15 @@
 """`reid gallery backup` and `reid gallery restore`."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
+from app.cli.progress import bar
 from app.engine import open_engine
 from app.settings import Settings, load_settings
-from index.backup import Progress
 from index.keys import Keys
 from index.restore import restore as restore_into
 
@@ -31,7 +26,7 @@ def backup(
 
     Everything is read back before the backup gets its name. Model versions are not in it.
     """
-    with open_engine(load_settings()) as engine, _bar("Backing up") as progress:
+    with open_engine(load_settings()) as engine, bar("Backing up") as progress:
         made = engine.gallery.backup(folder, keep=keep, progress=progress)
     if as_json:
         typer.echo(json.dumps(asdict(made)))
@@ -53,7 +48,7 @@ def restore(
     Every hash is compared before anything is put in place. A restore that was cut short can be run again.
     """
     settings = load_settings()
-    with _bar("Restoring") as progress:
+    with bar("Restoring") as progress:
         done = restore_into(folder, settings.database_url, settings.blob_url, name=name, progress=progress)
     report = done.report
     if as_json:
@@ -75,13 +70,3 @@ def _tell_keys(settings: Settings) -> None:
         good = [key.key_id for key in keys.all() if key.revoked_at is None]
     if good:
         typer.echo(f"the keys are those of the backup; revoke again what was revoked since. Good are {', '.join(good)}")
-
-
-@contextmanager
-def _bar(what: str) -> Iterator[Progress]:
-    """Show a progress bar on stderr where that is a terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -10,12 +10,14 @@ from rich.table import Table
 
 from app.answers import erased_answer, time_text
 from app.cli.backups import backup, restore
+from app.cli.datasets import export_dataset
+from app.cli.suspects import suspects
 from app.engine import open_engine
 from app.settings import load_settings
 from index.records import AuditEntry
 
 gallery = typer.Typer(
-    name="gallery", no_args_is_help=True, help="Check, count, audit, expire, back up and restore the galleries."
+    name="gallery", no_args_is_help=True, help="Check, count, audit, expire, back up, restore and export the galleries."
 )
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
 _NO_RETENTION = "no gallery has a retention: set it with PUT /galleries/{name}"
@@ -23,6 +25,8 @@ _NO_RETENTION = "no gallery has a retention: set it with PUT /galleries/{name}"
 
 gallery.command()(backup)
 gallery.command()(restore)
+gallery.command()(export_dataset)
+gallery.command()(suspects)
 
 
 @gallery.command()

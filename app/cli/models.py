@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.cli.migrations import move
+from app.cli.recalibration import recalibrate
 from app.engine import active_version, open_engine
 from app.settings import Settings, load_settings
 from index.migration import State
@@ -19,6 +20,8 @@ from model.registry import Registry
 models = typer.Typer(name="models", no_args_is_help=True, help="List, show, import and activate model versions.")
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
 Version = Annotated[str, typer.Argument(help="A version such as market1501@1.")]
+
+models.command()(recalibrate)
 
 
 @models.command("list")

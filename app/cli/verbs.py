@@ -27,7 +27,9 @@ VERBS = (
     Verb("models", "app.cli.models:models", "List, show, import and activate model versions."),
     Verb("migrations", "app.cli.migrations:migrations", "List, show and end moves to another model version."),
     Verb("keys", "app.cli.keys:keys", "Make, list and revoke the keys that callers need."),
-    Verb("gallery", "app.cli.gallery:gallery", "Check, count, audit, expire, back up and restore the galleries."),
+    Verb(
+        "gallery", "app.cli.gallery:gallery", "Check, count, audit, expire, back up, restore and export the galleries."
+    ),
     Verb("data", "model.training.data:data", "Check a data set and every picture in it. Needs the train extra."),
     Verb("train", "model.training.commands:train", "Train a network with the HAP2S loss. Needs the train extra."),
     Verb("study", "model.training.commands:study", "Train many times with one thing changed. Needs the train extra."),

@@ -119,7 +119,8 @@ function toError({ status, statusText, body, retryAfter }, method, where) {
 
 /** The scope that a request needs, for people whose key lacks it. */
 function scopeOf(method, where) {
-  if (/^\/(query|verify|embed)/.test(where)) return "query";
+  if (/^\/(query|verify|embed|drift)/.test(where)) return "query";
+  if (where.startsWith("/suspects")) return method === "GET" ? "query" : "enroll";
   if (where.startsWith("/gallery")) return method === "GET" ? "query" : "enroll";
   return where.startsWith("/identities") && method === "GET" ? "query" : "admin";
 }

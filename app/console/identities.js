@@ -6,13 +6,15 @@ import { showPerson } from "./person.js";
 import { enrolled, onceSeen } from "./pictures.js";
 import { isLeft, problem } from "./problems.js";
 import { go, here, link } from "./route.js";
+import { showSuspects } from "./suspects.js";
 import { count, when } from "./words.js";
 
 export const title = "Identities";
 const PAGE = 48;
 
-/** Show one person where the address names one, else the list. */
+/** Show one person where the address names one, the likely wrong labels where it asks for them, else the list. */
 export function show(stage, scope) {
+  if (here().params.has("suspects")) return showSuspects(stage, scope);
   const identity = here().params.get("identity");
   return identity === null ? list(stage, scope) : showPerson(stage, scope, identity);
 }
@@ -20,7 +22,8 @@ export function show(stage, scope) {
 async function list(stage, scope) {
   const cursor = here().params.get("cursor");
   const people = el("section", { "aria-label": "People", "aria-busy": "true" }, el("p", { class: "quiet" }, "Loading…"));
-  stage.append(finder(), people);
+  const labels = el("p", {}, el("a", { href: link("identities", { suspects: "" }) }, "Likely wrong labels"));
+  stage.append(el("div", { class: "bar-top" }, finder(), labels), people);
   try {
     const page = await call("GET", withQuery("/identities", { limit: PAGE, cursor }), { signal: scope.signal });
     people.replaceChildren(...contents(scope, page, cursor));

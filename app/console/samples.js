@@ -63,7 +63,8 @@ function parsed(text) {
   }
 }
 
-async function remove(scope, sample, changed) {
+/** Delete a sample after a question; `changed` is called with null once it is gone. */
+export async function remove(scope, sample, changed) {
   const done = await confirm("Delete this sample?", {
     contents: [el("div", { class: "details" }, enrolled(scope, sample.image_url, `Sample of ${sample.identity}`),
       el("p", {}, "The sample of ", el("strong", { class: "name" }, sample.identity), ", its picture and its embedding are deleted. No query finds it any more."))],

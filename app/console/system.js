@@ -2,6 +2,7 @@
 
 import { call } from "./api.js";
 import { el, table } from "./dom.js";
+import { showDrift } from "./drift.js";
 import { isLeft, problem } from "./problems.js";
 import { named, parse, single, sums } from "./prometheus.js";
 import { mark } from "./scores.js";
@@ -14,7 +15,9 @@ const EVERY = 5000;
 export async function show(stage, scope) {
   const health = el("section", { class: "panel", "aria-label": "Health", role: "status" });
   const numbers = el("section", { "aria-label": "Numbers" });
-  stage.append(health, numbers);
+  const cameras = el("section", { class: "cameras", "aria-label": "Cameras" });
+  stage.append(health, numbers, cameras);
+  showDrift(cameras, scope);
   const version = await ofService(scope);
   async function look() {
     await Promise.all([checkHealth(health, scope), showNumbers(numbers, scope, version)]);

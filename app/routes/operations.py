@@ -48,7 +48,7 @@ async def ready(request: Request) -> Response:
     responses=file_answer("Prometheus' text format", "text/plain") | problems("not_ready"),
 )
 async def metrics(request: Request) -> Response:
-    """Return requests, stages, batches, queue, gallery, disk and the active version in Prometheus' text format."""
+    """Return requests, stages, batches, queue, gallery, drift, disk and active version in Prometheus' text format."""
     service = service_of(request)
     lag, samples = await service.pipeline.keep(_measured, service)
     embedder = service.engine.embedder
@@ -65,6 +65,7 @@ async def metrics(request: Request) -> Response:
 def _measured(service: Service) -> tuple[int, int]:
     """Look at the disk; return the index's lag, before counting brings it up to date, and the samples."""
     disk = shutil.disk_usage(service.engine.settings.data_dir)
+    service.metrics.drift(service.drift.told())
     service.metrics.disk(free=disk.free, size=disk.total)
     moving = service.engine.gallery.migrations.under_way()
     if moving is None:

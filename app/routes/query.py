@@ -23,6 +23,7 @@ from app.schemas import BatchAnswer, EmbedAnswer, QueryAnswer, VerifyAnswer
 from app.service import Service, service_of
 from app.verdict import draw_line
 from index.errors import DimensionMismatch, ModelMismatch
+from index.records import Ranking
 from model.errors import ImageError
 
 MAX_TRACKLET = 32
@@ -154,6 +155,11 @@ async def _query_by_sample(service: Service, parameters: QueryForm, sample_id: s
 
 async def _answer(service: Service, started: Query, embedding: NDArray[np.float32]) -> dict[str, Any]:
     [ranking] = await rank(service, started, embedding[None])
+    return _told(service, started, ranking)
+
+
+def _told(service: Service, started: Query, ranking: Ranking) -> dict[str, Any]:
+    service.drift.score(started.parameters.gallery, started.embedder.version, ranking)
     return query_answer(started, ranking)
 
 
@@ -176,7 +182,7 @@ async def _query_each(service: Service, started: Query, form: Form) -> list[dict
         vectors = await service.pipeline.embed(started.embedder, list(good.values()), started.timing)
         rankings = dict(zip(good, await rank(service, started, vectors), strict=True))
     return [
-        query_answer(started, rankings[place]) if place in rankings else {"error": _refused(service, errors[place])}
+        _told(service, started, rankings[place]) if place in rankings else {"error": _refused(service, errors[place])}
         for place in range(len(form.files))
     ]
 

@@ -1,35 +1,13 @@
-"""Thresholds: which score means the same person, at a stated rate of false matches.
-
-The negatives are pairs of different identities, and the false match rate is their share at or above the threshold
-(ISO/IEC 19795-1: false match rate, true match rate).
-"""
-
-from dataclasses import dataclass
+"""Thresholds of a model on images of identities that training never saw; `model.calibration` measures them."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from model.card import Calibration, Threshold
+from model.calibration import RATES, Pairs, calibrate_pairs, pairs_across, resolved_rates
+from model.card import Calibration
 from model.errors import DatasetError
 from model.training.evaluation import Embedded
 
-RATES = (1e-2, 1e-3, 1e-4)
 PROTOCOL = "all pairs of held-out images across cameras; interval: 95 % bootstrap over identities"
-_RESAMPLED = 200
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Scores of image pairs, with the two identities of each by their position among all."""
-
-    scores: NDArray[np.float32]  # (pairs,)
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
-
-    @property
-    def same(self) -> NDArray[np.bool_]:
-        """Which pairs show one identity."""
-        return np.equal(self.first, self.second)
 
 
 def calibrate(images: Embedded, *, rates: tuple[float, ...] = RATES, seed: int = 0) -> Calibration:
@@ -39,80 +17,20 @@ def calibrate(images: Embedded, *, rates: tuple[float, ...] = RATES, seed: int =
     identity, or none of two, crosses cameras, or when no rate is left.
     """
     pairs = cross_camera_pairs(images)
-    positive, negative = pairs.scores[pairs.same], pairs.scores[~pairs.same]
-    if not len(positive) or not len(negative):
+    positive = int(pairs.same.sum())
+    negative = len(pairs.scores) - positive
+    if not positive or not negative:
         raise DatasetError(
-            f"calibration needs pairs across cameras of one identity and of two; found {len(positive)} and "
-            f"{len(negative)} in {len(images)} images"
+            f"calibration needs pairs across cameras of one identity and of two; found {positive} and "
+            f"{negative} in {len(images)} images"
         )
-    resolved = tuple(rate for rate in rates if rate * len(negative) >= 1)
+    resolved = resolved_rates(negative, rates)
     if not resolved:
-        raise DatasetError(
-            f"{len(negative)} negative pairs resolve none of the rates {rates}: hold out more identities"
-        )
-    intervals = _bootstrap(pairs, resolved, np.random.default_rng(seed))
-    return Calibration(
-        protocol=PROTOCOL,
-        identities=len(np.unique(images.identities)),
-        positive_pairs=len(positive),
-        negative_pairs=len(negative),
-        equal_error_rate=equal_error_rate(positive, negative),
-        thresholds=tuple(
-            _threshold(positive, negative, rate, low, high)
-            for rate, (low, high) in zip(resolved, intervals.T, strict=True)
-        ),
-    )
+        raise DatasetError(f"{negative} negative pairs resolve none of the rates {rates}: hold out more identities")
+    identities = len(np.unique(images.identities))
+    return calibrate_pairs(pairs, resolved, protocol=PROTOCOL, identities=identities, seed=seed)
 
 
 def cross_camera_pairs(images: Embedded) -> Pairs:
     """Return every pair of images on two different cameras, once."""
-    _, identity = np.unique(images.identities, return_inverse=True)
-    scores = images.embeddings @ images.embeddings.T
-    first, second = np.triu_indices(len(images), 1)
-    across = images.cameras[first] != images.cameras[second]
-    first, second = first[across], second[across]
-    return Pairs(scores[first, second], identity[first], identity[second])
-
-
-def threshold_at(negative: NDArray[np.float32], rate: float) -> float:
-    """Return the least score that at most `rate` of the negatives `(n,)` reach."""
-    allowed = int(rate * len(negative))
-    last_refused = np.partition(negative, len(negative) - allowed - 1)[len(negative) - allowed - 1]
-    return float(np.nextafter(last_refused, np.float32(np.inf)))
-
-
-def equal_error_rate(positive: NDArray[np.float32], negative: NDArray[np.float32]) -> float:
-    """Return the error where false match and false non-match rates meet."""
-    candidates = np.sort(np.concatenate([positive, negative]))
-    missed = np.searchsorted(np.sort(positive), candidates, side="left") / len(positive)
-    matched = 1 - np.searchsorted(np.sort(negative), candidates, side="left") / len(negative)
-    nearest = int(np.argmin(np.abs(missed - matched)))
-    return float((missed[nearest] + matched[nearest]) / 2)
-
-
-def _threshold(
-    positive: NDArray[np.float32], negative: NDArray[np.float32], rate: float, low: float, high: float
-) -> Threshold:
-    value = threshold_at(negative, rate)
-    return Threshold(
-        false_match_rate=rate,
-        threshold=min(1.0, value),
-        low=max(-1.0, float(low)),
-        high=min(1.0, float(high)),
-        true_match_rate=float((positive >= value).mean()),
-    )
-
-
-def _bootstrap(pairs: Pairs, rates: tuple[float, ...], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return the 2.5 and 97.5 percentiles `(2, rates)` of the thresholds when identities are drawn anew."""
-    negative = ~pairs.same
-    scores, first, second = pairs.scores[negative], pairs.first[negative], pairs.second[negative]
-    order = np.argsort(-scores)
-    scores, first, second = scores[order], first[order], second[order]
-    identities = int(max(first.max(), second.max())) + 1
-    drawn = np.empty((_RESAMPLED, len(rates)))
-    for row in drawn:
-        times = np.bincount(rng.integers(identities, size=identities), minlength=identities)
-        weight = np.cumsum(times[first] * times[second])
-        row[:] = scores[[min(int(np.searchsorted(weight, rate * weight[-1])), len(scores) - 1) for rate in rates]]
-    return np.percentile(drawn, [2.5, 97.5], axis=0)
+    return pairs_across(images.embeddings, images.identities, images.cameras)

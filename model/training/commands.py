@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from model.card import CARD_NAME, Metrics, read_card
+from model.labels import find_suspects
 from model.registry import FILES, Precision, Registry
 from model.runtime import Embedder
-from model.training.audit import audit as find_suspects
 from model.training.audit import write_list, write_sheet
 from model.training.class_retrieval import PROTOCOL as CLASSES
 from model.training.class_retrieval import ClassRetrieval
@@ -191,7 +191,8 @@ def audit(
     tell_progress()
     embedder, _ = open_version(model, registry, None)
     images = read_dataset(data, dataset).require("train")
-    suspects = find_suspects(embed_images(embedder, images), limit=limit)
+    embedded = embed_images(embedder, images)
+    suspects = find_suspects(embedded.embeddings, embedded.identities, limit=limit)
     write_sheet(suspects, images, out)
     write_list(suspects, images, out.with_suffix(".csv"))
     if json_output:

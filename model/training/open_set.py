@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from model.calibration import threshold_at
 from model.card import Identification, OpenSet
-from model.training.calibration import threshold_at
 from model.training.evaluation import CELLS, Embedded
 
 RATES = (1e-1, 1e-2, 1e-3)

@@ -62,6 +62,9 @@ CALLS: dict[Route, Call] = {
         "/identities/nobody", ADMIN, "query", (404,), {"json": {"identity": "x"}}
     ),
     ("DELETE", "/identities/{identity}"): Call("/identities/nobody", ADMIN, "query", (404,)),
+    ("GET", "/suspects"): Call("/suspects", QUERY, "query"),
+    ("POST", "/suspects"): Call("/suspects", ENROLL, "query", (202,)),
+    ("GET", "/drift"): Call("/drift", QUERY, "query"),
     ("GET", "/galleries"): Call("/galleries", ADMIN),
     ("PUT", "/galleries/{name}"): Call("/galleries/", ADMIN, "path", more={"json": {}}),
     ("DELETE", "/galleries/{name}"): Call("/galleries/", ADMIN, "path", (200, 404)),

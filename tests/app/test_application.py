@@ -23,6 +23,8 @@ ROUTES = {
     "/gallery/{sample_id}": {"get", "patch", "delete"},
     "/gallery/{sample_id}/image": {"get"},
     "/identities": {"get"},
+    "/suspects": {"get", "post"},
+    "/drift": {"get"},
     "/identities/{identity}": {"get", "patch", "delete"},
     "/galleries": {"get"},
     "/galleries/{name}": {"put", "delete"},

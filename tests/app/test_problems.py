@@ -23,7 +23,7 @@ CONTRACT = {
         "migration_not_found",
         "image_not_stored",
     },
-    409: {"external_id_conflict", "migration_state", "model_mismatch"},
+    409: {"external_id_conflict", "migration_in_progress", "migration_state", "model_mismatch"},
     413: {"file_too_large", "request_too_large", "too_many_images", "too_many_pixels"},
     415: {"unsupported_media"},
     422: {"image_undecodable", "image_truncated", "image_too_small", "dimension_mismatch"},

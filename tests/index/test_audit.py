@@ -141,7 +141,8 @@ def rows(folder: Path) -> dict[str, list[tuple[object, ...]]]:
     kept = [
         name
         for name in names
-        if not name.startswith("sqlite_") and name not in ("audit_log", "backups", "keys", "alembic_version")
+        if not name.startswith("sqlite_")
+        and name not in ("audit_log", "backups", "keys", "migrations", "alembic_version")
     ]
     found = {name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr) for name in kept}
     connection.close()

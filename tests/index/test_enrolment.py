@@ -121,7 +121,7 @@ def test_known_tells_duplicates_before_they_are_embedded(store: GalleryStore) ->
 
 
 def test_another_version_is_refused_whole(store: GalleryStore, folder: Path) -> None:
-    with pytest.raises(ModelMismatch, match="expected embeddings of test@1, found other@1"):
+    with pytest.raises(ModelMismatch, match="expected an embedding of test@1, found one of other@1"):
         store.enrol("default", [sample(1)], model_version="other@1")
     assert (count(store), files(folder)) == (0, [])
 

@@ -19,12 +19,15 @@ from model.errors import DatasetError
 from model.training.datasets.dataset import Dataset, Layout, Protocol
 from model.training.datasets.images import LabelledImages, label_list
 
+NAME = "manifest.csv"
 TERMS = "Data: as their owner says."
 REQUIRED = ("path", "identity")
 OPTIONAL = ("camera", "split")
 PASSED_OVER = ("captured_at", "attributes", "external_id")
 SPLITS = {"train": {"train"}, "query": {"query", "test"}, "gallery": {"gallery", "test"}}
-LOOKS = f"a .csv file with the columns {', '.join(REQUIRED)}, and {', '.join(OPTIONAL)} where known"
+LOOKS = (
+    f"a .csv file, or a folder with {NAME}, with the columns {', '.join(REQUIRED)}, and {', '.join(OPTIONAL)} if known"
+)
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,16 @@ class Row:
     split: str
 
 
+def fits(path: Path) -> bool:
+    """Tell whether this is a manifest, or a folder with one, as `reid gallery export-dataset` writes it."""
+    return (path / NAME).is_file() or (path.is_file() and path.suffix.lower() == ".csv")
+
+
 def read(path: Path) -> Dataset:
     """Read a manifest; identities and cameras are numbered from 1 in the order of their names."""
+    name = path.stem
+    if (path / NAME).is_file():
+        path = path / NAME
     rows = read_rows(path)
     cameras = {row.camera for row in rows} - {""}
     without = next((row for row in rows if not row.camera), None)
@@ -50,7 +61,7 @@ def read(path: Path) -> Dataset:
     images = label_list(path.name, [row.path for row in rows], np.stack([identities, numbers], axis=1))
     train, query, gallery = (take_split(images, rows, split) for split in SPLITS)
     protocol: Protocol = "re-identification" if cameras else "retrieval"
-    return Dataset(path.stem, TERMS, protocol, train, query, gallery)
+    return Dataset(name, TERMS, protocol, train, query, gallery)
 
 
 def take_split(images: LabelledImages, rows: list[Row], split: str) -> LabelledImages:
@@ -120,4 +131,4 @@ def _row(header: list[str], cells: list[str], path: Path, where: str) -> Row:
     return Row(where, path.parent / fields["path"], fields["identity"], fields.get("camera", ""), split)
 
 
-LAYOUT = Layout("manifest", LOOKS, lambda path: path.is_file() and path.suffix.lower() == ".csv", (read,))
+LAYOUT = Layout("manifest", LOOKS, fits, (read,))

@@ -107,3 +107,16 @@ def test_restore_in_json(
     monkeypatch.setenv("REID_DATA_DIR", str(tmp_path / "new"))
     done = json.loads(reid("gallery", "restore", tmp_path / "kept", "--json").out)
     assert (done["name"], done["clean"], done["report"]["samples"]) == (made["name"], True, made["samples"])
+
+
+def test_suspects_are_listed(reid: Reid, data_dir: Path, market: Path) -> None:
+    total = json.loads(reid("ingest", market, "--json").out.splitlines()[-1])["created"]
+    told = json.loads(reid("gallery", "suspects", "--threshold", "0.2", "--limit", "1", "--json").out)
+    assert (told["gallery"], told["model_version"], told["samples"], told["threshold"]) == (
+        "default", VERSION, total, 0.2,
+    )  # fmt: skip
+    assert len(told["merges"]) == 1
+    assert set(told["merges"][0]) == {"first", "second", "score"}
+    table = reid("gallery", "suspects", "--threshold", "0.2").out
+    assert f"of {total} samples look like another identity" in table
+    assert told["merges"][0]["first"] in table

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from model.calibration import equal_error_rate, threshold_at
 from model.errors import DatasetError
-from model.training.calibration import calibrate, cross_camera_pairs, equal_error_rate, threshold_at
+from model.training.calibration import calibrate, cross_camera_pairs
 from model.training.evaluation import Embedded
 
 

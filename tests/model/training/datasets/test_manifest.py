@@ -109,6 +109,13 @@ def test_another_encoding_is_told(tmp_path: Path) -> None:
         read(tmp_path / "people.csv")
 
 
+def test_a_folder_with_a_manifest_is_one(tmp_path: Path) -> None:
+    manifest(tmp_path, FULL).rename(tmp_path / "manifest.csv")
+    assert LAYOUT.fits(tmp_path)
+    dataset = read(tmp_path)
+    assert (dataset.name, len(dataset.train), len(dataset.query)) == (tmp_path.name, 4, 3)
+
+
 def test_only_csv_files_fit(tmp_path: Path) -> None:
     assert LAYOUT.fits(manifest(tmp_path, FULL))
     assert not LAYOUT.fits(tmp_path)

@@ -1,0 +1,87 @@
+"""`reid models recalibrate`: thresholds from a gallery's own people, without training."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from app.cli.progress import bar
+from app.engine import open_engine
+from app.recalibration import Choice, Measured, measure, register, require_new
+from app.settings import load_settings
+from app.suspects import GalleryAudit
+from index.gallery import GalleryStore
+from model.card import Calibration
+
+_WITHOUT = (
+    "samples that the model itself gets wrong may be among those left out: true matches are then fewer than shown"
+)
+_LABELS = "wrong labels spoil thresholds: run reid gallery suspects first, or give --without-suspects"
+
+
+def recalibrate(
+    version: Annotated[
+        str | None, typer.Option("--as", metavar="NAME@N", help="Register the thresholds as this new version.")
+    ] = None,
+    gallery: Annotated[str, typer.Option(help="Which gallery.")] = "default",
+    without_suspects: Annotated[
+        bool, typer.Option("--without-suspects", help="Leave out samples that look like another identity.")
+    ] = False,
+    any_camera: Annotated[
+        bool, typer.Option("--any-camera", help="Also count pairs of one camera, which are too easy, or of none.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Chooses the people of a large gallery.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")] = False,
+) -> None:
+    """Measure the serving version's thresholds on a gallery's own people; without --as they are only shown.
+
+    Versions never change: the new one has the same model files, and a card with the new calibration.
+    """
+    with open_engine(load_settings()) as engine:
+        source = engine.gallery.model_version
+        if version is not None:
+            require_new(engine.registry, version)
+        suspects = _suspects(engine.gallery, gallery) if without_suspects else frozenset()
+        found = measure(engine.gallery, Choice(gallery, any_camera, suspects, seed), source)
+        before = engine.registry.card(source).calibration
+        if version is not None:
+            register(engine.registry, source, version, found.calibration)
+    if as_json:
+        shown = {**asdict(found), "calibration": found.calibration.model_dump(mode="json")}
+        typer.echo(json.dumps({"source": source, "version": version, **shown}))
+    else:
+        _print(found, before)
+        typer.echo(f"{_WITHOUT if without_suspects else _LABELS}\n{_next(version)}")
+
+
+def _suspects(store: GalleryStore, gallery: str) -> frozenset[str]:
+    with bar("Looking for wrong labels") as progress:
+        return frozenset(each.sample_id for each in GalleryAudit(store, gallery).run(None, progress).suspects)
+
+
+def _print(found: Measured, before: Calibration | None) -> None:
+    old = {} if before is None else {each.false_match_rate: each.threshold for each in before.thresholds}
+    table = Table("false match rate", "threshold", "95 % interval", "true matches", "before", box=None)
+    for each in found.calibration.thresholds:
+        was = old.get(each.false_match_rate)
+        interval = f"{each.low:.3f} to {each.high:.3f}"
+        shown = (f"{each.threshold:.3f}", interval, f"{100 * each.true_match_rate:.1f} %")
+        table.add_row(f"{each.false_match_rate:g}", *shown, "–" if was is None else f"{was:.3f}")
+    Console().print(table)
+    for short in found.missing:
+        typer.echo(
+            f"no threshold at {short.false_match_rate:g}: expected {short.needed} pairs of different people, "
+            f"found {short.found}; enrol more"
+        )
+    typer.echo(found.calibration.protocol)
+    if found.without_camera:
+        typer.echo(f"{found.without_camera} samples without a camera do not count; --any-camera takes them")
+
+
+def _next(version: str | None) -> str:
+    if version is None:
+        return "nothing was registered; --as NAME@N does it"
+    return f"registered {version}; activate it with: reid models activate {version}"

@@ -1,0 +1,66 @@
+"""`reid gallery suspects`: likely wrong labels of a gallery."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from app.cli.progress import bar
+from app.engine import Engine, open_engine
+from app.parameters import Decision
+from app.settings import load_settings
+from app.suspects import Findings, GalleryAudit
+from app.verdict import draw_line
+
+
+def suspects(
+    gallery: Annotated[str, typer.Option(help="Which gallery.")] = "default",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Findings of either kind at most.")] = 50,
+    threshold: Annotated[
+        float | None, typer.Option(min=-1, max=1, help="Mean score from which on two identities may be one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")] = False,
+) -> None:
+    """List samples that look more like another identity than like their own, and identities that may be one person.
+
+    The console shows them with pictures and lets you act on them. Nothing is changed here.
+    """
+    with open_engine(load_settings()) as engine, bar("Looking") as progress:
+        line = merge_threshold(engine, Decision(threshold=threshold))
+        found = GalleryAudit(engine.gallery, gallery).run(line, progress)
+    if as_json:
+        shown = asdict(found)
+        suspected, merges = shown["suspects"], shown["merges"]
+        typer.echo(json.dumps({**shown, "suspects": suspected[:limit], "merges": merges[:limit]}))
+    else:
+        _print(found, limit)
+
+
+def merge_threshold(engine: Engine, decision: Decision) -> float | None:
+    """Return the score from which on two identities may be one: given, or the serving version's, or None."""
+    return draw_line(engine.registry.card(engine.gallery.model_version).calibration, decision).threshold
+
+
+def _print(found: Findings, limit: int) -> None:
+    console = Console()
+    if found.suspects:
+        table = Table("sample", "identity", "looks like", "own score", "its score", box=None)
+        for each in found.suspects[:limit]:
+            scores = (f"{each.own_score:.3f}", f"{each.suggested_score:.3f}")
+            table.add_row(*map(Text, (each.sample_id, each.identity, each.suggested, *scores)))
+        console.print(table)
+    if found.merges:
+        table = Table("identity", "may be", "mean score", box=None)
+        for pair in found.merges[:limit]:
+            table.add_row(*map(Text, (pair.first, pair.second, f"{pair.score:.3f}")))
+        console.print(table)
+    typer.echo(
+        f"{len(found.suspects)} of {found.samples} samples look like another identity; {len(found.merges)} pairs of "
+        f"{found.identities} identities may be one person"
+    )
+    if found.threshold is None:
+        typer.echo("pairs were not looked for: the version has no calibration; give --threshold")

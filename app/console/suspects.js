@@ -1,0 +1,122 @@
+/** Likely wrong labels: each with the samples that say so, and what can be done about it. */
+
+import { call, path, withQuery } from "./api.js";
+import { confirm } from "./dialogs.js";
+import { button, el } from "./dom.js";
+import { enrolled } from "./pictures.js";
+import { isLeft, problem } from "./problems.js";
+import { gallery, link } from "./route.js";
+import { remove } from "./samples.js";
+import { cosine, count, when, whereAndWhen } from "./words.js";
+
+const EVERY = 700;
+const MOST = 50;
+const right = new Set(); // what somebody called right, in this tab's memory only
+
+/** Show a gallery's latest audit, and start one. */
+export function showSuspects(stage, scope) {
+  const head = el("section", { class: "panel", "aria-label": "Audit", role: "status" }, el("p", { class: "quiet" }, "Loading…"));
+  const found = el("div", { class: "findings" });
+  stage.append(el("p", {}, el("a", { href: link("identities") }, "All identities")), head, found);
+
+  async function attempt(act) {
+    try {
+      draw(await act());
+    } catch (error) {
+      if (!isLeft(error)) head.replaceChildren(problem(error, look));
+    }
+  }
+  const look = () => attempt(() => call("GET", withQuery("/suspects", { limit: MOST }), { signal: scope.signal }));
+  const start = () => attempt(() => call("POST", withQuery("/suspects"), { signal: scope.signal }));
+
+  function draw(audit) {
+    head.replaceChildren(...told(audit, start));
+    if (audit.state === "running") scope.later(EVERY, look);
+    if (audit.state === "done") found.replaceChildren(...findings(scope, audit, look));
+    else found.replaceChildren();
+  }
+  return look();
+}
+
+function told(audit, start) {
+  const intro = el("p", {}, "Every sample is compared with the means of all identities. What looks more like another one is listed, and so are identities that may be one person. Nothing changes by itself.");
+  if (audit.state === "running") {
+    const bar = el("progress", { max: audit.total || 1, value: audit.done, "aria-label": "Progress" });
+    return [el("h2", {}, "Looking for wrong labels"), bar, el("p", { class: "quiet" }, audit.total ? `${Math.round((100 * audit.done) / audit.total)} %` : "Reading the list of samples")];
+  }
+  const act = button(audit.state === "none" ? "Look for wrong labels" : "Look again", start, { kind: audit.state === "none" ? "primary" : "" });
+  if (audit.state === "failed") return [el("h2", {}, "The audit failed"), el("p", {}, audit.detail ?? ""), el("div", {}, act)];
+  if (audit.state === "none") return [el("h2", {}, "Likely wrong labels"), intro, el("div", {}, act)];
+  const facts = `${count(audit.samples, "sample")} of ${count(audit.identities, "identity", "identities")}, looked at ${when(audit.finished)} with ${audit.model_version}`;
+  const limits = audit.threshold === null ? " Identities were not compared: the model has no thresholds." : "";
+  return [el("h2", {}, `${count(audit.found, "sample")} may have a wrong label`), el("p", { class: "quiet" }, `${facts}.${limits}`), el("div", {}, act)];
+}
+
+function findings(scope, audit, look) {
+  const items = audit.items.filter(item => !right.has(keyOf(item)));
+  const merges = audit.merges.filter(merge => !right.has(pairOf(merge)));
+  if (!items.length && !merges.length) return [el("div", { class: "empty" }, el("h2", {}, "Nothing is left to look at"))];
+  return [
+    items.length ? el("section", { "aria-label": "Samples" }, el("h2", {}, "Samples that look like somebody else"), el("ul", { class: "suspects" }, items.map(item => suspect(scope, item, look)))) : null,
+    merges.length ? el("section", { "aria-label": "Identities" }, el("h2", {}, "Identities that may be one person"), el("ul", { class: "suspects" }, merges.map(merge => twins(scope, merge, look)))) : null,
+  ].filter(Boolean);
+}
+
+const keyOf = ({ sample, suggested }) => JSON.stringify([gallery(), sample.sample_id, sample.identity, suggested]);
+const pairOf = ({ identities }) => JSON.stringify([gallery(), ...identities.map(each => each.identity)]);
+const name = text => el("strong", { class: "name" }, text);
+const person = identity => el("a", { class: "name", href: link("identities", { identity }) }, identity);
+
+function strip(scope, title, samples) {
+  return el("figure", {}, el("figcaption", {}, title), el("div", { class: "strip" }, samples.map(each => enrolled(scope, each.image_url, `${whereAndWhen(each)}`))));
+}
+
+function suspect(scope, item, look) {
+  const { sample, suggested } = item;
+  const node = el("li", { class: "card" },
+    el("p", {}, "Enrolled as ", person(sample.identity), ` (score ${cosine(item.own_score)}), looks like `, person(suggested), ` (${cosine(item.suggested_score)}). `, el("span", { class: "quiet" }, whereAndWhen(sample))),
+    el("div", { class: "strips" }, strip(scope, "This sample", [sample]), strip(scope, sample.identity, item.own_samples), strip(scope, suggested, item.suggested_samples)),
+    actions(node => [
+      button(`Move to ${suggested}`, () => attempt(node, () => call("PATCH", withQuery(path`/gallery/${sample.sample_id}`), { json: { identity: suggested } }), look), { kind: "primary" }),
+      button("Merge the two", async () => { if (await merge(sample.identity, suggested)) look(); }),
+      button("Delete the sample", () => remove(scope, sample, look)),
+      button("It is right", () => { right.add(keyOf(item)); look(); }),
+    ]));
+  return node;
+}
+
+function twins(scope, found, look) {
+  const [first, second] = found.identities;
+  const [small, large] = first.count <= second.count ? [first, second] : [second, first];
+  return el("li", { class: "card" },
+    el("p", {}, person(first.identity), " and ", person(second.identity), ` score ${cosine(found.score)} in the mean.`),
+    el("div", { class: "strips" }, found.identities.map(each => strip(scope, `${each.identity}, ${count(each.count, "sample")}`, each.samples))),
+    actions(() => [
+      button(`Merge into ${large.identity}`, async () => { if (await merge(small.identity, large.identity)) look(); }, { kind: "primary" }),
+      button("They are two", () => { right.add(pairOf(found)); look(); }),
+    ]));
+}
+
+function actions(make) {
+  const node = el("div", { class: "acting" });
+  node.append(el("div", { class: "buttons small" }, make(node)));
+  return node;
+}
+
+async function attempt(node, act, look) {
+  try {
+    await act();
+    look();
+  } catch (error) {
+    node.querySelector(".notice")?.remove();
+    node.append(problem(error));
+  }
+}
+
+function merge(identity, into) {
+  return confirm("Merge two people?", {
+    contents: [el("p", {}, "All samples of ", name(identity), " become those of ", name(into), ", and the name ", name(identity), " is gone."),
+      el("p", {}, "This cannot be undone: afterwards nothing says which sample was whose.")],
+    action: "Merge", act: async () => { await call("PATCH", withQuery(path`/identities/${identity}`), { json: { identity: into } }); return true; },
+  });
+}

@@ -1,0 +1,186 @@
+"""Drift: whether a camera's pictures, and the scores that queries reach, are still what they were at first.
+
+Cards hold no distributions, so the reference is what this gallery saw first: the first 500 values of each measure by
+each camera. A query does not say which camera took it; its best score counts to the camera of the best sample.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from app.distribution import MEASURES, Distribution
+from app.quality import Quality
+from index.records import RankedSample, Ranking
+
+log = logging.getLogger(__name__)
+FILE = "drift.json"
+OTHER = "(other)"  # cameras over the bound
+NO_CAMERA = "(none)"
+_CAMERAS = 32  # of a gallery
+_ALL_CAMERAS = 256
+_GALLERIES = 64  # those beyond are not counted
+_SAVE_SECONDS = 300.0
+_BY_NAME = {measure.name: measure for measure in MEASURES}
+
+Camera = dict[str, Distribution]
+
+
+class Drift:
+    """Distributions by gallery, camera and measure, bounded in number; thread-safe."""
+
+    def __init__(self, folder: Path, version: str) -> None:
+        self.since = datetime.now(UTC)
+        self._path = folder / FILE
+        self._version = version
+        self._galleries: dict[str, dict[str, Camera]] = {}
+        self._lock = threading.Lock()
+
+    def score(self, gallery: str, version: str, ranking: Ranking) -> None:
+        """Count a query's best score."""
+        best = max((each.samples[0] for each in ranking.identities if each.samples), key=_score, default=None)
+        if best is not None:
+            with self._lock:
+                self._follow(version)
+                self._add(gallery, best.sample.camera, "score", best.score)
+
+    def picture(self, gallery: str, camera: str | None, quality: Quality) -> None:
+        """Count an enrolled picture."""
+        with self._lock:
+            self._add(gallery, camera, "height", quality.height)
+            self._add(gallery, camera, "brightness", quality.brightness)
+            self._add(gallery, camera, "contrast", quality.contrast)
+            self._add(gallery, camera, "sharpness", quality.sharpness)
+
+    def told(self) -> Iterator[tuple[str, str, Distribution]]:
+        """Return gallery, camera and distribution of everything that is counted."""
+        with self._lock:
+            found = [
+                (gallery, camera, each)
+                for gallery, cameras in self._galleries.items()
+                for camera, measures in cameras.items()
+                for each in measures.values()
+            ]
+        return iter(found)
+
+    def answer(self, gallery: str) -> dict[str, Any]:
+        """Return a gallery's cameras with their distributions."""
+        with self._lock:
+            cameras = [
+                {"camera": camera, "measures": [_told(measures[name]) for name in _BY_NAME if name in measures]}
+                for camera, measures in sorted(self._galleries.get(gallery, {}).items())
+            ]
+            version, since = self._version, self.since
+        return {"gallery": gallery, "model_version": version, "since": _text(since), "cameras": cameras}
+
+    def _add(self, gallery: str, camera: str | None, name: str, value: float) -> None:
+        cameras = self._galleries.get(gallery)
+        if cameras is None:
+            if len(self._galleries) >= _GALLERIES:
+                return
+            cameras = self._galleries[gallery] = {}
+        key = NO_CAMERA if camera is None else camera
+        if key not in cameras and (len(cameras) >= _CAMERAS or self._count() >= _ALL_CAMERAS):
+            key = OTHER
+        measures = cameras.setdefault(key, {})
+        if name not in measures:
+            measures[name] = Distribution(_BY_NAME[name])
+        measures[name].add(value)
+
+    def _count(self) -> int:
+        return sum(len(cameras) for cameras in self._galleries.values())
+
+    def _follow(self, version: str) -> None:
+        """Begin the scores anew with another version: its scores are not comparable."""
+        if version != self._version:
+            self._version = version
+            for cameras in self._galleries.values():
+                for measures in cameras.values():
+                    measures.pop("score", None)
+
+    def load(self) -> None:
+        """Go on from the file of an earlier run, where there is one; what cannot be read is told and begun anew."""
+        try:
+            self._restore(json.loads(self._path.read_bytes()))
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+            self._galleries.clear()
+            log.warning("the drift of earlier runs cannot be read, and is counted anew: %s", exc)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        for gallery, cameras in state["galleries"].items():
+            for camera, measures in cameras.items():
+                for name, kept in measures.items():
+                    each = Distribution(_BY_NAME[name])
+                    each.restore(kept)
+                    self._galleries.setdefault(gallery, {}).setdefault(camera, {})[name] = each
+        self.since = datetime.fromisoformat(state["since"])
+        version, self._version = self._version, state["model_version"]
+        self._follow(version)
+
+    def save(self) -> None:
+        """Write the file so that a reader sees the old one or the new one; a disk that refuses is told."""
+        with self._lock:
+            state = {
+                "since": self.since.isoformat(),
+                "model_version": self._version,
+                "galleries": {
+                    gallery: {
+                        camera: {name: each.state() for name, each in measures.items()}
+                        for camera, measures in cameras.items()
+                    }
+                    for gallery, cameras in self._galleries.items()
+                },
+            }
+        temporary = self._path.with_name(f".{FILE}-{os.getpid()}")
+        try:
+            temporary.write_text(json.dumps(state), encoding="utf-8")
+            temporary.replace(self._path)
+        except OSError as exc:
+            log.warning("the drift could not be written: %s", exc.strerror)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Load now, write now and then, and write at the end."""
+        await asyncio.to_thread(self.load)
+        task = asyncio.create_task(self._repeat(), name="drift")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            await asyncio.to_thread(self.save)
+
+    async def _repeat(self) -> None:
+        while True:
+            await asyncio.sleep(_SAVE_SECONDS)
+            await asyncio.to_thread(self.save)
+
+
+def _score(found: RankedSample) -> float:
+    return float(found.score)
+
+
+def _told(each: Distribution) -> dict[str, Any]:
+    return {
+        "measure": each.measure.name,
+        "low": each.measure.low,
+        "high": each.measure.high,
+        "counted": each.counted,
+        "psi": each.psi,
+        "state": each.word,
+        "reference": each.reference,
+        "recent": each.recent,
+    }
+
+
+def _text(when: datetime) -> str:
+    return when.astimezone(UTC).isoformat().replace("+00:00", "Z")

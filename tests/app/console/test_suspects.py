@@ -1,0 +1,117 @@
+import re
+import time
+
+import httpx
+import pytest
+
+from tests.app.console.conftest import PHONE, Watched
+from tests.app.console.steps import CONTRAST, NAMELESS, all_pictures_are_there, enrol, identities, samples
+
+
+def plant(service: httpx.Client, gallery: str) -> None:
+    """Enrol three people by three views, of which one view of the first is the second's, and one under two names."""
+    for view in (1, 2, 3):
+        enrol(service, gallery, [0, 1, 2], view=view)
+    enrol(service, gallery, [0], names=["p1"], view=4)
+    enrol(service, gallery, [2], names=["double"], view=4)
+
+
+def look(watched: Watched, service: httpx.Client, gallery: str) -> None:
+    page = watched.open(f"identities?gallery={gallery}")
+    page.get_by_role("link", name="Likely wrong labels").click()
+    page.get_by_role("button", name="Look for wrong labels").click()
+    page.wait_for_selector(".suspects .card")
+
+
+@pytest.mark.parametrize(
+    "watched",
+    [
+        {},
+        {"color_scheme": "dark"},
+        {"viewport": {"width": PHONE[0], "height": PHONE[1]}},
+    ],
+    ids=["desktop", "dark", "phone"],
+    indirect=True,
+)
+def test_findings_fit_are_readable_and_named(watched: Watched, service: httpx.Client, gallery: str) -> None:
+    plant(service, gallery)
+    look(watched, service, gallery)
+    page = watched.page
+    page.wait_for_selector("text=may have a wrong label")
+    assert "Enrolled as p1" in page.locator(".suspects").first.inner_text()
+    page.evaluate("document.querySelectorAll('img').forEach(each => { each.loading = 'eager'; })")
+    all_pictures_are_there(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate(CONTRAST) == []
+    assert page.evaluate(NAMELESS) == []
+
+
+def test_a_sample_is_moved_and_two_people_are_merged(watched: Watched, service: httpx.Client, gallery: str) -> None:
+    plant(service, gallery)
+    service.post("/suspects", params={"gallery": gallery, "threshold": "0.8"}).raise_for_status()
+    page = watched.open(f"identities?gallery={gallery}&suspects=")
+    page.wait_for_selector(".suspects .card")
+    wrong = page.locator(".suspects .card", has_text="Enrolled as p1")
+    before = wrong.count()
+    wrong.first.get_by_role("button", name="Move to p0").click()
+    page.wait_for_function(
+        "count => [...document.querySelectorAll('.suspects .card')]"
+        ".filter(each => each.textContent.includes('Enrolled as p1')).length < count",
+        arg=before,
+    )
+    assert len(samples(service, gallery, "p0")) == 7
+    twins = page.get_by_role("region", name="Identities").locator(".card", has_text="double")
+    twins.get_by_role("button", name="Merge into p2").click()
+    page.get_by_role("dialog").get_by_role("button", name="Merge").click()
+    twins.wait_for(state="detached")
+    assert identities(service, gallery)["p2"] == 8
+    assert "double" not in identities(service, gallery)
+
+
+def test_what_is_right_is_not_shown_again_and_what_is_wrong_can_go(
+    watched: Watched, service: httpx.Client, gallery: str
+) -> None:
+    plant(service, gallery)
+    look(watched, service, gallery)
+    page = watched.page
+    cards = page.get_by_role("region", name="Samples").locator(".card")
+    before = cards.count()
+    cards.first.get_by_role("button", name="It is right").click()
+    page.wait_for_function(
+        "count => document.querySelectorAll('[aria-label=Samples] .card').length < count", arg=before
+    )
+    page.get_by_role("button", name="Look again").click()
+    time.sleep(0.2)
+    page.wait_for_selector("text=may have a wrong label")
+    assert cards.count() == before - 1
+    total = sum(identities(service, gallery).values())
+    cards.first.get_by_role("button", name="Delete the sample").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    page.wait_for_function(
+        "count => document.querySelectorAll('[aria-label=Samples] .card').length < count", arg=before - 1
+    )
+    assert sum(identities(service, gallery).values()) == total - 1
+
+
+def test_cameras_that_are_far_off_are_told(watched: Watched, service: httpx.Client, gallery: str) -> None:
+    enrol(service, gallery, [0, 1])
+    page = watched.open(f"system?gallery={gallery}")
+    page.wait_for_selector(".cameras summary")
+    assert "too few yet" in page.locator(".cameras summary").first.inner_text()
+    reference, recent = [0.0] * 32, [0.0] * 32
+    reference[20], recent[5], recent[6] = 500, 300, 320
+    measure = {
+        "measure": "brightness", "low": 0, "high": 256, "counted": 1120, "psi": 11.2, "state": "far off",
+        "reference": reference, "recent": recent,
+    }  # fmt: skip
+    answer = service.get("/drift", params={"gallery": gallery}).json()
+    page.route(
+        re.compile(r"/drift(\?|$)"),
+        lambda route: route.fulfill(json={**answer, "cameras": [{"camera": "c1", "measures": [measure]}]}),
+    )
+    watched.open(f"system?gallery={gallery}")
+    page.wait_for_selector(".cameras .histogram")
+    assert "far off" in page.locator(".cameras summary").inner_text()
+    assert page.locator(".histogram").get_attribute("aria-label") == "Brightness: far off, PSI 11.20"
+    assert page.evaluate(CONTRAST) == []
+    assert page.evaluate(NAMELESS) == []
