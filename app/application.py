@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.access import GuardedAPI, authorize
+from app.admission import Admission
 from app.auditing import LabelAudits
 from app.documentation import KEY_ERRORS, problems
 from app.drift import Drift
@@ -23,13 +24,14 @@ from app.forms import invalid_parameter
 from app.keyring import Keyring
 from app.logs import logging_to_stderr
 from app.metrics import Metrics
-from app.middleware import RequestContext
+from app.middleware import MetricsPort, RequestContext
 from app.migrator import Migrator
 from app.pipeline import Pipeline
 from app.problems import KNOWN_ERRORS, Problem, describe, http_problem, internal
 from app.routes import console, drift, galleries, gallery, identities, models, operations, query, suspects
 from app.service import Service
 from app.settings import Settings, is_loopback, load_settings
+from app.tracing import Traces, open_traces
 from index.errors import GalleryError
 from index.keys import Keys
 from model.errors import ModelError
@@ -49,12 +51,12 @@ first key was made the service answers on a loopback address only, and needs non
 def create_app(settings: Settings | None = None, open_parts: Callable[[Settings], Engine] = open_engine) -> FastAPI:
     """Build the application; its parts are opened when it starts. Raises `SettingsInvalid`."""
     settings = settings or load_settings()
-    metrics = Metrics()
+    metrics, traces = Metrics(), open_traces(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with logging_to_stderr(settings):
-            async with _running(settings, open_parts, metrics) as service:
+            async with _running(settings, open_parts, metrics, traces) as service:
                 app.state.service = service
                 yield
 
@@ -67,13 +69,18 @@ def create_app(settings: Settings | None = None, open_parts: Callable[[Settings]
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # FastAPI's own would send paths, in which names are, and looks for a collector with every request
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         dependencies=[Depends(authorize)],  # of every route, so that none is open because somebody forgot
     )
     for part in (query, gallery, identities, suspects, galleries, models, drift):
         app.include_router(part.router, responses=problems(*KEY_ERRORS))
     for part in (operations, console):
         app.include_router(part.router)
-    app.add_middleware(RequestContext, metrics=metrics, patience=settings.request_timeout_s)
+    app.add_middleware(Admission, metrics=metrics)
+    if settings.metrics_port is not None:
+        app.add_middleware(MetricsPort, port=settings.metrics_port)
+    app.add_middleware(RequestContext, metrics=metrics, traces=traces, patience=settings.request_timeout_s)
     _handle_errors(app, metrics)
     return app
 
@@ -89,12 +96,12 @@ def require_guarded(settings: Settings, keys: Keys) -> None:
 
 @asynccontextmanager
 async def _running(
-    settings: Settings, open_parts: Callable[[Settings], Engine], metrics: Metrics
+    settings: Settings, open_parts: Callable[[Settings], Engine], metrics: Metrics, traces: Traces
 ) -> AsyncIterator[Service]:
     log.info("settings: %s", " ".join(f"{name}={value}" for name, value in settings.shown().items()))
     engine = await _opened(settings, open_parts)
     keyring = Keyring(engine.gallery.keys, local=is_loopback(settings.host))
-    pipeline = Pipeline(engine, metrics)
+    pipeline = Pipeline(engine, metrics, traces)
     audits = LabelAudits()
     drifting = Drift(settings.data_dir, engine.embedder.version)
     pipeline.start()
@@ -111,6 +118,7 @@ async def _running(
         await asyncio.to_thread(pipeline.close)
         await asyncio.to_thread(keyring.close)
         await asyncio.to_thread(engine.close)
+        await asyncio.to_thread(traces.close)
         log.info("stopped")
 
 

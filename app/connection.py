@@ -1,9 +1,10 @@
 """One client's connection: bounded in time and size before a request is the application's, refused as the rest is."""
 
 from asyncio import TimerHandle, Transport
+from collections.abc import Sequence
 
 import orjson
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.headers import with_standard
 from app.identifiers import new_request_id
@@ -11,6 +12,7 @@ from app.problems import MEDIA_TYPE, http_problem
 
 MAX_HEAD = 65_535  # bytes of request line and headers; httptools takes no longer target
 PATIENCE = 30.0  # seconds
+PROBES = (0.1, 1.0)  # seconds between looks at whether a client is still there: one near, and one far away
 _TOO_LARGE = f"expected at most {MAX_HEAD} bytes of request line and headers, found more"
 _NO_REQUEST = "expected a request of HTTP/1.1, found something else"
 
@@ -27,6 +29,7 @@ class Connection(HttpToolsProtocol):
     """
 
     patience = PATIENCE
+    draining = False  # soon nothing listens here: each answer is its connection's last
     _waiting: TimerHandle | None = None
     _in_head = True
     _head = 0
@@ -39,8 +42,10 @@ class Connection(HttpToolsProtocol):
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing any more."""
+        """Wait for nothing any more, and let go what was asked here."""
         self._stop_waiting()
+        if self.cycle is not None and (client := self.cycle.scope.get("state", {}).get("presence")) is not None:
+            client.leave()
         super().connection_lost(exc)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks for it
@@ -48,7 +53,19 @@ class Connection(HttpToolsProtocol):
         due = self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
         if due:
             self.cycle.keep_alive = False
+            self._probe(self.cycle, PROBES)
         return due
+
+    def _probe(self, cycle: RequestResponseCycle, delays: Sequence[float]) -> None:
+        """Find out whether a client that closed its side still listens: TCP tells the two apart only by what is sent.
+
+        An interim answer is what a client has to ignore, and what one that has gone refuses; the next one then fails.
+        """
+        if self.transport.is_closing() or cycle.response_started or self.scope["http_version"] != "1.1":
+            return
+        self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if delays:
+            self.loop.call_later(delays[0], self._probe, cycle, delays[1:])
 
     def data_received(self, data: bytes) -> None:
         """Take the next bytes."""
@@ -72,7 +89,8 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
         self._in_head, self._head = False, 0
         self._stop_waiting()
-        if self.parser.should_upgrade():  # to what is not spoken here; nothing after it would be parsed
+        # what asks for an upgrade is not spoken to here: nothing after it would be parsed
+        if self.draining or self.parser.should_upgrade():
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:

@@ -158,6 +158,8 @@ def active_version(settings: Settings, registry: Registry) -> str:
 
 
 def open_model(settings: Settings, registry: Registry, version: str) -> Model:
-    """Open a version with the settings' threads and providers."""
-    embedder = registry.open(version, threads=settings.threads, providers=settings.providers)
+    """Open a version with the settings' precision, threads and providers."""
+    embedder = registry.open(
+        version, precision=settings.precision, threads=settings.threads, providers=settings.providers
+    )
     return Model(embedder, registry.card(version))

@@ -70,6 +70,10 @@ class EmbeddingFailed(ServiceError):
     """The model failed on a picture of this request."""
 
 
+class WorkerDied(ServiceError):
+    """What a thread was doing for this request ended the thread; another one goes on with the rest."""
+
+
 class NotReady(ServiceError):
     """A part of the service does not work; the text names it."""
 

@@ -4,6 +4,7 @@ import asyncio
 from functools import lru_cache
 
 import numpy as np
+from starlette.requests import ClientDisconnect
 
 from app.errors import NotReady
 from app.parameters import QueryParameters
@@ -38,5 +39,7 @@ async def check_ready(service: Service) -> None:
                 raise NotReady("the embedding has not the length 1")
             part = "search"
             await rank(service, query, vectors)
+    except ClientDisconnect:  # who asked did not wait; that says nothing of the parts
+        raise
     except Exception as exc:  # whatever a part does, the answer names the part
         raise NotReady(f"{part}: {type(exc).__name__}") from exc

@@ -50,6 +50,9 @@ class Metrics:
         self._rejected = Counter(
             "reid_rejected_items", "Pictures and entries refused, by code", ("code",), registry=self.registry
         )
+        self._deaths = Counter(
+            "reid_worker_deaths", "Embedding workers that died and were replaced", registry=self.registry
+        )
         self._expired = Counter("reid_expired_samples", "Samples deleted by retention", registry=self.registry)
         self._expiry_failures = Counter(
             "reid_expiry_failures", "Runs of the expiry that failed or left something", registry=self.registry
@@ -112,6 +115,10 @@ class Metrics:
     def rejected(self, code: str) -> None:
         """Count one refused item."""
         self._rejected.labels(code).inc()
+
+    def worker_died(self) -> None:
+        """Count one embedding worker that was replaced."""
+        self._deaths.inc()
 
     def expired(self, samples: int) -> None:
         """Count samples that were past their gallery's retention."""

@@ -14,7 +14,9 @@ from app.headers import with_standard
 from app.identifiers import new_request_id
 from app.logs import request_id
 from app.metrics import Metrics
+from app.presence import Presence, presence
 from app.problems import http_problem, internal
+from app.tracing import Traces
 
 log = logging.getLogger("app.requests")
 _GOOD_ID = re.compile(rb"[\x21-\x7e]{1,128}")
@@ -30,9 +32,10 @@ class RequestContext:
     A body may take `patience` seconds, and one more for every `LEAST_RATE` bytes of it.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, patience: float = 30.0) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, patience: float = 30.0, traces: Traces | None = None) -> None:
         self._app = app
         self._metrics = metrics
+        self._traces = traces or Traces()
         self._patience = patience
         self._held = 0
 
@@ -41,10 +44,17 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, _without_trace(send))
             return
+        with self._traces.request(scope):
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         identifier = _request_id(scope)
         request_id.set(identifier)
-        scope.setdefault("state", {})["request_id"] = identifier
+        state = scope.setdefault("state", {})
+        state["request_id"] = identifier
+        presence.set(client := Presence())
+        state["presence"] = client
         header = (b"x-request-id", identifier.encode())
         status = held = 0
 
@@ -70,7 +80,9 @@ class RequestContext:
                 await self._app(scope, receive_bounded, send_with_id)
             else:
                 await _NO_TEXT.response(identifier)(scope, receive, send_with_id)
-        except ClientDisconnect:
+        except (ClientDisconnect, asyncio.CancelledError) as exc:
+            if isinstance(exc, asyncio.CancelledError) and not client.gone:
+                raise
             status = status or _CLIENT_GONE
         except Exception:
             log.exception("an error of the service")
@@ -82,14 +94,31 @@ class RequestContext:
             self._record(scope, status, time.perf_counter() - started)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "unmatched")
+        route = getattr(scope.get("route"), "path", scope["state"].get("refused", "unmatched"))
         self._metrics.request(route, scope["method"], status, seconds)
+        self._traces.answered(scope, route, status)
         key_id = getattr(scope["state"].get("caller"), "key_id", None)
         # every use of a key is told; without keys the metrics count the good ones
         level = logging.INFO if status >= 400 or key_id else logging.DEBUG
         # the route's pattern, not the path: a path may hold a person's name
         told = (scope["method"], route, status, seconds * 1000, key_id or "-")
         log.log(level, "%s %s %d %.1f ms, key %s", *told, extra={"key_id": key_id})
+
+
+class MetricsPort:
+    """Answers `/metrics` on a port of its own, nothing else there, and it nowhere else."""
+
+    def __init__(self, app: ASGIApp, port: int) -> None:
+        self._app = app
+        self._port = port
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what belongs to the port that it came by."""
+        if scope["type"] != "http" or (scope["server"][1] == self._port) == (scope["path"] == "/metrics"):
+            await self._app(scope, receive, send)
+        else:
+            problem = http_problem(404, scope["method"], "")
+            await problem.response(scope["state"]["request_id"])(scope, receive, send)
 
 
 async def _received_within(seconds: float, receive: Receive) -> Message:

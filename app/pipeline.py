@@ -13,12 +13,14 @@ from app.batcher import Batcher, Embedded
 from app.engine import Engine
 from app.gathering import Gathering, SearchCall
 from app.metrics import Metrics
+from app.presence import while_present
+from app.tracing import Traces
 from app.workers import Workers
 from index.records import Ranking
 from model.card import InputContract
 from model.errors import ImageError
 from model.preprocess import prepare
-from model.runtime import Embedder
+from model.runtime import CPU, Embedder
 
 Pixels: TypeAlias = NDArray[np.uint8]  # (H, W, 3)
 T = TypeVar("T")
@@ -45,19 +47,23 @@ class Timing:
 class Pipeline:
     """Decodes, embeds and calls the gallery; nothing here blocks the event loop."""
 
-    def __init__(self, engine: Engine, metrics: Metrics) -> None:
+    def __init__(self, engine: Engine, metrics: Metrics, traces: Traces | None = None) -> None:
         settings = engine.settings
         self._metrics = metrics
+        self._traces = traces or Traces()
         metrics.bounds(settings.max_queue)
         self._batcher = Batcher(
             max_batch=settings.max_batch,
             max_queue=settings.max_queue,
             max_wait=settings.max_wait_ms / 1000,
             observe=metrics.batch,
+            died=metrics.worker_died,
+            few_sizes=settings.providers[0] not in CPU,
         )
         self._decoding = Workers("decode", settings.threads, settings.max_queue + 256)
         self._searching = Workers("search", settings.threads, settings.max_queue)
         self._gathering = Gathering(self._searching, engine.gallery)
+        self._coming = 0  # pictures that are being decoded
         self._keeping = Workers("gallery", 4, 256)
 
     def start(self) -> None:
@@ -75,12 +81,25 @@ class Pipeline:
         """Pictures that wait for the model."""
         return self._batcher.depth
 
+    def require_room(self, pictures: int) -> None:
+        """Raise `Overloaded` when the model's queue, with what is being decoded for it, has no room for so many."""
+        self._batcher.require_room(pictures, self._coming)
+
     async def decode(
         self, pictures: Sequence[bytes], contract: InputContract, timing: Timing
     ) -> list[Pixels | ImageError]:
-        """Prepare each picture for the model; one that cannot be used gives its error."""
+        """Prepare each picture for the model; one that cannot be used gives its error.
+
+        Raises `Overloaded` before the work when the model could not take the pictures anyway.
+        """
         started = time.perf_counter()
-        decoded = await asyncio.gather(*(self._decoding.run(_prepare, each, contract) for each in pictures))
+        self.require_room(len(pictures))
+        self._coming += len(pictures)
+        try:
+            with while_present():
+                decoded = await asyncio.gather(*(self._decoding.run(_prepare, each, contract) for each in pictures))
+        finally:
+            self._coming -= len(pictures)
         self._count("decode", time.perf_counter() - started, timing)
         return decoded
 
@@ -89,8 +108,9 @@ class Pipeline:
     ) -> NDArray[np.float32]:
         """Embed prepared pictures together with those of other requests, -> (N, D)."""
         images = np.stack(pixels) if len(pixels) > 1 else pixels[0][None]
-        embedded: Embedded = await self._batcher.embed(embedder, images, bulk=bulk)
-        self._count("queue", embedded.queue, timing)
+        with while_present():
+            embedded: Embedded = await self._batcher.embed(embedder, images, bulk=bulk)
+        self._count("queue", embedded.queue, timing, embedded.embed)
         self._count("embed", embedded.embed, timing)
         return embedded.vectors
 
@@ -112,8 +132,9 @@ class Pipeline:
         """Run any other call of the gallery or the registry."""
         return await self._keeping.run(call, *values)
 
-    def _count(self, stage: str, seconds: float, timing: Timing) -> None:
+    def _count(self, stage: str, seconds: float, timing: Timing, ago: float = 0.0) -> None:
         timing.add(stage, seconds)
+        self._traces.stage(stage, seconds, ago)
         self._metrics.stage(stage, seconds)
 
 

@@ -58,6 +58,7 @@ _CODES: tuple[tuple[type[Exception], int, str], ...] = (
     (errors.Overloaded, 429, "overloaded"),
     (errors.NotReady, 503, "not_ready"),
     (errors.EmbeddingFailed, 503, "not_ready"),
+    (errors.WorkerDied, 503, "not_ready"),
     (errors.VersionPinned, 409, "migration_state"),
     (gallery.GalleryNotFound, 404, "gallery_not_found"),
     (gallery.SampleNotFound, 404, "sample_not_found"),

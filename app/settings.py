@@ -39,6 +39,14 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", min_length=1, description="an address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="a port from 0 (any free one) to 65535")
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="a port from 1 to 65535 that answers /metrics instead of REID_PORT"
+    )
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://\S+$",
+        description="the address of an OTLP/HTTP collector such as http://127.0.0.1:4318",
+    )
     data_dir: Folder = Field(Path("data"), validate_default=True, description="a folder")
     database_url: str = Field(
         default_factory=lambda data: f"sqlite:///{data['data_dir']}/reid.db",
@@ -63,6 +71,9 @@ class Settings(BaseSettings):
         description="a folder",
     )
     model: str | None = Field(None, pattern=VERSION_PATTERN, description="a version such as market1501@1")
+    precision: Literal["int8", "fp32"] | None = Field(
+        None, description="int8 or fp32; not set, int8 where the version has it"
+    )
     threads: int = Field(default_factory=usable_cores, ge=1, le=1024, description="a number of threads from 1 to 1024")
     providers: Providers = Field(
         ("CPUExecutionProvider",),
@@ -74,6 +85,9 @@ class Settings(BaseSettings):
     max_wait_ms: float = Field(0.0, ge=0, le=1000, description="milliseconds from 0 to 1000")
     request_timeout_s: float = Field(
         30.0, gt=0, le=3600, description="seconds up to 3600 that a request's headers may take, and its body besides"
+    )
+    drain_s: float = Field(
+        0.0, ge=0, le=300, description="seconds from 0 to 300 between SIGTERM and the end of listening"
     )
     expiry_interval_s: float = Field(
         3600, ge=0, le=604_800, description="seconds from 0 (never) to 604800 between two runs of the expiry"

@@ -1,52 +1,170 @@
-"""The load: clients that ask one query after the other, in a process of their own.
+"""The load, from a process of its own that costs little: python -m benchmarks.load ORDER prints a `Load` as JSON.
 
-python -m benchmarks.load HOST PORT CLIENTS SECONDS GALLERY FOLDER: prints a `Load` as JSON.
+ORDER is an `Order` as JSON: either so many clients, each asking again when it is answered, or so many requests a
+second whatever becomes of them.
 """
 
 import asyncio
 import json
+import random
+import resource
 import sys
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
+from typing import Self, cast
 
-from benchmarks.wire import Connection, post
+import uvloop
+
+PATIENCE = 60.0  # seconds after the last request until what is not answered counts as lost
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """What to send where: `clients` at once, or `rate` a second; until `seconds` are over or `count` were sent."""
+
+    host: str
+    port: int
+    requests: str  # a file of whole HTTP requests, a JSON list of latin-1 texts
+    clients: int = 0
+    rate: float = 0.0
+    seconds: float = 1e9
+    count: int = 10**9
+
+
+@dataclass(slots=True)
 class Load:
-    """What clients saw: the latency of each answer in seconds, and answers per second of all together."""
+    """What clients saw: the seconds to each answer by status, and how many requests were never answered."""
 
-    latencies: list[float]
-    rate: float
+    latencies: dict[str, list[float]] = field(default_factory=dict)
+    lost: int = 0
+    seconds: float = 0.0
+    cpu: float = 0.0  # seconds of processor time that sending and receiving took
 
+    @property
+    def good(self) -> list[float]:
+        """The seconds to each 200."""
+        return self.latencies.get("200", [])
 
-async def client(host: str, port: int, requests: list[bytes], seconds: float) -> Load:
-    """Ask until the time is over, each question after the answer to the last one."""
-    connection = await Connection.open(host, port)
-    latencies: list[float] = []
-    begin = now = time.perf_counter()
-    while now < begin + seconds:
-        started = now
-        await connection.ask(requests[len(latencies) % len(requests)])
-        now = time.perf_counter()
-        latencies.append(now - started)
-    await connection.close()
-    return Load(latencies, len(latencies) / (now - begin))
+    @property
+    def rate(self) -> float:
+        """Requests answered with 200 in a second."""
+        return len(self.good) / self.seconds
 
 
-async def run(host: str, port: int, clients: int, seconds: float, requests: list[bytes]) -> Load:
-    """Run the clients side by side, each beginning with another picture."""
-    turned = [requests[start % len(requests) :] + requests[: start % len(requests)] for start in range(clients)]
-    found = await asyncio.gather(*(client(host, port, each, seconds) for each in turned))
-    return Load([latency for each in found for latency in each.latencies], sum(each.rate for each in found))
+class Exchange(asyncio.Protocol):
+    """One kept-alive connection; one request at a time."""
+
+    def __init__(self) -> None:
+        self._received = bytearray()
+        self._whole = 0
+        self._status = b""
+        self._answer: asyncio.Future[bytes] | None = None
+        self.closed = False
+
+    @classmethod
+    async def open(cls, order: Order) -> Self:
+        """Connect."""
+        _, made = await asyncio.get_running_loop().create_connection(cls, order.host, order.port)
+        return made
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(exc or ConnectionResetError("the service closed the connection"))
+
+    def send(self, request: bytes) -> asyncio.Future[bytes]:
+        """Send a request; what is returned becomes the answer's status."""
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return self._answer
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if not self._whole and (head := self._received.find(b"\r\n\r\n")) >= 0:
+            self._status = bytes(self._received[9:12])
+            lines = bytes(self._received[:head]).lower()
+            place = lines.index(b"content-length: ") + 16
+            self._whole = head + 4 + int(lines[place : place + 12].partition(b"\r")[0])
+        if self._whole and len(self._received) >= self._whole:
+            del self._received[: self._whole]
+            self._whole = 0
+            if self._answer is not None and not self._answer.done():
+                self._answer.set_result(self._status)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._transport.abort()
+
+
+async def ask(connection: Exchange, request: bytes, load: Load) -> None:
+    """Ask once and note how that went."""
+    started = time.perf_counter()
+    try:
+        status = await asyncio.wait_for(connection.send(request), PATIENCE)
+    except (OSError, TimeoutError):
+        load.lost += 1
+        connection.close()
+    else:
+        load.latencies.setdefault(status.decode(), []).append(time.perf_counter() - started)
+
+
+async def closed(order: Order, requests: list[bytes]) -> Load:
+    """Let clients ask side by side, each its next question after the answer to the last one."""
+    load, sent, begin = Load(), 0, time.perf_counter()
+
+    async def client(number: int) -> None:
+        nonlocal sent
+        connection, turn = await Exchange.open(order), number
+        while sent < order.count and time.perf_counter() < begin + order.seconds:
+            sent += 1
+            turn += 1
+            if connection.closed:
+                connection = await Exchange.open(order)
+            await ask(connection, requests[turn % len(requests)], load)
+        connection.close()
+
+    await asyncio.gather(*(client(number) for number in range(order.clients)))
+    load.seconds = time.perf_counter() - begin
+    return load
+
+
+async def opened(order: Order, requests: list[bytes]) -> Load:
+    """Send as many requests a second as ordered, at random moments, each on a connection that is free."""
+    load, free, running = Load(), list[Exchange](), set[asyncio.Task[None]]()
+    moments, begin = random.Random(0), time.perf_counter()
+
+    async def one(request: bytes) -> None:
+        while free and free[-1].closed:
+            free.pop()
+        connection = free.pop() if free else await Exchange.open(order)
+        await ask(connection, request, load)
+        if not connection.closed:
+            free.append(connection)
+
+    due, number = begin, 0
+    while due < begin + order.seconds and number < order.count:
+        if (wait := due - time.perf_counter()) > 0:
+            await asyncio.sleep(wait)
+        task = asyncio.create_task(one(requests[number % len(requests)]))
+        running.add(task)
+        task.add_done_callback(running.discard)
+        due += moments.expovariate(order.rate)
+        number += 1
+    load.seconds = time.perf_counter() - begin
+    await asyncio.gather(*running)
+    return load
 
 
 def main() -> None:
-    host, port, clients, seconds, gallery, folder = sys.argv[1:]
-    pictures = [path.read_bytes() for path in sorted(Path(folder).iterdir())]
-    requests = [post("/query", [picture], {"gallery": gallery}) for picture in pictures]
-    load = asyncio.run(run(host, int(port), int(clients), float(seconds), requests))
+    order = Order(**json.loads(sys.argv[1]))
+    with open(order.requests, encoding="ascii") as file:  # noqa: PTH123
+        requests = [text.encode("latin-1") for text in json.load(file)]
+    load = uvloop.run(opened(order, requests) if order.rate else closed(order, requests))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    load.cpu = used.ru_utime + used.ru_stime
     json.dump(asdict(load), sys.stdout)
 
 

@@ -28,6 +28,15 @@ class Served:
         kib = dict(re.findall(r"(VmRSS|VmHWM):\s+(\d+) kB", status))
         return {"now": int(kib["VmRSS"]) * 1024, "peak": int(kib["VmHWM"]) * 1024}
 
+    def processor_seconds(self) -> float:
+        """Return the processor time that it has taken."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _cores(count: int) -> list[int]:
+    return sorted(os.sched_getaffinity(0))[:count]
+
 
 def environment(data_dir: Path) -> dict[str, str]:
     """Return the environment for `reid` on a data folder of its own; with the caller's model and threads."""
@@ -39,10 +48,11 @@ def environment(data_dir: Path) -> dict[str, str]:
 
 
 @contextmanager
-def served(data_dir: Path) -> Iterator[Served]:
-    """Serve a data folder on a free loopback port."""
+def served(data_dir: Path, cores: int | None = None) -> Iterator[Served]:
+    """Serve a data folder on a free loopback port, on some of the cores or on all."""
+    pinned = () if cores is None else ("taskset", "--cpu-list", ",".join(map(str, _cores(cores))))
     process = subprocess.Popen(
-        [*REID, "serve", "--host", "127.0.0.1", "--port", "0"],
+        [*pinned, *REID, "serve", "--host", "127.0.0.1", "--port", "0"],
         env=environment(data_dir),
         stdout=subprocess.PIPE,
         text=True,

@@ -136,18 +136,26 @@ def _fits(shape: Sequence[int | str | None], expected: Sequence[int | None]) -> 
 def _open_session(path: Path, threads: int, providers: Sequence[str]) -> ort.InferenceSession:
     available = ort.get_available_providers()
     if not providers or set(providers) - set(available):
-        raise ContractError(f"expected providers out of {', '.join(available)}, found {', '.join(providers) or 'none'}")
+        raise ContractError(
+            f"expected execution providers out of {', '.join(available)}, found {', '.join(providers) or 'none'}"
+        )
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
-    options.enable_cpu_mem_arena = False  # with changing batch sizes the arena only grows
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the cores to others
     options.log_severity_level = 4  # what goes wrong is raised
     try:
-        return ort.InferenceSession(path, options, providers=list(providers))
+        session = ort.InferenceSession(path, options, providers=list(providers))
     except _RUNTIME_ERRORS as exc:
         if "External data" in str(exc):
             raise VersionDamaged(f"{path.name}: its weights are in another file; save it again as one file") from exc
         raise VersionDamaged(f"{path.name} is not an ONNX model that can be run: {_reason(exc)}") from exc
+    # a provider whose libraries or device are missing is left out with a warning, and the next one is taken
+    if missing := set(providers) - set(session.get_providers()):
+        raise ContractError(
+            f"expected {', '.join(sorted(missing))} to start, found only {', '.join(session.get_providers())} running; "
+            "its libraries or its device are missing here"
+        )
+    return session
 
 
 def _reason(exc: Exception) -> str:

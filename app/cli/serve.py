@@ -1,9 +1,15 @@
 """`reid serve`: the HTTP service on one address, until it is told to stop."""
 
+import asyncio
 import errno
+import logging
+import math
 import os
 import signal
 import socket
+import sys
+import time
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
@@ -12,13 +18,16 @@ from fastapi import FastAPI
 
 from app.application import create_app, require_guarded
 from app.cli.failures import CommandError
-from app.connection import PATIENCE, with_patience
+from app.connection import PATIENCE, Connection, with_patience
 from app.engine import open_engine
 from app.logs import logging_to_stderr
 from app.settings import Settings, is_loopback, load_settings
 from index.keys import Keys
 
 BACKLOG = 2048
+SWITCH = 0.0005  # seconds, a tenth of the default: how long a decoding or searching thread may hold up the event loop
+GRACE = 7  # seconds for what was accepted; with the snapshots' writing the stop takes under 10
+log = logging.getLogger(__name__)
 
 
 def serve(
@@ -32,11 +41,14 @@ def serve(
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = load_settings(**given)
     refuse_unguarded(settings)
-    with listen(settings.host, settings.port) as listener:
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(listen(settings.host, settings.port))]
+        if settings.metrics_port is not None:
+            listeners.append(stack.enter_context(listen(settings.host, settings.metrics_port, "REID_METRICS_PORT")))
         # opened before uvicorn runs, which would answer a failure with a trace; the application closes it
         with logging_to_stderr(settings):
             engine = open_engine(settings)
-        run(create_app(settings, open_parts=lambda _: engine), listener, settings.request_timeout_s)
+        run(create_app(settings, open_parts=lambda _: engine), listeners, settings.request_timeout_s, settings.drain_s)
 
 
 def refuse_unguarded(settings: Settings) -> None:
@@ -46,7 +58,7 @@ def refuse_unguarded(settings: Settings) -> None:
             require_guarded(settings, keys)
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, variable: str = "REID_PORT") -> socket.socket:
     """Bind the address, so that one in use is told before anything is loaded."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -54,37 +66,64 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as exc:
         if exc.errno == errno.EADDRINUSE:
             raise CommandError(
-                f"port {port} on {host} is in use; stop what listens there, or choose another with REID_PORT"
+                f"port {port} on {host} is in use; stop what listens there, or choose another with {variable}"
             ) from exc
         raise CommandError(f"cannot listen on {host} port {port}: {os.strerror(exc.errno or 0)}") from exc
 
 
-def run(app: FastAPI, listener: socket.socket, patience: float = PATIENCE) -> None:
-    """Serve on a bound socket; return when the last answer is sent after a signal."""
+def run(app: FastAPI, listeners: list[socket.socket], patience: float = PATIENCE, drain: float = 0.0) -> None:
+    """Serve on bound sockets, the second for metrics alone; return when the last answer is sent after a signal."""
     # uvicorn raises the signal again when it has stopped; by then the stop is done and is no failure
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: None)
+    sys.setswitchinterval(SWITCH)
+    protocol = with_patience(patience)
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=with_patience(patience),
+        http=protocol,
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
+        timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=math.ceil(patience),  # the connection has its own, as long
     )
-    server = AnnouncedServer(config)
-    server.run(sockets=[listener])
+    server = DrainedServer(config, app, protocol, drain)
+    server.run(sockets=listeners)
     if not server.started:
         raise CommandError("the service could not start; the log says why")
 
 
-class AnnouncedServer(uvicorn.Server):
-    """Says on stdout where it listens, once it answers there."""
+class DrainedServer(uvicorn.Server):
+    """Says on stdout where it listens, and listens a while longer when it is told to stop.
+
+    In that while `/health/ready` answers 503, so that a proxy sends its next requests elsewhere, and each answer
+    closes its connection, so that none is idle, and about to be used again, when the listening ends.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, protocol: type[Connection], drain: float) -> None:
+        super().__init__(config)
+        self._app = app
+        self._protocol = protocol  # this server's own
+        self._drain = drain
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then print the addresses."""
         await super().startup(sockets)
-        for each in sockets or [] if self.started else []:
+        told = zip(("serving on {}", "metrics on {}/metrics"), sockets or [], strict=False)
+        for text, each in told if self.started else ():
             host, port = each.getsockname()[:2]
-            typer.echo(f"serving on http://{f'[{host}]' if ':' in host else host}:{port}")
+            typer.echo(text.format(f"http://{f'[{host}]' if ':' in host else host}:{port}"))
+
+    async def main_loop(self) -> None:
+        """Serve until a signal comes, and drain after SIGTERM; another signal ends that at once."""
+        await super().main_loop()
+        if signal.SIGTERM not in self._captured_signals or not self._drain:
+            return
+        log.info("told to stop; listening for %g seconds more", self._drain)
+        self._app.state.draining = True
+        self._protocol.draining = True
+        until = time.monotonic() + self._drain
+        while time.monotonic() < until and len(self._captured_signals) == 1:
+            await asyncio.sleep(0.05)

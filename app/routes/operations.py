@@ -8,8 +8,10 @@ from starlette.responses import Response
 
 from app.answers import json_response
 from app.documentation import answers, file_answer, problems
+from app.errors import NotReady
 from app.health import check_ready
 from app.metrics import CONTENT_TYPE
+from app.problems import describe
 from app.schemas import HealthAnswer
 from app.service import Service, service_of
 
@@ -29,7 +31,12 @@ async def live() -> Response:
     responses=answers(HealthAnswer, "not_ready"),
 )
 async def ready(request: Request) -> Response:
-    """Decode, embed and search a built-in picture; 503 `not_ready` names the part that failed."""
+    """Decode, embed and search a built-in picture; 503 `not_ready` names the part that failed, or that it stops."""
+    if getattr(request.app.state, "draining", False):
+        # answered and not raised: it is no failure, so the log has none
+        problem = describe(NotReady("the service is stopping: it answers what still comes, and asks for no more"))
+        assert problem is not None
+        return problem.response(request.state.request_id)
     await check_ready(service_of(request))
     return json_response({"status": "ok"})
 

@@ -1,9 +1,11 @@
 """An ASGI application behind a real HTTP server on a free loopback port, and a client of it."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Literal
 
 import httpx
 import uvicorn
@@ -12,14 +14,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 @contextmanager
 def serving(
-    app: Callable[[Scope, Receive, Send], object] | ASGIApp, *, lifespan: bool = True
+    app: Callable[[Scope, Receive, Send], object] | ASGIApp,
+    *,
+    lifespan: bool = True,
+    http: type[asyncio.Protocol] | Literal["httptools"] = "httptools",
 ) -> Iterator[httpx.Client]:
     """Serve in a thread until the block ends."""
     config = uvicorn.Config(
         app,
         host="127.0.0.1",
         port=0,
-        http="httptools",
+        http=http,
         ws="none",
         lifespan="on" if lifespan else "off",
         log_config=None,

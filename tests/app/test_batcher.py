@@ -36,16 +36,22 @@ def pictures(*values: int) -> Images:
 
 
 class World:
-    def __init__(self, max_queue: int = 8, max_wait: float = 0.0) -> None:
+    def __init__(self, max_queue: int = 8, max_wait: float = 0.0, max_batch: int = 4, few_sizes: bool = False) -> None:
         self.observed: list[int] = []
+        self.died = 0
         self.batcher = Batcher(
-            max_batch=4,
+            max_batch=max_batch,
             max_queue=max_queue,
             max_wait=max_wait,
             observe=lambda size, _: self.observed.append(size),
+            died=self.note_death,
+            few_sizes=few_sizes,
         )
         self.batcher.start()
         self.embedder = SlowEmbedder()
+
+    def note_death(self) -> None:
+        self.died += 1
 
     def ask(self, *values: int, bulk: bool = False) -> asyncio.Task[Embedded]:
         work: Coroutine[Any, Any, Embedded] = self.batcher.embed(self.embedder, pictures(*values), bulk=bulk)
@@ -227,5 +233,82 @@ def test_stop_answers_what_waits_and_takes_nothing_more() -> None:
         assert [values(each) for each in await asyncio.gather(*tasks)] == [[0], [1]]
         with pytest.raises(Overloaded, match="stopping"):
             await world.ask(2)
+
+    run(scenario())
+
+
+class DyingEmbedder(SlowEmbedder):
+    """Ends the thread that embeds the value 254."""
+
+    def embed(self, images: Images) -> NDArray[np.float32]:
+        vectors = super().embed(images)
+        if 254 in images[:, 0, 0, 0]:
+            raise SystemExit("planted")
+        return vectors
+
+
+def test_a_worker_that_dies_is_replaced_and_everyone_is_answered(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        world = World(max_queue=100)
+        world.embedder = DyingEmbedder()
+        first = await world.block()
+        tasks = [world.ask(each) for each in (254, 1, 2, 3, 4, 5)]  # four to a batch: 1, 2 and 3 die with it
+        large = world.ask(*range(10, 30))
+        await asyncio.sleep(0)
+        world.embedder.go.set()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(each) for each in answers] == [EmbeddingFailed] * 4 + [Embedded] * 2
+        assert values(await large) == list(range(10, 30))
+        assert values(await first) == [0]
+        assert world.died == 1
+        with pytest.raises(EmbeddingFailed):
+            await world.ask(254)
+        assert values(await world.ask(6)) == [6]
+        assert world.died == 2
+        assert world.batcher.depth == 0
+        await world.stop()
+
+    run(scenario())
+    assert "the embedding worker died" in caplog.text
+
+
+def test_a_worker_that_dies_while_the_service_stops_leaves_nobody_waiting() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.embedder = DyingEmbedder()
+        first = await world.block()
+        tasks = [world.ask(each) for each in (254, 1, 2, 3, 4)]
+        await asyncio.sleep(0)
+        await world.stop()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(each) for each in answers] == [EmbeddingFailed] * 4 + [Embedded]
+        await first
+
+    run(scenario())
+
+
+def test_few_sizes_are_powers_of_two_and_nothing_is_padded() -> None:
+    async def scenario() -> None:
+        world = World(max_queue=100, max_batch=12, few_sizes=True)
+        first = await world.block()
+        tasks = [world.ask(each) for each in range(1, 16)]
+        await asyncio.sleep(0)
+        world.embedder.go.set()
+        assert [values(each) for each in await asyncio.gather(*tasks)] == [[each] for each in range(1, 16)]
+        assert [len(batch) for batch in world.embedder.batches] == [1, 8, 4, 2, 1]
+        await first
+        await world.stop()
+
+    run(scenario())
+
+
+def test_what_is_being_decoded_counts_against_the_bound() -> None:
+    async def scenario() -> None:
+        world = World(max_queue=8)
+        world.batcher.require_room(100)  # nothing waits: a request over the whole bound is taken
+        world.batcher.require_room(1, coming=7)
+        with pytest.raises(Overloaded, match="at most 8"):
+            world.batcher.require_room(1, coming=8)
+        await world.stop()
 
     run(scenario())

@@ -7,6 +7,7 @@ def test_everything_is_rendered() -> None:
     metrics.stage("decode", 0.003)
     metrics.batch(3, 0.01)
     metrics.rejected("image_truncated")
+    metrics.worker_died()
     metrics.expired(4)
     metrics.expiry_failed()
     metrics.bounds(512)
@@ -21,6 +22,7 @@ def test_everything_is_rendered() -> None:
         'reid_batch_pictures_bucket{le="2.0"} 0.0',
         "reid_embeddings_total 3.0",
         'reid_rejected_items_total{code="image_truncated"} 1.0',
+        "reid_worker_deaths_total 1.0",
         "reid_expired_samples_total 4.0",
         "reid_expiry_failures_total 1.0",
         "reid_queue_pictures 5.0",

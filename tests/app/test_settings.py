@@ -39,6 +39,10 @@ def test_data_folder_is_absolute_wherever_the_process_goes(monkeypatch: pytest.M
         ("REID_MAX_WAIT_MS", "nan", "milliseconds"),
         ("REID_REQUEST_TIMEOUT_S", "0", "seconds up to 3600"),
         ("REID_EXPIRY_INTERVAL_S", "-1", "seconds from 0 (never)"),
+        ("REID_METRICS_PORT", "0", "a port from 1"),
+        ("REID_OTLP_ENDPOINT", "collector:4318", "the address of an OTLP/HTTP collector"),
+        ("REID_PRECISION", "fp16", "int8 or fp32"),
+        ("REID_DRAIN_S", "301", "seconds from 0 to 300"),
         ("REID_LOG_LEVEL", "loud", "debug, info"),
         ("REID_LOG_FORMAT", "xml", "text or json"),
     ],
@@ -95,7 +99,7 @@ def test_every_field_is_shown_under_its_variable() -> None:
     assert shown["REID_LOG_FORMAT"] == "json"
     assert shown["REID_MODEL"] == ""
     assert shown["REID_PROVIDERS"] == "CPUExecutionProvider"
-    assert len(shown) == 20
+    assert len(shown) == 24
 
 
 @pytest.mark.parametrize(

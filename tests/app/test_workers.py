@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from app.errors import Overloaded
+from app.errors import Overloaded, WorkerDied
 from app.workers import Workers
 
 
@@ -23,6 +23,21 @@ def test_too_many_calls_are_refused_at_once(threads: int) -> None:
         release.set()
         await asyncio.gather(*running)
         await workers.run(lambda: None)
+        workers.close()
+
+    asyncio.run(scenario())
+
+
+def test_what_would_end_the_thread_ends_only_its_call() -> None:
+    async def scenario() -> None:
+        workers = Workers("decode", 1, 0)
+
+        def die() -> None:
+            raise SystemExit("planted")
+
+        with pytest.raises(WorkerDied, match="decode"):
+            await workers.run(die)
+        assert await workers.run(lambda: 1) == 1
         workers.close()
 
     asyncio.run(scenario())

@@ -5,14 +5,21 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 
+from app.engine import open_engine
+from app.settings import load_settings
 from tests.app.cli.conftest import Reid
+from tests.app.cli.rolling import free_ports
+from tests.app.cli.serving import served
+from tests.app.parts import person
 
 
 @pytest.fixture
@@ -92,3 +99,91 @@ def test_json_logs_are_all_that_is_on_stderr(data_dir: Path) -> None:
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=30)
     assert {"settings", "ready"} <= {json.loads(line)["message"].split()[0].strip(":") for line in log.splitlines()}
+
+
+def test_what_was_accepted_is_answered_after_sigterm_and_is_on_the_disk(data_dir: Path) -> None:
+    with served(data_dir, max_batch=1) as service, ThreadPoolExecutor(8) as pool:
+
+        def enrol(number: int) -> int:
+            pictures = [("image", person(number, view)) for view in range(16)]
+            metadata = json.dumps([{"identity": f"p{number}"}] * 16)
+            answer = httpx.post(f"{service.address}/gallery", files=pictures, data={"metadata": metadata}, timeout=30)
+            return int(answer.json()["created"])
+
+        running = [pool.submit(enrol, number) for number in range(8)]
+        while "reid_embeddings_total 0.0" in httpx.get(f"{service.address}/metrics").text:
+            time.sleep(0.005)
+        service.terminate()
+        begin = time.monotonic()
+        code, log = service.ended()
+        assert code == 0
+        assert time.monotonic() - begin < 10
+        assert "Traceback" not in log
+        created = sum(answered(each) for each in running)
+    assert created > 0
+    with open_engine(load_settings(data_dir=data_dir)) as engine:
+        assert engine.gallery.sample_count() == created
+        assert engine.gallery.check().clean
+
+
+def answered(call: "Future[int]") -> int:
+    try:
+        return call.result()
+    except httpx.ConnectError:  # it came after the end of listening
+        return 0
+
+
+def test_it_is_not_ready_while_it_drains_and_still_answers(data_dir: Path) -> None:
+    with served(data_dir, drain_s=20) as service, httpx.Client(base_url=service.address, timeout=30) as client:
+        assert client.get("/health/ready").status_code == 200
+        service.terminate()
+        while (answer := client.get("/health/ready")).status_code == 200:
+            time.sleep(0.01)
+        assert answer.status_code == 503
+        assert "stopping" in answer.json()["detail"]
+        found = client.post("/query", files={"image": person(0)})
+        assert found.status_code == 200
+        assert found.headers["connection"] == "close"
+        service.terminate()  # again: at once
+        code, _ = service.ended()
+        assert code == 0
+
+
+def test_metrics_have_a_port_of_their_own(data_dir: Path) -> None:
+    [port] = free_ports(1)
+    with served(data_dir, metrics_port=port) as service:
+        assert service.line() == f"metrics on http://127.0.0.1:{port}/metrics"
+        own = f"http://127.0.0.1:{port}"
+        assert "reid_model_info" in httpx.get(f"{own}/metrics").text
+        assert httpx.get(f"{service.address}/health/ready").status_code == 200
+        for url in (f"{service.address}/metrics", f"{own}/", f"{own}/galleries", f"{own}/health/live"):
+            answer = httpx.get(url)
+            assert answer.status_code == 404
+            assert answer.json()["code"] == "not_found"
+
+
+def test_a_metrics_port_in_use_names_its_variable(reid: Reid, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("REID_METRICS_PORT", str(taken.getsockname()[1]))
+        ran = reid("serve", "--port", "0")
+    assert ran.code == 1
+    assert "or choose another with REID_METRICS_PORT" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("REID_PROVIDERS", "CUDAExecutionProvider", "expected execution providers out of "),
+        ("REID_PRECISION", "int8", "expected a int8 file in tiny@1, found model.onnx"),
+    ],
+)
+def test_what_is_not_there_is_refused_at_the_start(
+    reid: Reid, data_dir: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    ran = reid("serve", "--port", "0")
+    assert ran.code == 1
+    assert told in ran.err
+    if variable == "REID_PROVIDERS":
+        assert "CPUExecutionProvider" in ran.err
+    assert ran.err.count("\n") == 1
