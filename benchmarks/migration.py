@@ -158,7 +158,7 @@ async def measure(address: str, target: str, queries: Sequence[bytes], asked: ar
         marks = {"usual": time.perf_counter()}
         await asyncio.sleep(asked.usual_seconds)
         marks["moving"] = time.perf_counter()
-        started = await client.post(f"/models/{target}/activate")
+        started = await client.post(f"/models/{target}/activate", params={"force": True})
         identifier = started.raise_for_status().json()["migration_id"]
         told: dict[str, Any] = {"state": "planned"}
         while told["state"] in ("planned", "running", "validating"):

@@ -50,6 +50,7 @@ class Migration:
     target_dim: int
     state: State
     leave_out: bool  # samples that cannot be embedded again do not stop it
+    forced: bool  # nor does that it finds fewer people
     created_at: datetime
     changed_at: datetime
     total: int  # samples
@@ -89,6 +90,7 @@ def begin(
     state: State,
     total: int,
     leave_out: bool = False,
+    forced: bool = False,
     disk_bytes: int = 0,
 ) -> str:
     """Write down a new migration; return its id. Raises `MigrationUnderWay`."""
@@ -105,6 +107,7 @@ def begin(
         "target_id": target_id,
         "state": state,
         "leave_out": leave_out,
+        "forced": forced,
         "created_at": now,
         "changed_at": now,
         "total": total,

@@ -63,11 +63,12 @@ class Migrations:
         assert found is not None  # a store is opened with one
         return found.name
 
-    def plan(self, version: str, dim: int, *, leave_out: bool = False) -> Migration:
+    def plan(self, version: str, dim: int, *, leave_out: bool = False, forced: bool = False) -> Migration:
         """Begin a migration; one of empty galleries is final at once.
 
         `leave_out`: samples that cannot be embedded again, for their picture was not kept or cannot be read, do not
-        stop it; they are hidden after the switch, back after a rollback, and erased when it is finalized. Raises
+        stop it; they are hidden after the switch, back after a rollback, and erased when it is finalized. `forced`:
+        nor does it stop when the version finds fewer people than the one that serves. Raises
         `MigrationState` for the version that serves, `MigrationUnderWay`, `MigrationRefused`.
         """
         with self._database.write() as connection:
@@ -80,10 +81,19 @@ class Migrations:
                 planned = migration.begin(connection, source.number, target.number, state=State.FINALIZED, total=0)
                 catalogue.serve(connection, target.number)
             else:
-                planned = self._plan(connection, source, target, count, leave_out=leave_out)
+                planned = self._plan(connection, source, target, count, leave_out=leave_out, forced=forced)
             return migration.read(connection, planned)
 
-    def _plan(self, connection: Connection, source: Version, target: Version, count: int, *, leave_out: bool) -> str:
+    def _plan(
+        self,
+        connection: Connection,
+        source: Version,
+        target: Version,
+        count: int,
+        *,
+        leave_out: bool,
+        forced: bool,
+    ) -> str:
         lost = {} if leave_out else reembedding.without_picture(connection, target.number)
         if lost:
             told = ", ".join(f"{count} of gallery {name!r}" for name, count in lost.items())
@@ -105,6 +115,7 @@ class Migrations:
             state=State.PLANNED,
             total=count,
             leave_out=leave_out,
+            forced=forced,
             disk_bytes=needed,
         )
 

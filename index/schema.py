@@ -155,6 +155,7 @@ migrations = Table(
     Column("target_id", ForeignKey("versions.id"), nullable=False),
     Column("state", String(16), nullable=False),
     Column("leave_out", Boolean, nullable=False),
+    Column("forced", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
     Column("total", BigInteger, nullable=False),

@@ -217,12 +217,13 @@ class AsyncClient:
         """Return one version with its card."""
         return await self._send(calls.model(version))
 
-    async def activate(self, version: str, *, leave_out: bool = False) -> str:
+    async def activate(self, version: str, *, force: bool = False, leave_out: bool = False) -> str:
         """Move every gallery to a version; return the migration's id.
 
-        `leave_out`: samples that cannot be embedded again, such as without a picture, do not stop it.
+        `force`: what speaks against the version does not stop it, and is recorded. `leave_out`: nor do samples that
+        cannot be embedded again, such as without a picture.
         """
-        return await self._send(calls.activate(version, leave_out=leave_out))
+        return await self._send(calls.activate(version, force=force, leave_out=leave_out))
 
     async def migrations(self) -> tuple[Migration, ...]:
         """Return the latest changes of the active version, the newest first."""

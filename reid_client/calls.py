@@ -227,10 +227,11 @@ def model(version: str) -> Call[Model]:
     return Call("GET", f"/models/{_segment(version)}", answers.record(Model))
 
 
-def activate(version: str, *, leave_out: bool) -> Call[str]:
+def activate(version: str, *, force: bool, leave_out: bool) -> Call[str]:
     """Move every gallery to a version."""
     path = f"/models/{_segment(version)}/activate"
-    return Call("POST", path, answers.member("migration_id"), _fields({"leave_out": leave_out}), repeatable=False)
+    asked = _fields({"force": force, "leave_out": leave_out})
+    return Call("POST", path, answers.member("migration_id"), asked, repeatable=False)
 
 
 def migrations() -> Call[tuple[Migration, ...]]:

@@ -211,12 +211,13 @@ class Client:
         """Return one version with its card."""
         return self._send(calls.model(version))
 
-    def activate(self, version: str, *, leave_out: bool = False) -> str:
+    def activate(self, version: str, *, force: bool = False, leave_out: bool = False) -> str:
         """Move every gallery to a version; return the migration's id.
 
-        `leave_out`: samples that cannot be embedded again, such as without a picture, do not stop it.
+        `force`: what speaks against the version does not stop it, and is recorded. `leave_out`: nor do samples that
+        cannot be embedded again, such as without a picture.
         """
-        return self._send(calls.activate(version, leave_out=leave_out))
+        return self._send(calls.activate(version, force=force, leave_out=leave_out))
 
     def migrations(self) -> tuple[Migration, ...]:
         """Return the latest changes of the active version, the newest first."""

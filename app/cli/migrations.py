@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from app.activation import Wish, begin
 from app.answers import migration_answer
 from app.cli.failures import CommandError
 from app.engine import Engine, open_engine
@@ -64,14 +65,13 @@ def finalize(migration_id: Id, as_json: Json = False) -> None:
     _run(lambda engine: _freed(engine, engine.gallery.migrations.finalize(migration_id)), as_json=as_json)
 
 
-def move(engine: Engine, version: str, *, leave_out: bool) -> Migration:
+def move(engine: Engine, wish: Wish) -> Migration:
     """Move every gallery to a version and show how far it is; return the migration once it has switched.
 
-    A running service does the work; where there is none, it is done here. Raises `CommandError` when it fails.
+    A running service does the work; where there is none, it is done here. Raises `CommandError` when it fails, and
+    what `begin` raises.
     """
-    engine.require_unpinned(version)
-    target = engine.open_model(version)
-    planned = engine.gallery.migrations.plan(version, target.embedder.dim, leave_out=leave_out)
+    planned = begin(engine, wish)
     migrator = Migrator(engine)
     try:
         moved = _followed(engine, migrator, planned)

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from app.activation import Wish
 from app.cli.migrations import move
-from app.cli.promotion import CheckSet, Margin
+from app.cli.promotion import CheckSet, Force, Margin, caller
 from app.cli.recalibration import recalibrate
 from app.engine import active_version, open_engine
 from app.settings import Settings, load_settings
@@ -69,17 +70,20 @@ def show(version: Version, as_json: Json = False) -> None:
 @models.command()
 def activate(
     version: Version,
+    force: Force = False,
+    margin: Margin = MARGIN,
+    check_set: CheckSet = None,
     leave_out: Annotated[
         bool, typer.Option("--leave-out", help="Leave out samples that cannot be embedded again, as without a picture.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Move every gallery to a version: embed the pictures again, compare, switch.
+    """Move every gallery to a version: check it, embed the pictures again, compare, switch.
 
     A running service answers with the version before until then. The way back is kept until the migration is finalized.
     """
     with open_engine(load_settings()) as engine:
-        moved = move(engine, version, leave_out=leave_out)
+        moved = move(engine, Wish(version, caller(), force, leave_out, margin, check_set))
     told = f"{version} is active"
     if moved.state is State.SWITCHED:
         told += (

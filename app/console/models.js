@@ -41,12 +41,15 @@ function headline(card) {
 
 async function activate(name, again) {
   const leaveOut = el("input", { type: "checkbox" });
+  const force = el("input", { type: "checkbox" });
+  const asked = () => new URLSearchParams({ force: force.checked, leave_out: leaveOut.checked });
   const started = await confirm(`Activate ${name}?`, {
     contents: [
-      el("p", {}, "Embeddings of two versions cannot be compared, so every enrolled picture is embedded again in the background. The present version answers until that is done and checked; then the service switches at once."),
+      el("p", {}, "Embeddings of two versions cannot be compared, so every enrolled picture is embedded again in the background, if nothing speaks against the version. The present one answers until that is done and checked; then the service switches at once."),
       el("p", {}, "Samples whose pictures are not kept cannot be embedded again. Thresholds change with the version: look at your own."),
-      el("p", {}, el("label", { class: "check" }, leaveOut, " Leave such samples out: hidden after the switch, erased once it is made final"))],
-    action: "Activate", kind: "primary", act: () => call("POST", path`/models/${name}/activate` + (leaveOut.checked ? "?leave_out=true" : "")),
+      el("p", {}, el("label", { class: "check" }, leaveOut, " Leave such samples out: hidden after the switch, erased once it is made final")),
+      el("p", {}, el("label", { class: "check" }, force, " Whatever speaks against the version: the reasons are recorded"))],
+    action: "Activate", kind: "primary", act: () => call("POST", `${path`/models/${name}/activate`}?${asked()}`),
   });
   if (started) again();
 }

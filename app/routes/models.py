@@ -2,18 +2,21 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.activation import Wish, begin
 from app.answers import json_response, migration_answer
+from app.callers import caller_of
 from app.documentation import answers
 from app.migrator import roll_back
 from app.schemas import MigrationAnswer, MigrationsAnswer, MigrationStarted, ModelAnswer, ModelsAnswer
 from app.service import Service, service_of
 from index.migration import Migration
+from model.promotion import MARGIN
 
 router = APIRouter(tags=["models"])
 
@@ -58,16 +61,28 @@ async def show_model(request: Request, version: str) -> Response:
         status=202,
     ),
 )
-async def activate_model(request: Request, version: str, leave_out: bool = False) -> Response:
+async def activate_model(
+    request: Request,
+    version: str,
+    force: bool = False,
+    leave_out: bool = False,
+    margin: Annotated[float, Query(ge=0, le=100, description="points of mAP")] = MARGIN,
+) -> Response:
     """Move every gallery to another version.
 
     The pictures are embedded again in the background while the version before answers; once that is done and found
     right, the new one answers, and the one before is kept until `finalize`. Where nothing is enrolled the change is
-    made at once. Samples whose picture was not kept cannot be embedded again: the wish is refused, or with
+    made at once.
+
+    A version without parity, calibration or metrics, or with an mAP that is further than `margin` below the active
+    one's on data that both were measured on, is refused with the reasons; `force` overrules that, and is recorded.
+    Samples whose picture was not kept cannot be embedded again: the wish is refused, or with
     `leave_out` they are left out, and erased when the migration is finalized.
     """
     service = service_of(request)
-    migration = await service.pipeline.keep(_plan, service, version, leave_out)
+    by = caller_of(request).key_id or "HTTP, without a key"
+    migration = await service.pipeline.keep(begin, service.engine, Wish(version, by, force, leave_out, margin))
+    service.migrator.wake()
     return json_response({"migration_id": migration.migration_id}, 202)
 
 
@@ -135,16 +150,6 @@ async def _told(request: Request, change: Callable[[str], Migration], migration_
     await service.pipeline.keep(service.engine.catch_up)
     service.migrator.wake()
     return json_response(migration_answer(migration))
-
-
-def _plan(service: Service, version: str, leave_out: bool) -> Migration:
-    engine = service.engine
-    engine.require_unpinned(version)
-    target = engine.open_model(version)  # first: a file that cannot be used is refused, and nothing is begun
-    planned = engine.gallery.migrations.plan(version, target.embedder.dim, leave_out=leave_out)
-    engine.follow()
-    service.migrator.wake()
-    return planned
 
 
 def _models(service: Service) -> list[dict[str, Any]]:

@@ -369,6 +369,16 @@ def test_a_model_that_finds_nobody_does_not_come_to_serve(
     assert any(problem in each for each in told["problems"])
 
 
+def test_a_move_that_is_forced_is_told_what_it_loses(store: GalleryStore) -> None:
+    fill(store)
+    moving = store.migrations.plan(NEW, NEW_DIM, forced=True)
+    vectors = {each.number: new(b"picture 0").tobytes() for each in store.migrations.pending(moving, COUNT)}
+    moving = store.migrations.begin_validation(store.migrations.put(moving, vectors, COUNT))
+    told = store.migrations.validate(moving, Side(None, old), Side(None, lambda _picture: new(b"picture 0")))
+    assert (told["passed"], told["problems"]) == (True, [])
+    assert "told apart" in told["overruled"][0]
+
+
 def test_a_model_that_embeds_otherwise_than_what_is_stored_does_not_come_to_serve(store: GalleryStore) -> None:
     fill(store)
     moving = advance(store, store.migrations.plan(NEW, NEW_DIM))

@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("target_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("leave_out", sa.Boolean, nullable=False),
+        sa.Column("forced", sa.Boolean, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("changed_at", sa.BigInteger, nullable=False),
         sa.Column("total", sa.BigInteger, nullable=False),

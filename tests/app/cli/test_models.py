@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.cli import migrations
-from app.cli.promotion import approve_promotion
+from model.promotion import approve
 from model.registry import Registry
 from tests.app.cli.conftest import Reid
 from tests.app.parts import VERSION, write_version
@@ -79,7 +79,7 @@ def test_a_folder_without_a_card_is_told(reid: Reid, data_dir: Path, tmp_path: P
 
 def test_show_tells_who_made_a_version_live(reid: Reid, data_dir: Path) -> None:
     registry = Registry(data_dir / "models")
-    registry.record_promotion(approve_promotion(registry, VERSION, None, force=False))
+    registry.record_promotion(approve(registry, VERSION, None, force=False, by="anna"))
     [promotion] = json.loads(reid("models", "show", VERSION, "--json").out)["promotions"]
     assert (promotion["version"], promotion["forced"]) == (VERSION, False)
 

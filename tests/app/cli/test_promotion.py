@@ -1,26 +1,29 @@
 import getpass
+import json
 from pathlib import Path
 
 import pytest
 
-from app.cli.promotion import approve_promotion, caller
-from model.errors import PromotionRefused
-from model.registry import Registry
+from app.cli.promotion import caller
+from tests.app.cli.conftest import Reid
 from tests.app.parts import VERSION, write_version
 
 
-@pytest.fixture
-def registry(tmp_path: Path) -> Registry:
-    write_version(tmp_path)
-    write_version(tmp_path, "bare@1", calibration=None)
-    return Registry(tmp_path)
+def test_a_version_that_lacks_something_is_activated_by_force_alone(reid: Reid, data_dir: Path) -> None:
+    write_version(data_dir / "models", "bare@1", calibration=None)
+    refused = reid("models", "activate", "bare@1")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "calibration: missing" in refused.err
+    assert "--force" in refused.err
+    assert json.loads(reid("models", "list", "--json").out)["active"] == VERSION
+    assert json.loads(reid("models", "show", "bare@1", "--json").out)["promotions"] == []
 
-
-def test_what_is_forced_is_signed_by_who_runs_the_command(registry: Registry) -> None:
-    with pytest.raises(PromotionRefused, match="calibration: missing"):
-        approve_promotion(registry, "bare@1", VERSION, force=False)
-    promotion = approve_promotion(registry, "bare@1", VERSION, force=True)
-    assert (promotion.forced, promotion.by) == (True, f"command line, {getpass.getuser()}")
+    assert reid("models", "activate", "bare@1", "--force").code == 0
+    assert json.loads(reid("models", "list", "--json").out)["active"] == "bare@1"
+    [promotion] = json.loads(reid("models", "show", "bare@1", "--json").out)["promotions"]
+    assert (promotion["replaced"], promotion["forced"]) == (VERSION, True)
+    assert promotion["by"] == f"command line, {getpass.getuser()}"
+    assert "calibration: missing" in promotion["reasons"][0]
 
 
 def test_a_user_without_a_name_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,11 @@ from tests.tiny_model import CALIBRATION
 OTHER = "tiny@2"
 
 
+def activate(client: httpx.Client, **more: bool) -> httpx.Response:
+    """Activate the other version, which has no calibration, all the same."""
+    return client.post(f"/models/{OTHER}/activate", params={"force": True, **more})
+
+
 def until(client: httpx.Client, identifier: str, state: str) -> dict[str, Any]:
     """Follow a migration until it is in a state; fail when it ends in another."""
     while True:
@@ -61,7 +66,7 @@ def test_unknown_version(client: httpx.Client, version: str) -> None:
 
 
 def test_empty_gallery_changes_at_once(client: httpx.Client, tmp_path: Path) -> None:
-    answer = client.post(f"/models/{OTHER}/activate")
+    answer = activate(client)
     assert answer.status_code == 202
     migration = client.get(f"/migrations/{answer.json()['migration_id']}").json()
     assert (migration["state"], migration["source"], migration["target"]) == ("finalized", VERSION, OTHER)
@@ -80,7 +85,7 @@ def test_change_outlives_a_restart(tmp_path: Path) -> None:
     (tmp_path / "models" / "active").write_text(VERSION)
     settings = tiny_settings(tmp_path, model=None)
     with serving(create_app(settings)) as client:
-        client.post(f"/models/{OTHER}/activate")
+        activate(client)
         enrol(client, person(0), "anna")
     with serving(create_app(settings)) as client:
         assert query(client, person(0))["model_version"] == OTHER
@@ -89,7 +94,7 @@ def test_change_outlives_a_restart(tmp_path: Path) -> None:
 def test_a_filled_gallery_moves_and_comes_back(client: httpx.Client) -> None:
     for number in range(4):
         enrol(client, person(number), f"p{number}")
-    identifier = client.post(f"/models/{OTHER}/activate").json()["migration_id"]
+    identifier = activate(client).json()["migration_id"]
     moved = until(client, identifier, "switched")
     assert (moved["done"], moved["total"], moved["left_out"], moved["error"]) == (4, 4, 0, None)
     assert moved["validation"]["passed"] is True
@@ -127,10 +132,10 @@ def test_pictures_that_were_not_kept_stop_it_or_are_left_out(client: httpx.Clien
     client.put("/galleries/bare", json={"store_images": False})
     enrol(client, person(0), "anna", gallery="bare")
     enrol(client, person(1), "bert")
-    problem = refused(client.post(f"/models/{OTHER}/activate"), 409, "migration_state")
+    problem = refused(activate(client), 409, "migration_state")
     assert "1 of gallery 'bare'" in problem["detail"]
     assert client.get("/migrations").json() == {"items": []}
-    answer = client.post(f"/models/{OTHER}/activate", params={"leave_out": True})
+    answer = activate(client, leave_out=True)
     moved = until(client, answer.json()["migration_id"], "switched")
     assert moved["left_out"] == 1
     assert query(client, person(0), gallery="bare")["identities"] == []
@@ -155,6 +160,17 @@ def test_a_version_that_cannot_be_opened_any_more_fails_the_migration(tmp_path: 
         assert client.post(f"/migrations/{identifier}/cancel").json()["state"] == "cancelled"
 
 
+def test_a_version_that_lacks_something_goes_live_by_force_alone(client: httpx.Client) -> None:
+    enrol(client, person(0), "anna")
+    problem = refused(client.post(f"/models/{OTHER}/activate"), 409, "migration_state")
+    assert "calibration: missing" in problem["detail"]
+    assert client.get("/migrations").json() == {"items": []}
+    assert client.get(f"/models/{OTHER}").json()["promotions"] == []
+    until(client, activate(client).json()["migration_id"], "switched")
+    [promotion] = client.get(f"/models/{OTHER}").json()["promotions"]
+    assert (promotion["replaced"], promotion["forced"], promotion["by"]) == (VERSION, True, "HTTP, without a key")
+
+
 def test_active_version_is_not_activated_again(client: httpx.Client) -> None:
     refused(client.post(f"/models/{VERSION}/activate"), 409, "migration_state")
 
@@ -163,19 +179,19 @@ def test_pinned_version_is_not_changed(tmp_path: Path) -> None:
     for version in (VERSION, OTHER):
         write_version(tmp_path / "models", version)
     with serving(create_app(tiny_settings(tmp_path, model=VERSION))) as client:
-        problem = refused(client.post(f"/models/{OTHER}/activate"), 409, "migration_state")
+        problem = refused(activate(client), 409, "migration_state")
         assert "REID_MODEL" in problem["detail"]
 
 
 def test_damaged_version_is_not_activated(client: httpx.Client, tmp_path: Path) -> None:
     (tmp_path / "models" / "tiny" / "2" / "model.onnx").write_bytes(b"damaged")
-    refused(client.post(f"/models/{OTHER}/activate"), 503, "not_ready")
+    refused(activate(client), 503, "not_ready")
     assert client.get("/models").json()["active"] == VERSION
     assert client.get("/health/ready").status_code == 200
 
 
 def test_final_change_stays(client: httpx.Client) -> None:
-    identifier = client.post(f"/models/{OTHER}/activate").json()["migration_id"]
+    identifier = activate(client).json()["migration_id"]
     for action in ("cancel", "rollback", "finalize"):
         refused(client.post(f"/migrations/{identifier}/{action}"), 409, "migration_state")
         refused(client.post(f"/migrations/none/{action}"), 404, "migration_not_found")
@@ -184,7 +200,7 @@ def test_final_change_stays(client: httpx.Client) -> None:
 
 def test_embedding_of_the_version_before_is_refused(client: httpx.Client) -> None:
     [embedding] = client.post("/embed", files=files([person(0)])).json()["embeddings"]
-    client.post(f"/models/{OTHER}/activate")
+    activate(client)
     answer = client.post("/query", json={"embedding": embedding, "model_version": VERSION})
     refused(answer, 409, "model_mismatch")
 
@@ -204,7 +220,7 @@ def test_version_registered_meanwhile_is_there_without_a_restart(client: httpx.C
 def test_version_removed_meanwhile_is_gone_without_a_restart(client: httpx.Client, tmp_path: Path) -> None:
     Registry(tmp_path / "models").remove(OTHER)
     assert OTHER not in [each["version"] for each in client.get("/models").json()["items"]]
-    refused(client.post(f"/models/{OTHER}/activate"), 404, "model_not_found")
+    refused(activate(client), 404, "model_not_found")
     assert client.get("/health/ready").status_code == 200
 
 

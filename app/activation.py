@@ -1,0 +1,44 @@
+"""Moving the galleries to another version: through the promotion gate, then planned; the migrator does the rest."""
+
+from dataclasses import dataclass
+
+from app.engine import Engine
+from index.migration import Migration
+from model.promotion import MARGIN, approve
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Which version is to serve, who says so, and what may not stop it."""
+
+    version: str
+    by: str
+    force: bool = False  # what speaks against the version itself does not stop it
+    leave_out: bool = False  # nor do samples that cannot be embedded again
+    margin: float = MARGIN
+    check_set: str | None = None
+
+
+def begin(engine: Engine, wish: Wish) -> Migration:
+    """Plan the migration; one of empty galleries is done at once.
+
+    Raises `ModelError` for a version that cannot be used, `PromotionRefused` with what speaks against it unless it is
+    forced, and what `Migrations.plan` raises.
+    """
+    engine.require_unpinned(wish.version)
+    target = engine.open_model(wish.version)  # first: a file that cannot be used is refused, and nothing is begun
+    promotion = approve(
+        engine.registry,
+        wish.version,
+        engine.gallery.migrations.serving(),
+        force=wish.force,
+        by=wish.by,
+        margin=wish.margin,
+        check_set=wish.check_set,
+    )
+    planned = engine.gallery.migrations.plan(
+        wish.version, target.embedder.dim, leave_out=wish.leave_out, forced=wish.force
+    )
+    engine.registry.record_promotion(promotion)
+    engine.follow()
+    return planned
