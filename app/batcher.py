@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import EmbeddingFailed, Overloaded
+from model.runtime import give_way
 
 Images: TypeAlias = NDArray[np.uint8]  # (N, H, W, 3)
 Vectors: TypeAlias = NDArray[np.float32]  # (N, D)
@@ -153,6 +154,7 @@ class Batcher:
         return threading.Thread(target=self._supervise, name="embedding", daemon=True)
 
     def _supervise(self) -> None:
+        give_way()
         try:
             self._work()
         except BaseException as exc:  # the boundary of the thread: whatever ends it, others wait for it

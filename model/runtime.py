@@ -1,9 +1,14 @@
 """A model version at work: batches of pictures to embeddings, through ONNX Runtime."""
 
 import json
+import os
 import re
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import onnxruntime as ort
@@ -16,7 +21,9 @@ from model.errors import ContractError, VersionDamaged
 
 CONTRACT_KEY = "reid.contract"  # of the ONNX file's metadata
 CPU = ("CPUExecutionProvider",)
+NICE = 10  # a ninth of the share that a thread of normal priority gets of a core that both want
 _UNIT_TOLERANCE = 1e-3
+T = TypeVar("T")
 _RUNTIME_ERRORS: tuple[type[Exception], ...] = (  # they share no base but Exception
     ort_errors.EngineError,
     ort_errors.EPFail,
@@ -106,6 +113,22 @@ class Embedder:
             raise ContractError(f"expected embeddings of unit length, found lengths {lengths.min()} to {lengths.max()}")
 
 
+def in_computing_thread(call: Callable[[], T]) -> T:
+    """Call in a thread that gives way; ONNX Runtime's own threads get the priority of the one that opens a session."""
+    with ThreadPoolExecutor(1, initializer=give_way) as thread:
+        return thread.submit(call).result()
+
+
+def give_way() -> None:
+    """Let the calling thread compute when no other wants the core, as far as the system lets it choose.
+
+    A model computes on every core. What answers, refuses and decodes is to be quick also while it does.
+    """
+    thread = threading.get_native_id()
+    with suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, thread, max(NICE, os.getpriority(os.PRIO_PROCESS, thread)))
+
+
 def read_contract(metadata: dict[str, str], file: str) -> Contract:
     """Return what an ONNX file's metadata say it takes and gives; raise `ContractError` when they do not."""
     if CONTRACT_KEY not in metadata:
@@ -141,10 +164,9 @@ def _open_session(path: Path, threads: int, providers: Sequence[str]) -> ort.Inf
         )
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the cores to others
     options.log_severity_level = 4  # what goes wrong is raised
     try:
-        session = ort.InferenceSession(path, options, providers=list(providers))
+        session = in_computing_thread(lambda: ort.InferenceSession(path, options, providers=list(providers)))
     except _RUNTIME_ERRORS as exc:
         if "External data" in str(exc):
             raise VersionDamaged(f"{path.name}: its weights are in another file; save it again as one file") from exc

@@ -1,4 +1,5 @@
 import asyncio
+import os
 import threading
 from collections.abc import Coroutine
 from typing import Any
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from app.batcher import Batcher, Embedded
 from app.errors import EmbeddingFailed, Overloaded
+from model.runtime import NICE
 
 Images = NDArray[np.uint8]
 
@@ -86,6 +88,20 @@ def test_what_waits_is_embedded_together_and_answered_apart() -> None:
         assert world.embedder.batches == [[0], [1, 2, 3, 4]]
         assert world.observed == [1, 4]
         await world.stop()
+
+    run(scenario())
+
+
+def test_the_worker_gives_way_to_what_answers() -> None:
+    async def scenario() -> None:
+        world = World()
+        task = await world.block()
+        [worker] = [thread.native_id for thread in threading.enumerate() if thread.name == "embedding"]
+        assert worker is not None
+        assert os.getpriority(os.PRIO_PROCESS, worker) == NICE
+        assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) < NICE
+        await world.stop()
+        await task
 
     run(scenario())
 

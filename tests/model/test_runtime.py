@@ -1,4 +1,6 @@
 import json
+import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 
 from model.card import InputContract, OutputContract
 from model.errors import ContractError, VersionDamaged
-from model.runtime import Embedder
+from model.runtime import NICE, Embedder
 from tests.tiny_model import build_graph
 
 INPUT = InputContract(height=32, width=16)
@@ -163,3 +165,16 @@ def test_an_unknown_provider_is_refused_with_those_there_are(tmp_path: Path) -> 
     path.write_bytes(build_graph(INPUT, OUTPUT).SerializeToString())
     with pytest.raises(ContractError, match=r"CPUExecutionProvider.*, found Abacus"):
         Embedder(path, INPUT, OUTPUT, "tiny@1", providers=["Abacus"])
+
+
+def test_the_threads_that_compute_give_way(tmp_path: Path) -> None:
+    before = set(Path("/proc/self/task").iterdir())
+    graph = build_graph(INPUT, OUTPUT)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(graph.SerializeToString())
+    opened = Embedder(path, INPUT, OUTPUT, "tiny@1", threads=3)
+    new = {int(task.name) for task in set(Path("/proc/self/task").iterdir()) - before}
+    assert len(new) >= 2  # the third is whoever calls
+    assert {os.getpriority(os.PRIO_PROCESS, thread) for thread in new} == {NICE}
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) < NICE
+    assert opened.dim == OUTPUT.dim
