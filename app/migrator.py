@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from app.engine import Engine, Model, open_model
-from app.errors import InvalidParameter
 from app.metrics import Metrics
 from app.parameters import Decision
 from app.process import is_gone, own_name
@@ -173,8 +172,4 @@ def roll_back(engine: Engine, migration_id: str) -> Migration:
 
 
 def _side(model: Model) -> Side:
-    try:
-        threshold = draw_line(model.card.calibration, Decision()).threshold
-    except InvalidParameter:  # calibrated, but not for the rate that a query takes when it names none
-        threshold = None
-    return Side(threshold, partial(embed_picture, model))
+    return Side(draw_line(model.card.calibration, Decision()).threshold, partial(embed_picture, model))

@@ -31,12 +31,22 @@ class Line:
 
 
 def draw_line(calibration: Calibration | None, decision: Decision) -> Line:
-    """Return the caller's threshold, or the calibrated one at the caller's false match rate."""
+    """Return the caller's threshold, or the calibrated one at the caller's false match rate.
+
+    A caller who names neither gets what the card has at the usual rate, and no verdict from a card that has nothing
+    there. Raises `InvalidParameter` for a rate that was asked for and that the card does not have.
+    """
     if decision.threshold is not None:
         return Line(decision.threshold, None)
     if calibration is None:
         return Line(None, None)
-    return Line(interpolate(calibration.thresholds, decision.false_match_rate), decision.false_match_rate)
+    try:
+        threshold = interpolate(calibration.thresholds, decision.false_match_rate)
+    except InvalidParameter:
+        if "false_match_rate" in decision.model_fields_set:
+            raise
+        return Line(None, None)
+    return Line(threshold, decision.false_match_rate)
 
 
 def interpolate(thresholds: Sequence[Threshold], rate: float) -> float:

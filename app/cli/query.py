@@ -49,7 +49,9 @@ def query(
     captured_after: After = None,
     captured_before: Before = None,
     attributes: Annotated[str, typer.Option(help="A JSON object that a sample's attributes equal.")] = "{}",
-    false_match_rate: Annotated[float, typer.Option(help="Picks the model's calibrated threshold.")] = 0.001,
+    false_match_rate: Annotated[
+        float | None, typer.Option(help="Picks the model's calibrated threshold; 0.001 where that is not given.")
+    ] = None,
     threshold: Annotated[float | None, typer.Option(help="Instead of the calibrated one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what POST /query answers.")] = False,
     url: Url = None,
@@ -65,9 +67,10 @@ def query(
         "captured_after": captured_after,
         "captured_before": captured_before,
         "attributes": _attributes(attributes),
-        "false_match_rate": false_match_rate,
         "threshold": threshold,
     }
+    if false_match_rate is not None:
+        given["false_match_rate"] = false_match_rate
     if len(images) > MAX_IMAGES:
         raise typer.BadParameter(f"expected at most {MAX_IMAGES} pictures, found {len(images)}")
     try:

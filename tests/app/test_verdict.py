@@ -23,6 +23,15 @@ def test_rate_outside_the_card_is_refused(rate: float) -> None:
     assert caught.value.field == "false_match_rate"
 
 
+def test_a_card_without_the_usual_rate_gives_no_verdict_to_who_asks_for_none() -> None:
+    coarse = CALIBRATION.model_copy(update={"thresholds": CALIBRATION.thresholds[:1]})
+    assert coarse.thresholds[0].false_match_rate == 0.01
+    assert draw_line(coarse, Decision()) == Line(None, None)
+    assert draw_line(coarse, Decision(false_match_rate=0.01)).threshold == 0.90
+    with pytest.raises(InvalidParameter, match=r"found 0\.001"):
+        draw_line(coarse, Decision(false_match_rate=0.001))
+
+
 def test_own_threshold_overrides_the_rate() -> None:
     assert draw_line(CALIBRATION, Decision(threshold=0.3, false_match_rate=0.5)) == Line(0.3, None)
 
