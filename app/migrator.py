@@ -115,12 +115,19 @@ class Migrator:
     def _advance(self, moving: Migration) -> bool:
         store = self._engine.gallery.migrations
         if moving.state is State.SWITCHED:
-            return self._embed(moving, moving.source) > 0
+            return self._keep_way_back(moving)
         if moving.state is State.VALIDATING:
             self._validate(moving)
         elif self._embed(moving, moving.target) == 0:
             store.begin_validation(moving)
         return True
+
+    def _keep_way_back(self, moving: Migration) -> bool:
+        """Embed with the source what another process enrolled without it; False when there is nothing."""
+        if self._engine.gallery.migrations.pending(moving, 1):
+            return self._embed(moving, moving.source) > 0
+        self._model = None
+        return False
 
     def _embed(self, moving: Migration, version: str) -> int:
         started = time.monotonic()

@@ -5,7 +5,7 @@ import { confirm } from "./dialogs.js";
 import { button, el } from "./dom.js";
 import { isLeft, problem } from "./problems.js";
 import { validation } from "./validation.js";
-import { count, percent, when } from "./words.js";
+import { bytes, count, percent, when } from "./words.js";
 
 const STATES = {
   planned: "Planned", running: "Embedding again", validating: "Checking", switched: "Switched; the way back is kept", finalized: "Done",
@@ -67,6 +67,6 @@ function entry(item, act) {
   const steps = (STEPS[item.state] ?? []).map(([step, word]) => button(word, () => act(item, step)));
   return el("li", {}, el("p", {}, el("strong", { class: "name" }, `${item.source} → ${item.target}`), ` · ${STATES[item.state] ?? item.state}`),
     going ? el("progress", { max: "1", value: String(share), "aria-label": "Embedded again" }) : null,
-    el("p", { class: "quiet small" }, [item.total ? `${item.done} of ${count(item.total, "sample")} (${percent(share, 0)})${eta}` : "nothing was enrolled", when(item.created)].join(" · ")),
+    el("p", { class: "quiet small" }, [going && item.disk_bytes ? `takes about ${bytes(item.disk_bytes)} of the disk` : "", item.total ? `${item.done} of ${count(item.total, "sample")} (${percent(share, 0)})${eta}` : "nothing was enrolled", when(item.created)].filter(Boolean).join(" · ")),
     item.error ? el("p", { class: "problems" }, item.error) : null, validation(item.validation, item.source, item.target), steps.length ? el("div", { class: "buttons" }, steps) : null);
 }
