@@ -1,18 +1,19 @@
-"""Galleries of made-up embeddings, of any size, and requests about drawn people."""
+"""Galleries of simulated people, of any size, and requests about drawn ones."""
 
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.engine import open_engine
 from app.settings import Settings
+from benchmarks.simulator import Simulator, measured
 from benchmarks.wire import post
 from index.records import Embedding, NewSample
 from model.synthetic import encode_jpeg, render
 
 PICTURES = 16
 SAMPLES_PER_IDENTITY = 20
+CAMERAS = 6
 
 
 def pictures() -> list[bytes]:
@@ -31,22 +32,16 @@ def batches(gallery: str) -> list[bytes]:
 
 
 def fill(settings: Settings, galleries: Mapping[str, int]) -> None:
-    """Enrol made-up embeddings, without pictures, through the store's one door."""
+    """Enrol embeddings like the bundled model's, without pictures, through the store's one door."""
     with open_engine(settings) as engine:
         for name, count in galleries.items():
             engine.gallery.put_gallery(name, retention_days=None, store_images=False)
+            world = Simulator(measured(), people=-(-count // SAMPLES_PER_IDENTITY), cameras=CAMERAS)
             for first in range(0, count, 1000):
-                samples = [
-                    _sample(first + row, vector)
-                    for row, vector in enumerate(_unit_vectors(first, min(1000, count - first), engine.embedder.dim))
-                ]
+                numbers = np.arange(first, min(first + 1000, count))
+                vectors = world.pictures(numbers // SAMPLES_PER_IDENTITY, numbers % CAMERAS)
+                samples = [_sample(number, vector) for number, vector in zip(numbers.tolist(), vectors, strict=True)]
                 engine.gallery.enrol(name, samples, model_version=engine.embedder.version)
-
-
-def _unit_vectors(seed: int, count: int, dim: int) -> Embedding:
-    vectors: NDArray[np.float32] = np.random.default_rng(seed).standard_normal((count, dim)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors
 
 
 def _sample(number: int, vector: Embedding) -> NewSample:
@@ -54,5 +49,5 @@ def _sample(number: int, vector: Embedding) -> NewSample:
         identity=f"{number // SAMPLES_PER_IDENTITY:05d}",
         embedding=vector,
         picture=number.to_bytes(8, "big"),
-        camera=f"c{number % 6 + 1}",
+        camera=f"c{number % CAMERAS + 1}",
     )

@@ -112,10 +112,8 @@ class DrainedServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then print the addresses."""
         await super().startup(sockets)
-        # while garbage is looked for requests wait: what is there for good is left out, and it is done seldom
         gc.collect()
-        gc.freeze()
-        gc.set_threshold(20_000, 50, 50)
+        gc.freeze()  # while garbage is looked for requests wait: what is there for good is left out
         told = zip(("serving on {}", "metrics on {}/metrics"), sockets or [], strict=False)
         for text, each in told if self.started else ():
             host, port = each.getsockname()[:2]
