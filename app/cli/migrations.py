@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from app.activation import Wish, begin
 from app.answers import migration_answer
@@ -35,7 +35,8 @@ def list_migrations(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps({"items": [migration_answer(each) for each in found]}))
         return
-    table = Table("id", "from", "to", "state", "samples", box=None)
+    columns = (Column(name, overflow="fold") for name in ("from", "to"))
+    table = Table(Column("id", min_width=26), *columns, "state", Column("samples", min_width=8), box=None)
     for each in found:
         table.add_row(each.migration_id, each.source, each.target, each.state, f"{each.done} of {each.total}")
     Console().print(table)
