@@ -14,16 +14,17 @@ from index import audit, catalogue, filters, listing, removal, values
 from index.answering import answer
 from index.archive import Archive
 from index.backup import Backup, Progress, nobody
-from index.catalogue import DEFAULT_GALLERY, Version
+from index.catalogue import DEFAULT_GALLERY
 from index.check import Check, remove_orphans
 from index.database import Database
 from index.enrolment import Enrolment
 from index.erasure import Eraser
-from index.errors import GalleryError, InvalidValue, ModelMismatch, PictureNotStored, SampleNotFound
+from index.errors import GalleryError, InvalidValue, PictureNotStored, SampleNotFound
 from index.follower import Shard
 from index.indexes import Indexes
 from index.keys import Keys
 from index.migrations import Migrations
+from index.opening import bind, snapshot_folder
 from index.pictures import PictureStore
 from index.records import (
     Action,
@@ -93,8 +94,8 @@ class GalleryStore:
         try:
             database.require_whole()
             database.migrate()
-            version = _bind(database, model_version, dim)
-            indexes = Indexes(database, _snapshot_folder(database, snapshots), index, version)
+            version = bind(database, model_version, dim)
+            indexes = Indexes(database, snapshot_folder(database, snapshots), index, version)
             store = cls(database, PictureStore(blob_url), indexes)
             store._eraser.remove_pictures()
             indexes.serving.snapshots.sweep()
@@ -384,28 +385,6 @@ class GalleryStore:
             _log.warning("removed %d pictures that no sample uses", orphans)
         self._indexes.save()
         return len(self._indexes.serving)
-
-
-def _snapshot_folder(database: Database, given: Path | None) -> Path:
-    if given is not None:
-        return given
-    if database.file is None:
-        raise InvalidValue("snapshots", "expected a folder for index snapshots beside a database server, found none")
-    return database.file.with_suffix(".index")
-
-
-def _bind(database: Database, version: str, dim: int) -> Version:
-    """Make a version the one that serves, unless samples of another are enrolled."""
-    with database.write() as connection:
-        catalogue.ensure_default(connection)
-        wanted, current = catalogue.version(connection, version, dim), catalogue.serving(connection)
-        if current is None or current.name != version:
-            if current is not None and (count := catalogue.count(connection)):
-                raise ModelMismatch(
-                    f"{count} samples are enrolled with {current.name}, found {version}: open it with {current.name}"
-                )
-            catalogue.serve(connection, wanted.number)
-    return wanted
 
 
 def _content(digest: str, identity: str, camera: str | None) -> tuple[bytes, str, str | None]:

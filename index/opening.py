@@ -1,7 +1,11 @@
-"""Which version a store is to be opened with."""
+"""What opening a store decides: the version that serves, and where its snapshots lie."""
+
+from pathlib import Path
 
 from index import catalogue
+from index.catalogue import Version
 from index.database import Database, file_of
+from index.errors import InvalidValue, ModelMismatch
 
 
 def serving_version(database_url: str) -> str | None:
@@ -18,3 +22,26 @@ def serving_version(database_url: str) -> str | None:
             return serving.name if serving is not None and catalogue.count(connection) else None
     finally:
         database.close()
+
+
+def snapshot_folder(database: Database, given: Path | None) -> Path:
+    """Return where index snapshots lie: beside a SQLite file unless a folder is given."""
+    if given is not None:
+        return given
+    if database.file is None:
+        raise InvalidValue("snapshots", "expected a folder for index snapshots beside a database server, found none")
+    return database.file.with_suffix(".index")
+
+
+def bind(database: Database, version: str, dim: int) -> Version:
+    """Make a version the one that serves; raise `ModelMismatch` while samples of another are enrolled."""
+    with database.write() as connection:
+        catalogue.ensure_default(connection)
+        wanted, current = catalogue.version(connection, version, dim), catalogue.serving(connection)
+        if current is None or current.name != version:
+            if current is not None and (count := catalogue.count(connection)):
+                raise ModelMismatch(
+                    f"{count} samples are enrolled with {current.name}, found {version}: open it with {current.name}"
+                )
+            catalogue.serve(connection, wanted.number)
+    return wanted

@@ -10,6 +10,7 @@ import pytest
 from app.application import create_app
 from app.engine import open_engine
 from app.reembedding import embed_picture
+from app.settings import Settings
 from index.records import NewSample
 from model.promotion import approve
 from model.registry import Registry
@@ -25,6 +26,18 @@ OTHER = "tiny@2"
 def activate(client: httpx.Client, **more: bool) -> httpx.Response:
     """Activate the other version, which has no calibration, all the same."""
     return client.post(f"/models/{OTHER}/activate", params={"force": True, **more})
+
+
+def planned(folder: Path) -> tuple[Settings, str]:
+    """Plan a migration to the other version in a data folder that nothing serves; return its id."""
+    for version in (VERSION, OTHER):
+        write_version(folder / "models", version)
+    (folder / "models" / "active").write_text(VERSION)
+    settings = tiny_settings(folder, model=None)
+    with open_engine(settings) as engine:
+        vector = embed_picture(engine.model, person(0))
+        engine.gallery.enrol("default", [NewSample("anna", vector, person(0))], model_version=VERSION)
+        return settings, engine.gallery.migrations.plan(OTHER, engine.embedder.dim).migration_id
 
 
 def until(client: httpx.Client, identifier: str, state: str) -> dict[str, Any]:
@@ -113,14 +126,7 @@ def test_a_filled_gallery_moves_and_comes_back(client: httpx.Client) -> None:
 
 
 def test_a_gallery_moves_on_after_a_restart(tmp_path: Path) -> None:
-    for version in (VERSION, OTHER):
-        write_version(tmp_path / "models", version)
-    (tmp_path / "models" / "active").write_text(VERSION)
-    settings = tiny_settings(tmp_path, model=None)
-    with open_engine(settings) as engine:
-        vector = embed_picture(engine.model, person(0))
-        engine.gallery.enrol("default", [NewSample("anna", vector, person(0))], model_version=VERSION)
-        identifier = engine.gallery.migrations.plan(OTHER, engine.embedder.dim).migration_id
+    settings, identifier = planned(tmp_path)
     with serving(create_app(settings)) as client:
         until(client, identifier, "switched")
         assert client.post(f"/migrations/{identifier}/finalize").json()["state"] == "finalized"
@@ -144,14 +150,7 @@ def test_pictures_that_were_not_kept_stop_it_or_are_left_out(client: httpx.Clien
 
 
 def test_a_version_that_cannot_be_opened_any_more_fails_the_migration(tmp_path: Path) -> None:
-    for version in (VERSION, OTHER):
-        write_version(tmp_path / "models", version)
-    (tmp_path / "models" / "active").write_text(VERSION)
-    settings = tiny_settings(tmp_path, model=None)
-    with open_engine(settings) as engine:
-        vector = embed_picture(engine.model, person(0))
-        engine.gallery.enrol("default", [NewSample("anna", vector, person(0))], model_version=VERSION)
-        identifier = engine.gallery.migrations.plan(OTHER, engine.embedder.dim).migration_id
+    settings, identifier = planned(tmp_path)
     (tmp_path / "models" / "tiny" / "2" / "model.onnx").write_bytes(b"damaged")
     with serving(create_app(settings)) as client:
         failed = until(client, identifier, "failed")
