@@ -209,7 +209,13 @@ _SAMPLE = select(*_COLUMNS).select_from(
         cameras, cameras.c.id == samples.c.camera_id
     )
 )
+# statements of what is asked with every query and enrolment: building one takes longer than it runs
 _SAMPLES_BY_NUMBER = _SAMPLE.where(samples.c.id.in_(bindparam("numbers", expanding=True)))
+_OF_THE_GALLERY = samples.c.gallery_id == bindparam("gallery")
+_SAMPLES_BY_CONTENT = _SAMPLE.where(samples.c.digest.in_(bindparam("digests", expanding=True)), _OF_THE_GALLERY)
+_SAMPLES_BY_EXTERNAL_ID = _SAMPLE.where(
+    samples.c.external_id.in_(bindparam("external_ids", expanding=True)), _OF_THE_GALLERY
+)
 
 
 def to_sample(row: Sequence[Any], gallery: str) -> Sample:
@@ -264,9 +270,9 @@ def by_content(
     """Return (digest, identity, camera) -> sample id for all samples of those pictures."""
     found: dict[tuple[bytes, str, str | None], str] = {}
     for chunk in chunks(digests):
-        query = _SAMPLE.where(samples.c.digest.in_(chunk), samples.c.gallery_id == gallery)
+        rows = connection.execute(_SAMPLES_BY_CONTENT, {"gallery": gallery, "digests": chunk})
         # sorted here: told to, SQLite would go through the whole gallery in order rather than look each digest up
-        for row in sorted(connection.execute(query), key=lambda row: -row.id):
+        for row in sorted(rows, key=lambda row: -row.id):
             found[row.digest, row.identity, row.camera] = row.sample_id
     return found
 
@@ -277,8 +283,7 @@ def by_external_id(
     """Return external id -> (sample id, (digest, identity, camera))."""
     found = {}
     for chunk in chunks(wanted):
-        query = _SAMPLE.where(samples.c.gallery_id == gallery, samples.c.external_id.in_(chunk))
-        for row in connection.execute(query).all():
+        for row in connection.execute(_SAMPLES_BY_EXTERNAL_ID, {"gallery": gallery, "external_ids": chunk}):
             found[row.external_id] = (row.sample_id, (row.digest, row.identity, row.camera))
     return found
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, and_, bindparam, func, or_, select
 
 from index.catalogue import last_seq
 from index.database import Database, chunks
@@ -16,6 +16,12 @@ from index.records import Embedding
 from index.roster import EMPTY, NO_CAMERA, NO_TIME, Facts, Ints, Roster, as_facts
 from index.schema import change_log, embeddings, galleries, samples
 from index.vectors import VectorIndex
+
+_VECTORS = select(embeddings.c.sample_id, embeddings.c.vector).where(
+    embeddings.c.version_id == bindparam("version"), embeddings.c.sample_id.in_(bindparam("keys", expanding=True))
+)
+_FACTS = select(samples.c.id, samples.c.identity_id, samples.c.camera_id, samples.c.captured_at).order_by(samples.c.id)
+_FACTS_BY_NUMBER = _FACTS.where(samples.c.id.in_(bindparam("keys", expanding=True)))
 
 
 class SharedLock:
@@ -198,10 +204,7 @@ def read_vectors(connection: Connection, version_id: int, dim: int, keys: Sequen
     """Read the embeddings of samples; a sample without one of this version is left out."""
     found: dict[int, Embedding] = {}
     for chunk in chunks(keys):
-        query = select(embeddings.c.sample_id, embeddings.c.vector).where(
-            embeddings.c.version_id == version_id, embeddings.c.sample_id.in_(chunk)
-        )
-        for key, blob in connection.execute(query).all():
+        for key, blob in connection.execute(_VECTORS, {"version": version_id, "keys": chunk}):
             vector = _vector(blob, dim)
             if vector is not None:
                 found[key] = vector
@@ -210,8 +213,7 @@ def read_vectors(connection: Connection, version_id: int, dim: int, keys: Sequen
 
 def read_facts(connection: Connection, where: object) -> Facts:
     """Read what the roster keeps of samples, by ascending id."""
-    query = select(samples.c.id, samples.c.identity_id, samples.c.camera_id, samples.c.captured_at)
-    return _facts(connection.execute(query.where(where).order_by(samples.c.id)))  # type: ignore[arg-type]
+    return _facts(connection.execute(_FACTS.where(where)))  # type: ignore[arg-type]
 
 
 def read_rows(
@@ -248,7 +250,7 @@ def _facts(rows: Iterable[Sequence[Any]]) -> Facts:
 
 def _state(connection: Connection, version_id: int, dim: int, gallery: int, keys: list[int]) -> Change:
     vectors = read_vectors(connection, version_id, dim, keys)
-    parts = [read_facts(connection, samples.c.id.in_(chunk)) for chunk in chunks(keys)]
+    parts = [_facts(connection.execute(_FACTS_BY_NUMBER, {"keys": chunk})) for chunk in chunks(keys)]
     present = Facts(*(np.concatenate(columns) for columns in zip(EMPTY, *parts, strict=True)))
     present = present.take(np.array([key in vectors for key in present.ids.tolist()], dtype=np.bool_))
     stacked = np.array([vectors[key] for key in present.ids.tolist()], dtype=np.float32).reshape(-1, dim)

@@ -1,12 +1,19 @@
 """The names of identities and cameras, each a number within its gallery."""
 
 from collections.abc import Iterable
-from typing import Any
 
-from sqlalchemy import Connection, delete, exists, insert, select
+from sqlalchemy import Connection, Select, Table, bindparam, delete, exists, insert, select
 
 from index.database import chunks
 from index.schema import cameras, identities, samples
+
+
+def _numbered_in(names: Table) -> Select[tuple[str, int]]:
+    among = names.c.name.in_(bindparam("wanted", expanding=True))
+    return select(names.c.name, names.c.id).where(names.c.gallery_id == bindparam("gallery"), among)
+
+
+_NUMBERED = {names: _numbered_in(names) for names in (identities, cameras)}  # made once: building one takes long
 
 
 def identity_numbers(connection: Connection, gallery: int, wanted: Iterable[str]) -> dict[str, int]:
@@ -36,15 +43,15 @@ def drop_empty_identities(connection: Connection, among: Iterable[int]) -> None:
         connection.execute(delete(identities).where(identities.c.id.in_(chunk), ~used))
 
 
-def _numbered(connection: Connection, names: Any, gallery: int, wanted: Iterable[str]) -> dict[str, int]:  # noqa: ANN401
+def _numbered(connection: Connection, names: Table, gallery: int, wanted: Iterable[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for chunk in chunks(wanted):
-        query = select(names.c.name, names.c.id).where(names.c.gallery_id == gallery, names.c.name.in_(chunk))
-        found.update((row.name, row.id) for row in connection.execute(query).all())
+        rows = connection.execute(_NUMBERED[names], {"gallery": gallery, "wanted": chunk})
+        found.update((row.name, row.id) for row in rows)
     return found
 
 
-def _ensured(connection: Connection, names: Any, gallery: int, wanted: set[str]) -> dict[str, int]:  # noqa: ANN401
+def _ensured(connection: Connection, names: Table, gallery: int, wanted: set[str]) -> dict[str, int]:
     found = _numbered(connection, names, gallery, wanted)
     if new := sorted(wanted - found.keys()):
         connection.execute(insert(names), [{"gallery_id": gallery, "name": name} for name in new])

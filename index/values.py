@@ -32,7 +32,7 @@ def name(field: str, value: object) -> str:
     normal = unicodedata.normalize("NFC", value)
     if not 1 <= len(normal) <= NAME_LENGTH:
         raise InvalidValue(field, f"expected {field} of 1 to {NAME_LENGTH} characters, found {len(normal)}")
-    for character in normal:
+    for character in "" if normal.isascii() and normal.isprintable() else normal:
         if unicodedata.category(character) in ("Cc", "Cs"):
             raise InvalidValue(field, f"expected {field} without control characters, found U+{ord(character):04X}")
     return normal
@@ -116,7 +116,8 @@ def embedding(field: str, value: ArrayLike, dim: int) -> Embedding:
     vector = np.asarray(value, dtype=np.float32)
     if vector.shape != (dim,):
         raise DimensionMismatch(f"expected an embedding of {dim} numbers, found the shape {vector.shape}")
-    length = float(np.linalg.norm(vector.astype(np.float64)))
+    wide = vector.astype(np.float64)
+    length = math.sqrt(wide @ wide)
     if not math.isfinite(length):
         raise InvalidValue(field, "expected an embedding of finite numbers, found NaN or infinity")
     if abs(length - 1.0) > UNIT_TOLERANCE:
