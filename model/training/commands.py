@@ -105,6 +105,7 @@ def study(
     plan: Annotated[str, typer.Argument(help=f"{', '.join(bundled_studies())}, or a TOML file")],
     data: DataOption,
     out: Annotated[Path, typer.Option(help="the study's folder; one found there goes on where it was")],
+    recipe: Annotated[str, typer.Option(help="the common set-up, instead of the study's own")] = "",
     weights: WeightsOption = None,
     cache: CacheOption = None,
     registry: RegistryOption = Path("data/models"),
@@ -120,7 +121,8 @@ def study(
     def train_cell(recipe: Recipe, folder: Path) -> Retrieval:
         return run_training(recipe, images, folder, weights=found, device=device or default_device(), cache=cache)
 
-    rows = run_study(read_study(plan), out, train_cell)
+    asked = read_study(plan)
+    rows = run_study(asked.model_copy(update={"recipe": recipe or asked.recipe}), out, train_cell)
     if json_output:
         typer.echo(json.dumps([asdict(row) for row in rows]))
         return

@@ -4,6 +4,7 @@ A study is a TOML file: a recipe, the series (the lines of the plot), the points
 but what a series or a point sets is the same, and a seed holds the same identities out in every cell.
 """
 
+import hashlib
 import json
 import statistics
 from collections.abc import Callable, Iterator, Mapping
@@ -69,6 +70,16 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Result:
+    """What a cell came to, in percent, and a hash of the recipe that it was trained by."""
+
+    recipe: str
+    rank1: float
+    mAP: float
+    mINP: float
+
+
+@dataclass(frozen=True)
 class Summary:
     """One series at one point: mean and standard deviation of mAP and rank-1 over the seeds, in percent."""
 
@@ -129,25 +140,27 @@ def override(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
 def run_study(study: Study, out: Path, train: Train) -> list[Summary]:
     """Train what is not done yet, and write page and results; a study that was stopped goes on where it was.
 
-    A cell's checkpoint is removed when its result is on the disk.
+    A cell's checkpoint is removed when its result is on the disk. Raises `RecipeError` for a cell that is there and was
+    trained by another recipe.
     """
     plan = list(cells(study))  # every recipe is checked before the first hour is spent
     out.mkdir(parents=True, exist_ok=True)
     done = read_results(out)
+    _require_same(plan, done, out)
     for cell, recipe in plan:
         if cell in done:
             continue
         folder = out / cell.folder
-        done[cell] = _figures(train(recipe, folder))
+        done[cell] = _result(recipe, train(recipe, folder))
         with (out / RESULTS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({**asdict(cell), **done[cell]}) + "\n")
+            file.write(json.dumps({**asdict(cell), **asdict(done[cell])}) + "\n")
         (folder / CHECKPOINT).unlink(missing_ok=True)
         write_page(study, summarise(study, done), out / STUDY_PAGE)
     return summarise(study, done)
 
 
-def read_results(out: Path) -> dict[Cell, dict[str, float]]:
-    """Return the figures, in percent, of every cell that is done; a line that was cut off counts as not done."""
+def read_results(out: Path) -> dict[Cell, Result]:
+    """Return what every cell that is done came to; a line that was cut off counts as not done."""
     path = out / RESULTS
     found = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
@@ -155,11 +168,12 @@ def read_results(out: Path) -> dict[Cell, dict[str, float]]:
             row = json.loads(line)
         except ValueError:
             continue
-        found[Cell(row.pop("series"), row.pop("x"), row.pop("seed"))] = row
+        cell = Cell(row.pop("series"), row.pop("x"), row.pop("seed"))
+        found[cell] = Result(**row)
     return found
 
 
-def summarise(study: Study, done: Mapping[Cell, Mapping[str, float]]) -> list[Summary]:
+def summarise(study: Study, done: Mapping[Cell, Result]) -> list[Summary]:
     """Return mean and deviation of each series at each point that has a result."""
     rows = []
     for series in study.series:
@@ -183,12 +197,25 @@ def write_page(study: Study, rows: list[Summary], path: Path) -> None:
     path.write_text(template.render(study=study, rows=rows, plot=plot), encoding="utf-8")
 
 
-def _figures(result: Retrieval) -> dict[str, float]:
-    return {"rank1": 100 * result.rank(1), "mAP": 100 * result.mAP, "mINP": 100 * result.mINP}
+def _require_same(plan: list[tuple[Cell, Recipe]], done: Mapping[Cell, Result], out: Path) -> None:
+    for cell, recipe in plan:
+        if cell in done and done[cell].recipe != _hash(recipe):
+            raise RecipeError(
+                f"expected {out} to be empty or a study by the same recipe, found {cell.folder} trained by another: "
+                "give another folder as --out"
+            )
 
 
-def _summary(series: str, x: float, found: list[Mapping[str, float]]) -> Summary:
-    mAP, rank1 = ([row[name] for row in found] for name in ("mAP", "rank1"))
+def _hash(recipe: Recipe) -> str:
+    return hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()[:16]
+
+
+def _result(recipe: Recipe, found: Retrieval) -> Result:
+    return Result(_hash(recipe), 100 * found.rank(1), 100 * found.mAP, 100 * found.mINP)
+
+
+def _summary(series: str, x: float, found: list[Result]) -> Summary:
+    mAP, rank1 = [row.mAP for row in found], [row.rank1 for row in found]
     return Summary(series, x, len(found), *_mean_and_deviation(mAP), *_mean_and_deviation(rank1))
 
 

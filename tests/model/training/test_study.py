@@ -102,6 +102,15 @@ def test_a_stopped_study_goes_on_where_it_was(study: Study, tmp_path: Path) -> N
     assert rows == run_study(study, tmp_path / "straight", Trainer())
 
 
+def test_results_of_two_set_ups_are_not_mixed(study: Study, tmp_path: Path) -> None:
+    run_study(study, tmp_path / "out", Trainer())
+    more = study.model_copy(update={"seeds": (1, 2, 3)})
+    assert {row.seeds for row in run_study(more, tmp_path / "out", Trainer())} == {3}
+    other = study.model_copy(update={"recipe": "ladder"})
+    with pytest.raises(RecipeError, match="trained by another"):
+        run_study(other, tmp_path / "out", Trainer())
+
+
 def test_bundled_studies_are_of_settings_that_exist() -> None:
     assert set(bundled_studies()) >= {"alpha", "noise", "sigma"}
     for name in bundled_studies():
@@ -134,12 +143,12 @@ def test_what_is_no_study_is_told(tmp_path: Path, text: str) -> None:
 def test_the_verb_trains_and_prints(
     recipe_file: Path, market: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = PLAN.replace("RECIPE", str(recipe_file)).replace("[1, 2]", "[1]")
+    text = PLAN.replace("[1, 2]", "[1]")  # of a recipe that is not there
     (tmp_path / "plan.toml").write_text(text.replace('{name = "E"}, ', ""))
     with pytest.raises(SystemExit) as ended:
         main(
             ["study", str(tmp_path / "plan.toml"), "--data", str(market), "--out", str(tmp_path / "out"),
-             "--weights", str(weights), "--device", "cpu", "--json"]
+             "--recipe", str(recipe_file), "--weights", str(weights), "--device", "cpu", "--json"]
         )  # fmt: skip
     assert not ended.value.code
     rows = json.loads(capsys.readouterr().out)
