@@ -35,10 +35,11 @@ def list_migrations(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps({"items": [migration_answer(each) for each in found]}))
         return
-    columns = (Column(name, overflow="fold") for name in ("from", "to"))
-    table = Table(Column("id", min_width=26), *columns, "state", Column("samples", min_width=8), box=None)
+    whole = (Column(name, no_wrap=True) for name in ("id", "state", "samples"))
+    table = Table(*whole, Column("from → to", overflow="fold"), box=None)
     for each in found:
-        table.add_row(each.migration_id, each.source, each.target, each.state, f"{each.done} of {each.total}")
+        samples = str(each.total) if each.done == each.total else f"{each.done} of {each.total}"
+        table.add_row(each.migration_id, each.state, samples, f"{each.source} → {each.target}")
     Console().print(table)
 
 
