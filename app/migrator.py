@@ -179,12 +179,12 @@ class Migrator:
         return True
 
 
-def roll_back(engine: Engine, migration_id: str) -> Migration:
-    """Let the version before serve again, with what was enrolled since."""
+def roll_back(engine: Engine, migration_id: str, by: str) -> Migration:
+    """Let the version before serve again, with what was enrolled since; the audit log tells who asked for it."""
     store = engine.gallery.migrations
     moving = store.get(migration_id)
     engine.require_unpinned(moving.source)
-    while (done := store.roll_back(migration_id)) is None:
+    while (done := store.roll_back(migration_id, by)) is None:
         embed_some(engine, store.get(migration_id), engine.open_model(moving.source), None)
     engine.follow()
     return done

@@ -18,7 +18,7 @@ from sqlalchemy import (
     func,
 )
 
-HEAD = "0004"  # the revision that these tables are at; the newest file in `revisions/versions`
+HEAD = "0005"  # the revision that these tables are at; the newest file in `revisions/versions`
 
 # SQLite makes only a column of the type INTEGER its row id.
 Key = BigInteger().with_variant(Integer(), "sqlite")
@@ -190,7 +190,8 @@ picture_removals = Table(
 )
 
 # Who deleted, when, where and how many; it names no identity, no sample and no file, so it outlives an erasure.
-# `actor` is the id of the key that asked for it, `key_id` that of a key which was made or revoked.
+# `actor` is the id of the key that asked for it, `key_id` that of a key which was made or revoked, `migration_id` that
+# of a migration which was begun, switched or ended; its row stays.
 # `pictures` and `verified` come once the traces are cleared: an entry without them was cut short, and the next
 # opening removes its pictures. `verified` stays empty where nothing is read back.
 audit_log = Table(
@@ -207,6 +208,7 @@ audit_log = Table(
     Column("vectors", BigInteger, nullable=False),
     Column("verified", Boolean),
     Column("key_id", String(12)),
+    Column("migration_id", String(26)),
     sqlite_autoincrement=True,
 )
 

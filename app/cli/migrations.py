@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from app.activation import Wish, begin
 from app.answers import migration_answer
 from app.cli.failures import CommandError
+from app.cli.promotion import caller
 from app.engine import Engine, open_engine
 from app.migrator import Migrator, roll_back
 from app.settings import load_settings
@@ -52,19 +53,19 @@ def show(migration_id: Id, as_json: Json = False) -> None:
 @migrations.command()
 def cancel(migration_id: Id, as_json: Json = False) -> None:
     """Stop one before its switch; what it embedded is freed."""
-    _run(lambda engine: _freed(engine, engine.gallery.migrations.cancel(migration_id)), as_json=as_json)
+    _run(lambda engine: _freed(engine, engine.gallery.migrations.cancel(migration_id, caller())), as_json=as_json)
 
 
 @migrations.command()
 def rollback(migration_id: Id, as_json: Json = False) -> None:
     """Let the version before answer again, with all that was enrolled since."""
-    _run(lambda engine: _freed(engine, roll_back(engine, migration_id)), as_json=as_json)
+    _run(lambda engine: _freed(engine, roll_back(engine, migration_id, caller())), as_json=as_json)
 
 
 @migrations.command()
 def finalize(migration_id: Id, as_json: Json = False) -> None:
     """Give up the way back, and free the vectors of the version before."""
-    _run(lambda engine: _freed(engine, engine.gallery.migrations.finalize(migration_id)), as_json=as_json)
+    _run(lambda engine: _freed(engine, engine.gallery.migrations.finalize(migration_id, caller())), as_json=as_json)
 
 
 def move(engine: Engine, wish: Wish) -> Migration:
