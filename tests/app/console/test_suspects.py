@@ -84,11 +84,18 @@ def test_what_is_right_is_not_shown_again_and_what_is_wrong_can_go(
     time.sleep(0.2)
     page.wait_for_selector("text=may have a wrong label")
     assert cards.count() == before - 1
+    page.reload()
+    page.wait_for_selector(".suspects .card")
+    assert cards.count() == before - 1
+    page.get_by_role("button", name="Ask again about 1 answer").click()
+    page.wait_for_function(
+        "count => document.querySelectorAll('[aria-label=Samples] .card').length === count", arg=before
+    )
     total = sum(identities(service, gallery).values())
     cards.first.get_by_role("button", name="Delete the sample").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     page.wait_for_function(
-        "count => document.querySelectorAll('[aria-label=Samples] .card').length < count", arg=before - 1
+        "count => document.querySelectorAll('[aria-label=Samples] .card').length < count", arg=before
     )
     assert sum(identities(service, gallery).values()) == total - 1
 
