@@ -13,9 +13,15 @@ from index.database import Database
 from index.errors import GalleryError
 from index.records import Action
 from index.removal import Removed
-from index.schema import audit_log
+from index.schema import audit_log, migrations, versions
 
 _log = logging.getLogger(__name__)
+_SOURCE, _TARGET = versions.alias("source"), versions.alias("target")
+ENTRIES = select(audit_log, _SOURCE.c.version, _TARGET.c.version).select_from(
+    audit_log.outerjoin(migrations, migrations.c.id == audit_log.c.migration_id)
+    .outerjoin(_SOURCE, _SOURCE.c.id == migrations.c.source_id)
+    .outerjoin(_TARGET, _TARGET.c.id == migrations.c.target_id)
+)
 _LONGEST_ACTOR = 64  # a name of the system may be longer
 
 

@@ -9,23 +9,17 @@ from typing import Any, TypeVar
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from index import catalogue, names, values
+from index import audit, catalogue, names, values
 from index.catalogue import Gallery
 from index.database import chunks
 from index.errors import IdentityNotFound, InvalidValue
 from index.records import Action, AuditEntry, GalleryInfo, IdentitySummary, Page, Sample
 from index.roster import Mask, Roster
-from index.schema import audit_log, cameras, galleries, identities, migrations, samples, versions
+from index.schema import audit_log, cameras, galleries, identities, samples
 
 Key = TypeVar("Key", int, str)
 
 MOST = 1000  # items on one page
-_SOURCE, _TARGET = versions.alias("source"), versions.alias("target")
-_AUDITED = select(audit_log, _SOURCE.c.version, _TARGET.c.version).select_from(
-    audit_log.outerjoin(migrations, migrations.c.id == audit_log.c.migration_id)
-    .outerjoin(_SOURCE, _SOURCE.c.id == migrations.c.source_id)
-    .outerjoin(_TARGET, _TARGET.c.id == migrations.c.target_id)
-)
 
 
 def samples_page(
@@ -83,7 +77,7 @@ def galleries_list(connection: Connection, samples_in: Callable[[int], int]) -> 
 def audit_page(connection: Connection, limit: int, cursor: str | None) -> Page[AuditEntry]:
     """List the audit log, newest first."""
     before = _read_cursor(cursor, 0)
-    query = _AUDITED.order_by(audit_log.c.id.desc()).limit(_checked(limit) + 1)
+    query = audit.ENTRIES.order_by(audit_log.c.id.desc()).limit(_checked(limit) + 1)
     rows = connection.execute(query if cursor is None else query.where(audit_log.c.id < before)).all()
     items = tuple(_audit_entry(*row) for row in rows[:limit])
     return Page(items, _write_cursor(items[-1].number) if len(rows) > limit else None)
