@@ -37,7 +37,7 @@ def begin(engine: Engine, wish: Wish) -> Migration:
         check_set=wish.check_set,
     )
     planned = engine.gallery.migrations.plan(
-        wish.version, target.embedder.dim, leave_out=wish.leave_out, forced=wish.force
+        wish.version, target.embedder.dim, leave_out=wish.leave_out, forced=wish.force, actor=wish.by
     )
     engine.registry.record_promotion(promotion)
     engine.follow()

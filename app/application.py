@@ -103,7 +103,7 @@ async def _running(
     keyring = Keyring(engine.gallery.keys, local=is_loopback(settings.host))
     pipeline = Pipeline(engine, metrics, traces)
     audits = LabelAudits()
-    drifting = Drift(settings.data_dir, engine.embedder.version)
+    drifting = Drift(settings.data_dir, engine.embedder.version, lambda: engine.model.card)
     pipeline.start()
     try:
         log.info("ready with %s on %s", engine.model.version, ", ".join(engine.embedder.providers))

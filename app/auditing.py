@@ -12,6 +12,7 @@ from app.errors import Overloaded, ServiceError, Stopped
 from app.suspects import Findings, GalleryAudit, MergeCandidate, SuspectSample
 from index.errors import GalleryError, IdentityNotFound, SampleNotFound
 from index.gallery import GalleryStore
+from index.labels import Answered
 from index.records import RankedSample, SampleFilter
 
 State: TypeAlias = Literal["none", "running", "done", "failed"]
@@ -96,22 +97,24 @@ class LabelAudits:
 def audit_answer(store: GalleryStore, gallery: str, job: Job | None, limit: int) -> dict[str, Any]:
     """Return an audit with what still holds of its findings; raise `GalleryNotFound`.
 
-    What somebody has corrected, merged or deleted since is left out, and so is all that another version found.
+    What somebody has corrected, merged, deleted or called right since is left out, and so is all that another version
+    found.
     """
-    store.identities(gallery, limit=1)
+    answered = store.labels.of(gallery)
     findings = None if job is None else job.findings
     if job is None or (findings is not None and findings.model_version != store.model_version):
-        return _told(gallery, "none")
+        return _told(gallery, "none", answered=len(answered))
     told = _told(
         gallery,
         job.state,
+        answered=len(answered),
         done=job.done,
         total=job.total,
         started=time_text(job.started),
         finished=time_text(job.finished),
         detail=job.detail,
     )
-    return told if findings is None else {**told, **_found(store, findings, limit)}
+    return told if findings is None else {**told, **_found(store, findings, answered, limit)}
 
 
 def _told(gallery: str, state: State, **more: object) -> dict[str, Any]:
@@ -120,13 +123,17 @@ def _told(gallery: str, state: State, **more: object) -> dict[str, Any]:
     return {"gallery": gallery, "state": state, **nothing, **counts, **more}
 
 
-def _found(store: GalleryStore, findings: Findings, limit: int) -> dict[str, Any]:
+def _found(store: GalleryStore, findings: Findings, answered: Answered, limit: int) -> dict[str, Any]:
     items: list[dict[str, Any]] = []
     merges: list[dict[str, Any]] = []
     for suspect in findings.suspects:
+        if suspect.sample_id in answered.right:
+            continue
         if len(items) < limit and (item := _suspect(store, findings, suspect)) is not None:
             items.append(item)
     for pair in findings.merges:
+        if frozenset((pair.first, pair.second)) in answered.apart:
+            continue
         if len(merges) < limit and (merge := _merge(store, findings.gallery, pair)) is not None:
             merges.append(merge)
     return {

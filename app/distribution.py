@@ -1,37 +1,38 @@
 """One measure of one camera: how it was at first, how it is of late, and how far the two are apart."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.measures import BINS, Measure
+
 REFERENCE = 500  # the first values
 RECENT = 500  # values of late that count in full; older ones are halved again and again
-BINS = 32
 _PARTS = 10
 # PSI under 0.1 is taken for no change, over 0.25 for a large one (Siddiqi, "Credit Risk Scorecards", 2006).
 MOVED, FAR = 0.1, 0.25
-_LEAST = 200  # values of late before anything is said
+_LEAST = 200  # values of late, and of a card, before anything is said
 Word: TypeAlias = Literal["unknown", "like the reference", "moved", "far off"]
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """What is counted, and from where to where its bins go."""
+class Comparison:
+    """What is of late beside what it is to be like: the card's reference, or what the camera was like at first."""
 
-    name: str
-    low: float
-    high: float
+    with_what: Literal["card", "first"]
+    reference: Sequence[float]
+    recent: Sequence[float]
+    psi: float | None
 
-
-MEASURES = (
-    Measure("score", 0.0, 1.0),
-    Measure("height", 0.0, 1024.0),
-    Measure("brightness", 0.0, 256.0),
-    Measure("contrast", 0.0, 128.0),
-    Measure("sharpness", 0.0, 16.0),
-)
+    @property
+    def word(self) -> Word:
+        """The index in words."""
+        if self.psi is None:
+            return "unknown"
+        return "like the reference" if self.psi < MOVED else "moved" if self.psi < FAR else "far off"
 
 
 class Distribution:
@@ -47,8 +48,7 @@ class Distribution:
 
     def add(self, value: float) -> None:
         """Count a value: to the reference until that is full, and to what is of late from then on."""
-        low, high = self.measure.low, self.measure.high
-        place = min(BINS - 1, max(0, int((value - low) / (high - low) * BINS)))
+        place = self.measure.place(value)
         self.counted += 1
         if self._referred < REFERENCE:
             self._referred += 1
@@ -62,18 +62,23 @@ class Distribution:
 
     @property
     def psi(self) -> float | None:
-        """The population stability index of late against the reference; None before either has enough."""
+        """The population stability index of late against what was at first; None before either has enough."""
         if self._referred < REFERENCE or self._total < _LEAST:
             return None
         return stability(np.array(self.reference), np.array(self.recent))
 
-    @property
-    def word(self) -> Word:
-        """The index in words."""
-        psi = self.psi
-        if psi is None:
-            return "unknown"
-        return "like the reference" if psi < MOVED else "moved" if psi < FAR else "far off"
+    def compared(self, card: Sequence[float] | None = None) -> Comparison:
+        """Compare with a card's counts; without them, or with too few, with what was at first.
+
+        Beside a card the first values count as well as long as there are few of late.
+        """
+        if card is None or sum(card) < _LEAST:
+            return Comparison("first", self.reference, self.recent, self.psi)
+        early = self._total < _LEAST
+        late = [first + recent for first, recent in zip(self.reference, self.recent, strict=True)]
+        found = np.array(late if early else self.recent)
+        psi = None if found.sum() < _LEAST else stability(np.array(card, dtype=np.float64), found)
+        return Comparison("card", card, found.tolist(), psi)
 
     def quantile(self, share: float) -> float | None:
         """Return about where so many of the latest values lie under, of the reference while there are none."""
@@ -100,10 +105,12 @@ class Distribution:
 def stability(reference: NDArray[np.float64], recent: NDArray[np.float64]) -> float:
     """Return the population stability index of two histograms (bins,), over parts of a tenth of the reference each.
 
-    A part that one of the two has nothing of counts as half a value, so that the index stays finite.
+    A bin is in the part that its middle value is in, so that one which holds most of the reference has those below and
+    above it in parts of their own. A part that one of the two has nothing of counts as half a value, so that the index
+    stays finite.
     """
-    cumulative = np.cumsum(reference) / reference.sum()
-    part = np.minimum((np.concatenate([[0.0], cumulative[:-1]]) * _PARTS + 1e-9).astype(np.int64), _PARTS - 1)
+    middle = (np.cumsum(reference) - reference / 2) / reference.sum()
+    part = np.minimum((middle * _PARTS + 1e-9).astype(np.int64), _PARTS - 1)
     expected, found = (np.bincount(part, counts, minlength=_PARTS) for counts in (reference, recent))
     there = (expected > 0) | (found > 0)
     shares = [np.maximum(counts[there], 0.5) / counts.sum() for counts in (expected, found)]

@@ -1,7 +1,8 @@
-"""Drift: whether a camera's pictures, and the scores that queries reach, are still what they were at first.
+"""Drift: whether a camera's pictures, and the scores that queries reach, are still what they are to be like.
 
-Cards hold no distributions, so the reference is what this gallery saw first: the first 500 values of each measure by
-each camera. A query does not say which camera took it; its best score counts to the camera of the best sample.
+The reference is that of the serving version's card, for measures that it has one of, and otherwise what this gallery
+saw first: the first 500 values of each measure by each camera. A query does not say which camera took it; its best
+score counts to the camera of the best sample.
 """
 
 import asyncio
@@ -9,15 +10,18 @@ import json
 import logging
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from app.distribution import MEASURES, Distribution
-from app.quality import Quality
+from app.distribution import Comparison, Distribution
 from index.records import RankedSample, Ranking
+from model.card import Card
+from model.measures import BINS, MEASURES, Measure
+from model.quality import Quality
 
 log = logging.getLogger(__name__)
 FILE = "drift.json"
@@ -27,15 +31,27 @@ _CAMERAS = 32  # of a gallery
 _ALL_CAMERAS = 256
 _GALLERIES = 64  # those beyond are not counted
 _SAVE_SECONDS = 300.0
-_BY_NAME = {measure.name: measure for measure in MEASURES}
+_BY_NAME: dict[str, Measure] = {measure.name: measure for measure in MEASURES}
 
 Camera = dict[str, Distribution]
+Serving = Callable[[], Card | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One measure of one camera of a gallery, and how it compares."""
+
+    gallery: str
+    camera: str
+    counted: Distribution
+    compared: Comparison
 
 
 class Drift:
     """Distributions by gallery, camera and measure, bounded in number; thread-safe."""
 
-    def __init__(self, folder: Path, version: str) -> None:
+    def __init__(self, folder: Path, version: str, serving: Serving = lambda: None) -> None:
+        self._serving = serving
         self.since = datetime.now(UTC)
         self._path = folder / FILE
         self._version = version
@@ -58,11 +74,12 @@ class Drift:
             self._add(gallery, camera, "contrast", quality.contrast)
             self._add(gallery, camera, "sharpness", quality.sharpness)
 
-    def told(self) -> Iterator[tuple[str, str, Distribution]]:
-        """Return gallery, camera and distribution of everything that is counted."""
+    def told(self) -> Iterator[Told]:
+        """Return everything that is counted."""
+        card = self._serving()
         with self._lock:
             found = [
-                (gallery, camera, each)
+                Told(gallery, camera, each, self._compared(each, card))
                 for gallery, cameras in self._galleries.items()
                 for camera, measures in cameras.items()
                 for each in measures.values()
@@ -71,13 +88,25 @@ class Drift:
 
     def answer(self, gallery: str) -> dict[str, Any]:
         """Return a gallery's cameras with their distributions."""
+        card = self._serving()
         with self._lock:
             cameras = [
-                {"camera": camera, "measures": [_told(measures[name]) for name in _BY_NAME if name in measures]}
+                {"camera": camera, "measures": self._measures(measures, card)}
                 for camera, measures in sorted(self._galleries.get(gallery, {}).items())
             ]
-            version, since = self._version, self.since
-        return {"gallery": gallery, "model_version": version, "since": _text(since), "cameras": cameras}
+            told = {"gallery": gallery, "model_version": self._version, "since": _text(self.since)}
+        reference = None if card is None or card.reference is None else card.reference.protocol
+        return {**told, "card_reference": reference, "cameras": cameras}
+
+    def _measures(self, measures: Camera, card: Card | None) -> list[dict[str, Any]]:
+        counted = [measures[name] for name in _BY_NAME if name in measures]
+        return [_told(each, self._compared(each, card)) for each in counted]
+
+    def _compared(self, each: Distribution, card: Card | None) -> Comparison:
+        """Compare with the card; not the scores of a version that serves no more, or not yet."""
+        if each.measure.name == "score" and card is not None and card.version != self._version:
+            card = None
+        return each.compared(_reference(card, each.measure))
 
     def _add(self, gallery: str, camera: str | None, name: str, value: float) -> None:
         cameras = self._galleries.get(gallery)
@@ -169,16 +198,28 @@ def _score(found: RankedSample) -> float:
     return float(found.score)
 
 
-def _told(each: Distribution) -> dict[str, Any]:
+def _reference(card: Card | None, measure: Measure) -> Sequence[int] | None:
+    """Return a card's counts of a measure; None where it has none, or those of other bins."""
+    if card is None or card.reference is None:
+        return None
+    for each in card.reference.measures:
+        if (each.measure, each.low, each.high, len(each.counts)) == (measure.name, measure.low, measure.high, BINS):
+            return each.counts
+    return None
+
+
+def _told(each: Distribution, compared: Comparison) -> dict[str, Any]:
     return {
         "measure": each.measure.name,
         "low": each.measure.low,
         "high": each.measure.high,
         "counted": each.counted,
-        "psi": each.psi,
-        "state": each.word,
-        "reference": each.reference,
-        "recent": each.recent,
+        "compared_with": compared.with_what,
+        "psi": compared.psi,
+        "state": compared.word,
+        "psi_first": each.psi,
+        "reference": compared.reference,
+        "recent": compared.recent,
     }
 
 

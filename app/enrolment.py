@@ -14,12 +14,12 @@ from app.forms import Form, Upload, form_values, validate
 from app.parameters import GalleryName, NewSampleFields, Parameters
 from app.pipeline import Pixels, Timing
 from app.problems import item_error
-from app.quality import measure
 from app.service import Service
 from index.errors import ModelMismatch
 from index.records import Embedding, Enrolled, EnrolStatus, NewSample
 from model.container import read_container
 from model.errors import ImageError
+from model.quality import measure
 from model.runtime import Embedder
 
 MAX_IMAGES = 256

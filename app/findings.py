@@ -41,6 +41,7 @@ _EXAMPLE: dict[str, Any] = {
     "samples": 15913,
     "identities": 751,
     "threshold": 0.61,
+    "answered": 3,
     "found": 1,
     "items": [
         {
@@ -92,6 +93,14 @@ class MergeAnswer(BaseModel):
     identities: list[MergeSide] = Field(min_length=2, max_length=2)
 
 
+class ForgottenAnswer(BaseModel):
+    """What is asked about again."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"gallery": "default", "forgotten": 3}]})
+    gallery: str
+    forgotten: int = Field(description="answers that held")
+
+
 class SuspectsAnswer(BaseModel):
     """A gallery's latest label audit; of its findings, those that still hold."""
 
@@ -109,6 +118,9 @@ class SuspectsAnswer(BaseModel):
     samples: int
     identities: int
     threshold: float | None = Field(description="of the merges; null: not looked for, the version has no calibration")
+    answered: int = Field(
+        description="labels called right, and pairs called two people, that are not asked about again"
+    )
     found: int = Field(description="suspects that the audit found, at most 1000")
     items: list[SuspectAnswer]
     merges: list[MergeAnswer]

@@ -12,7 +12,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from app.distribution import Distribution
+from app.drift import Told
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -78,7 +78,10 @@ class Metrics:
         self._gallery = Gauge("reid_gallery_samples", "Samples enrolled", registry=self.registry)
         by_camera = ("gallery", "camera", "measure")
         self._stability = Gauge(
-            "reid_drift_psi", "Population stability index of late against the first", by_camera, registry=self.registry
+            "reid_drift_psi",
+            "Population stability index of late against the card's reference, and against the first",
+            (*by_camera, "reference"),
+            registry=self.registry,
         )
         self._quantiles = Gauge(
             "reid_drift_value",
@@ -137,16 +140,18 @@ class Metrics:
         self._free.set(free)
         self._size.set(size)
 
-    def drift(self, told: Iterable[tuple[str, str, Distribution]]) -> None:
-        """Tell how cameras are of late: gallery, camera and distribution."""
+    def drift(self, told: Iterable[Told]) -> None:
+        """Tell how cameras are of late."""
         self._stability.clear()
         self._quantiles.clear()
-        for gallery, camera, each in told:
-            labels = (gallery, camera, each.measure.name)
-            if (psi := each.psi) is not None:
-                self._stability.labels(*labels).set(psi)
+        for each in told:
+            labels = (each.gallery, each.camera, each.counted.measure.name)
+            indices = {"first": each.counted.psi, each.compared.with_what: each.compared.psi}
+            for reference, psi in indices.items():
+                if psi is not None:
+                    self._stability.labels(*labels, reference).set(psi)
             for share in _QUANTILES:
-                if (value := each.quantile(share)) is not None:
+                if (value := each.counted.quantile(share)) is not None:
                     self._quantiles.labels(*labels, str(share)).set(value)
 
     def render(self, *, queue: int, samples: int, version: str, providers: str, lag: int = 0) -> bytes:

@@ -23,6 +23,7 @@ from model.errors import ModelError
 log = logging.getLogger(__name__)
 _NICE = 19  # the lowest priority: its work takes what the service's leaves
 _WAIT_SECONDS = 1.0  # between two looks at the catalogue
+_RETRY_SECONDS = 10.0  # after a version could not be opened: to look at a damaged one is to read all of it
 _FREE_SECONDS = 10.0  # after the end of a migration, for requests that began before
 _FREE_PAUSE = 0.05  # between two transactions that free vectors
 _HOLD_SECONDS = 10.0  # of those that the catalogue gives; then it is told again
@@ -38,7 +39,8 @@ class Migrator:
         self._owner = own_name()
         self._model: Model | None = None  # a session of its own, whose threads have this thread's priority
         self._rate: float | None = None
-        self._held_until = 0.0
+        self._held: tuple[str, float] | None = None  # which migration, and until when
+        self._refused: str | None = None  # why a version could not be opened, once it was told
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, name="migration", daemon=True)
@@ -79,37 +81,47 @@ class Migrator:
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         while not self._stopped.is_set():
-            busy = False
+            busy, wait = False, _WAIT_SECONDS
             try:
                 busy = self.step()
+                self._refused = None
             except ModelError as exc:
                 self._give_up(exc)
+                wait = _RETRY_SECONDS
             except Exception:  # the boundary of the background: nothing in it may stop the service
                 log.exception("a migration's step failed; it is tried again in %g seconds", _WAIT_SECONDS)
                 if self._metrics is not None:
                     self._metrics.migration_failed()
             if not busy:
-                self._wake.wait(_WAIT_SECONDS)
+                self._wake.wait(wait)
             self._wake.clear()
         with suppress(GalleryError):
             self.release()
 
     def _give_up(self, error: ModelError) -> None:
-        """Fail a migration whose target cannot be opened; the version that serves is at work already."""
-        log.error("a model version cannot be used: %s", error)
+        """Fail a migration whose target cannot be opened; after the switch, tell once that there is no way back.
+
+        The version that serves is at work already.
+        """
         moving = self._engine.gallery.migrations.under_way()
+        told = str(error)
         if moving is not None and moving.state in BEFORE_SWITCH:
             with suppress(MigrationState):
-                self._engine.gallery.migrations.fail(moving, str(error))
+                self._engine.gallery.migrations.fail(moving, told)
+        elif moving is not None:
+            told += f"; bring it back, or give up the way back with: reid migrations finalize {moving.migration_id}"
+        if told != self._refused:
+            log.error("a model version cannot be used: %s", told)
+        self._refused = told
 
     def _holds(self, moving: Migration) -> bool:
         now = time.monotonic()
-        if now < self._held_until:
+        if self._held is not None and self._held[0] == moving.migration_id and now < self._held[1]:
             return True
         dead = moving.owner if moving.owner is not None and is_gone(moving.owner) else None
         if not self._engine.gallery.migrations.hold(moving.migration_id, self._owner, dead):
             return False
-        self._held_until = now + _HOLD_SECONDS
+        self._held = moving.migration_id, now + _HOLD_SECONDS
         return True
 
     def _advance(self, moving: Migration) -> bool:
@@ -160,19 +172,19 @@ class Migrator:
 
     def _free(self) -> bool:
         """Free what an ended migration left over, some at a time."""
-        self._model, self._rate, self._held_until = None, None, 0.0
+        self._model, self._rate, self._held = None, None, None
         if not self._engine.gallery.migrations.free_some(_FREE_SECONDS):
             return False
         self._stopped.wait(_FREE_PAUSE)
         return True
 
 
-def roll_back(engine: Engine, migration_id: str) -> Migration:
-    """Let the version before serve again, with what was enrolled since."""
+def roll_back(engine: Engine, migration_id: str, by: str) -> Migration:
+    """Let the version before serve again, with what was enrolled since; the audit log tells who asked for it."""
     store = engine.gallery.migrations
     moving = store.get(migration_id)
     engine.require_unpinned(moving.source)
-    while (done := store.roll_back(migration_id)) is None:
+    while (done := store.roll_back(migration_id, by)) is None:
         embed_some(engine, store.get(migration_id), engine.open_model(moving.source), None)
     engine.follow()
     return done

@@ -154,6 +154,18 @@ class FindingsPage(InGallery):
 SampleId = Annotated[str, Field(min_length=1, max_length=64)]
 
 
+class RightLabel(Parameters):
+    """A sample whose label is right, however it looks."""
+
+    sample_id: SampleId
+
+
+class TwoPeople(Parameters):
+    """Two identities that are two people, however alike they are."""
+
+    identities: tuple[Name, Name]
+
+
 class QueryForm(QueryParameters):
     """The fields of a query by form; `image` files come beside them."""
 

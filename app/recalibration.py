@@ -1,21 +1,26 @@
-"""Thresholds measured on a gallery's own people, and a version that has them: the same model, newly calibrated."""
+"""Thresholds and reference measured on a gallery's own people, and a version that has them: the same model."""
 
 import re
 import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.errors import CalibrationRefused
 from app.exporting import samples_of
+from index.errors import PictureNotStored, StoreDamaged
 from index.gallery import GalleryStore
 from index.records import Embedding, Sample
 from model.calibration import RATES, Pairs, calibrate_pairs, pairs_across, resolved_rates
-from model.card import CARD_NAME, VERSION_PATTERN, Calibration, Card, created_now, write_card
+from model.card import CARD_NAME, VERSION_PATTERN, Calibration, Card, InputContract, Reference, created_now, write_card
+from model.errors import ImageError
+from model.quality import Quality, measure_picture
+from model.reference import PROTOCOL, best_scores, refer
 from model.registry import Registry
 
 LEAST_IDENTITIES = 20
@@ -23,6 +28,7 @@ LEAST_IDENTITIES = 20
 LEAST_ERRORS = 30
 _MOST_SAMPLES = 3000  # 4.5 million pairs
 _MOST_EACH = 20
+_MOST_PICTURES = 1000  # that are decoded for the reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,32 @@ class Shortfall:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """Which samples of a gallery count."""
+
+    gallery: str
+    any_camera: bool = False  # also pairs of one camera, and of none
+    suspects: frozenset[str] = frozenset()  # sample ids to leave out
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Samples of a gallery, their embeddings (N, D), and numbers of their identities and cameras (N,)."""
+
+    choice: Choice
+    samples: tuple[Sample, ...]
+    embeddings: Embedding
+    identities: NDArray[np.int64]
+    cameras: NDArray[np.int64]  # each its own, where pairs of one camera count
+
+    @property
+    def people(self) -> int:
+        """How many identities there are."""
+        return len(np.unique(self.identities))
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """Thresholds of a gallery, and what they are from."""
 
@@ -43,16 +75,7 @@ class Measured:
     without_camera: int
     suspects: int  # left out
     missing: tuple[Shortfall, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Which samples of a gallery count."""
-
-    gallery: str
-    any_camera: bool = False  # also pairs of one camera, and of none
-    suspects: frozenset[str] = frozenset()  # sample ids to leave out
-    seed: int = 0
+    drawn: Drawn = field(compare=False, repr=False)
 
 
 def measure(store: GalleryStore, choice: Choice, version: str) -> Measured:
@@ -65,28 +88,39 @@ def measure(store: GalleryStore, choice: Choice, version: str) -> Measured:
     chosen = _choose(seen, choice)
     found = store.embeddings(choice.gallery, [each.sample_id for each in chosen], model_version=version)
     chosen = [each for each in chosen if each.sample_id in found]
-    identities = len({each.identity for each in chosen})
     without = len(everyone) - len(seen)
-    if identities < LEAST_IDENTITIES:
-        aside = f", and {without} samples without a camera, which --any-camera takes" if without else ""
-        raise CalibrationRefused(
-            f"expected {LEAST_IDENTITIES} identities or more in gallery {choice.gallery!r}, found {identities}{aside}"
-        )
-    pairs = _pairs(chosen, np.stack([found[each.sample_id] for each in chosen]), choice)
+    _require_people(choice, len({each.identity for each in chosen}), without)
+    drawn = _drawn(choice, chosen, np.stack([found[each.sample_id] for each in chosen]))
+    pairs = pairs_across(drawn.embeddings, drawn.identities, drawn.cameras)
     rates = _supported(pairs, choice)
     negative = int((~pairs.same).sum())
-    calibration = calibrate_pairs(
-        pairs, rates, protocol=_protocol(choice, len(chosen), identities), identities=identities, seed=choice.seed
-    )
+    calibration = calibrate_pairs(pairs, rates, protocol=_protocol(drawn), identities=drawn.people, seed=choice.seed)
     missing = tuple(_shortfall(rate, negative) for rate in RATES if rate not in rates)
-    return Measured(calibration, len(chosen), without, len(choice.suspects), missing)
+    return Measured(calibration, len(chosen), without, len(choice.suspects), missing, drawn)
 
 
-def register(registry: Registry, source: str, version: str, calibration: Calibration) -> Card:
-    """Register the source's model files once more, under another version and with another calibration."""
+def measure_reference(store: GalleryStore, drawn: Drawn, contract: InputContract) -> Reference | None:
+    """Return what the drawn samples score as queries, and what their pictures are like, as far as they were kept."""
+    pictures: list[Quality] = []
+    kept = [each for each in drawn.samples if each.picture_stored][:_MOST_PICTURES]
+    for each in kept:
+        try:
+            pictures.append(measure_picture(store.read_picture(bytes.fromhex(each.digest)), contract))
+        except (PictureNotStored, StoreDamaged, ImageError):  # erased meanwhile, or told by `check`
+            continue
+    scores = best_scores(drawn.embeddings, drawn.identities, drawn.cameras)
+    return refer(f"{_told(drawn)}: {PROTOCOL}; {len(pictures)} pictures", scores, pictures)
+
+
+def register(
+    registry: Registry, source: str, version: str, calibration: Calibration, reference: Reference | None = None
+) -> Card:
+    """Register the source's model files once more, under another version, with another calibration and reference."""
     require_new(registry, version)
     card = registry.card(source)
-    made = card.model_copy(update={"version": version, "created": created_now(), "calibration": calibration})
+    made = card.model_copy(
+        update={"version": version, "created": created_now(), "calibration": calibration, "reference": reference}
+    )
     files = registry.file(source).parent
     with tempfile.TemporaryDirectory() as name:
         for file in card.files:
@@ -122,10 +156,19 @@ def _choose(samples: Iterable[Sample], choice: Choice) -> list[Sample]:
     return chosen
 
 
-def _pairs(chosen: Sequence[Sample], embeddings: Embedding, choice: Choice) -> Pairs:
+def _drawn(choice: Choice, chosen: Sequence[Sample], embeddings: Embedding) -> Drawn:
     identities = np.unique([each.identity for each in chosen], return_inverse=True)[1].astype(np.int64)
     cameras = np.unique([each.camera or "" for each in chosen], return_inverse=True)[1].astype(np.int64)
-    return pairs_across(embeddings, identities, np.arange(len(chosen)) if choice.any_camera else cameras)
+    each_its_own = np.arange(len(chosen))
+    return Drawn(choice, tuple(chosen), embeddings, identities, each_its_own if choice.any_camera else cameras)
+
+
+def _require_people(choice: Choice, identities: int, without: int) -> None:
+    if identities < LEAST_IDENTITIES:
+        aside = f", and {without} samples without a camera, which --any-camera takes" if without else ""
+        raise CalibrationRefused(
+            f"expected {LEAST_IDENTITIES} identities or more in gallery {choice.gallery!r}, found {identities}{aside}"
+        )
 
 
 def _supported(pairs: Pairs, choice: Choice) -> tuple[float, ...]:
@@ -145,10 +188,14 @@ def _shortfall(rate: float, negative: int) -> Shortfall:
     return Shortfall(rate, negative, round(LEAST_ERRORS / rate))
 
 
-def _protocol(choice: Choice, samples: int, identities: int) -> str:
-    pairs = "all pairs" if choice.any_camera else "all pairs across cameras"
-    suspects = f", {len(choice.suspects)} suspected labels left out" if choice.suspects else ""
+def _protocol(drawn: Drawn) -> str:
+    pairs = "all pairs" if drawn.choice.any_camera else "all pairs across cameras"
+    return f"{pairs} of {_told(drawn)}; interval: 95 % bootstrap over identities"
+
+
+def _told(drawn: Drawn) -> str:
+    suspects = f", {len(drawn.choice.suspects)} suspected labels left out" if drawn.choice.suspects else ""
     return (
-        f"{pairs} of {samples} samples of {identities} identities of the gallery {choice.gallery!r} on "
-        f"{created_now():%Y-%m-%d}, labels as enrolled{suspects}; interval: 95 % bootstrap over identities"
+        f"{len(drawn.samples)} samples of {drawn.people} identities of the gallery {drawn.choice.gallery!r} on "
+        f"{created_now():%Y-%m-%d}, labels as enrolled{suspects}"
     )

@@ -1,6 +1,7 @@
 """The label audit of a gallery: samples that look like somebody else, and names that look like one person.
 
 It goes over the stored embeddings twice, a block at a time; what it holds is the prototypes and a few numbers a sample.
+What somebody called right is not found again.
 """
 
 import threading
@@ -67,6 +68,7 @@ class GalleryAudit:
         self._store = store
         self._gallery = gallery
         self._version = store.model_version
+        self._answered = store.labels.of(gallery)
         self._stopped = stopped or threading.Event()
         self._ids: list[str] = []
         self._names: list[str] = []
@@ -121,6 +123,7 @@ class GalleryAudit:
             )  # fmt: skip
             progress(int(rows[-1]) + 1)
         margins = scores - own_scores
+        margins[[sample_id in self._answered.right for sample_id in self._ids]] = -np.inf
         return tuple(
             SuspectSample(
                 sample_id=self._ids[row],
@@ -134,10 +137,9 @@ class GalleryAudit:
         )
 
     def _merges(self, judge: Judge, threshold: float) -> tuple[MergeCandidate, ...]:
-        return tuple(
-            MergeCandidate(self._names[twins.first], self._names[twins.second], twins.score)
-            for twins in judge.twins(threshold, limit=MOST)
-        )
+        found = judge.twins(threshold, limit=MOST)
+        pairs = (MergeCandidate(self._names[each.first], self._names[each.second], each.score) for each in found)
+        return tuple(pair for pair in pairs if frozenset((pair.first, pair.second)) not in self._answered.apart)
 
     def _check(self) -> None:
         if self._stopped.is_set():

@@ -1,8 +1,11 @@
-"""The audit log: who deleted, when, where and how many, and which keys came and went. It names nobody and no file."""
+"""The audit log: who deleted, when, where and how many, which keys came and went, and who changed the version.
+
+It names nobody who is enrolled, and no file.
+"""
 
 import logging
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, insert, select, update
 
 from index import catalogue
 from index.catalogue import Gallery
@@ -10,9 +13,16 @@ from index.database import Database
 from index.errors import GalleryError
 from index.records import Action
 from index.removal import Removed
-from index.schema import audit_log
+from index.schema import audit_log, migrations, versions
 
 _log = logging.getLogger(__name__)
+_SOURCE, _TARGET = versions.alias("source"), versions.alias("target")
+ENTRIES = select(audit_log, _SOURCE.c.version, _TARGET.c.version).select_from(
+    audit_log.outerjoin(migrations, migrations.c.id == audit_log.c.migration_id)
+    .outerjoin(_SOURCE, _SOURCE.c.id == migrations.c.source_id)
+    .outerjoin(_TARGET, _TARGET.c.id == migrations.c.target_id)
+)
+_LONGEST_ACTOR = 64  # a name of the system may be longer
 
 
 def write(connection: Connection, action: Action, gallery: Gallery, removed: Removed, actor: str | None = None) -> int:
@@ -29,6 +39,19 @@ def write_key(connection: Connection, action: Action, key_id: str, gallery: str 
 def write_restore(connection: Connection, samples: int, vectors: int) -> int:
     """Write down that the whole store was restored; return the entry's number."""
     return _insert(connection, Action.RESTORE, samples, vectors)
+
+
+def write_migration(connection: Connection, action: Action, migration_id: str, actor: str | None) -> None:
+    """Write down what became of a migration and who asked for it, in that transaction."""
+    _insert(connection, action, 0, 0, migration_id=migration_id, actor=actor and actor[:_LONGEST_ACTOR])
+
+
+def starter(connection: Connection, migration_id: str) -> str | None:
+    """Return who asked for a migration, as far as that was written down."""
+    query = select(audit_log.c.actor).where(
+        audit_log.c.migration_id == migration_id, audit_log.c.action == Action.START_MIGRATION
+    )
+    return connection.execute(query).scalar()
 
 
 def add(connection: Connection, entry: int, removed: Removed) -> None:

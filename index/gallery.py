@@ -23,6 +23,7 @@ from index.errors import GalleryError, InvalidValue, PictureNotStored, SampleNot
 from index.follower import Shard
 from index.indexes import Indexes
 from index.keys import Keys
+from index.labels import LabelAnswers
 from index.migrations import Migrations
 from index.opening import bind, snapshot_folder
 from index.pictures import PictureStore
@@ -68,6 +69,7 @@ class GalleryStore:
         self._pictures = pictures
         self._indexes = indexes
         self.keys = Keys(database)
+        self.labels = LabelAnswers(database)
         self._door = SharedCommit(self._enrol)
         self._eraser = Eraser(database, pictures, indexes.serving.snapshots, indexes.followers)
         self._retention = Retention(database, self._eraser, indexes.follow)

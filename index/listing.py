@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from index import catalogue, names, values
+from index import audit, catalogue, names, values
 from index.catalogue import Gallery
 from index.database import chunks
 from index.errors import IdentityNotFound, InvalidValue
@@ -77,7 +77,7 @@ def galleries_list(connection: Connection, samples_in: Callable[[int], int]) -> 
 def audit_page(connection: Connection, limit: int, cursor: str | None) -> Page[AuditEntry]:
     """List the audit log, newest first."""
     before = _read_cursor(cursor, 0)
-    query = select(audit_log).order_by(audit_log.c.id.desc()).limit(_checked(limit) + 1)
+    query = audit.ENTRIES.order_by(audit_log.c.id.desc()).limit(_checked(limit) + 1)
     rows = connection.execute(query if cursor is None else query.where(audit_log.c.id < before)).all()
     items = tuple(_audit_entry(*row) for row in rows[:limit])
     return Page(items, _write_cursor(items[-1].number) if len(rows) > limit else None)

@@ -63,8 +63,10 @@ class Migrations:
         assert found is not None  # a store is opened with one
         return found.name
 
-    def plan(self, version: str, dim: int, *, leave_out: bool = False, forced: bool = False) -> Migration:
-        """Begin a migration; one of empty galleries is final at once.
+    def plan(
+        self, version: str, dim: int, *, leave_out: bool = False, forced: bool = False, actor: str | None = None
+    ) -> Migration:
+        """Begin a migration that `actor` asks for; one of empty galleries is final at once.
 
         `leave_out`: samples that cannot be embedded again, for their picture was not kept or cannot be read, do not
         stop it; they are hidden after the switch, back after a rollback, and erased when it is finalized. `forced`:
@@ -82,6 +84,9 @@ class Migrations:
                 catalogue.serve(connection, target.number)
             else:
                 planned = self._plan(connection, source, target, count, leave_out=leave_out, forced=forced)
+            audit.write_migration(connection, Action.START_MIGRATION, planned, actor)
+            if count == 0:
+                audit.write_migration(connection, Action.SWITCH_VERSION, planned, actor)
             return migration.read(connection, planned)
 
     def _plan(
@@ -223,6 +228,8 @@ class Migrations:
             if reembedding.pending(connection, found.target_id, found.position, 1):
                 return None
             catalogue.serve(connection, found.target_id)
+            actor = audit.starter(connection, moving.migration_id)
+            audit.write_migration(connection, Action.SWITCH_VERSION, moving.migration_id, actor)
             return migration.move(
                 connection,
                 moving.migration_id,
@@ -234,13 +241,15 @@ class Migrations:
 
     # --- wishes ---------------------------------------------------------------------------------------------------
 
-    def cancel(self, migration_id: str) -> Migration:
+    def cancel(self, migration_id: str, actor: str | None = None) -> Migration:
         """Stop one before its switch, and free what it embedded."""
         with self._database.write() as connection:
             before = (*BEFORE_SWITCH, State.FAILED)
-            return migration.move(connection, migration_id, before, State.CANCELLED, position=0, rate=None)
+            done = migration.move(connection, migration_id, before, State.CANCELLED, position=0, rate=None)
+            audit.write_migration(connection, Action.CANCEL_MIGRATION, migration_id, actor)
+            return done
 
-    def roll_back(self, migration_id: str) -> Migration | None:
+    def roll_back(self, migration_id: str, actor: str | None = None) -> Migration | None:
         """Let the source serve again; None while samples that were enrolled meanwhile have no vector of it."""
         with self._database.write() as connection:
             found = migration.read(connection, migration_id)
@@ -248,12 +257,16 @@ class Migrations:
                 if reembedding.pending(connection, found.source_id, found.position, 1):
                     return None
                 catalogue.serve(connection, found.source_id)
-            return migration.move(connection, migration_id, (State.SWITCHED,), State.ROLLED_BACK, position=0)
+            done = migration.move(connection, migration_id, (State.SWITCHED,), State.ROLLED_BACK, position=0)
+            audit.write_migration(connection, Action.ROLL_BACK_MIGRATION, migration_id, actor)
+            return done
 
-    def finalize(self, migration_id: str) -> Migration:
+    def finalize(self, migration_id: str, actor: str | None = None) -> Migration:
         """Give up the way back; `free_some` then frees the old vectors."""
         with self._database.write() as connection:
-            return migration.move(connection, migration_id, (State.SWITCHED,), State.FINALIZED, position=0)
+            done = migration.move(connection, migration_id, (State.SWITCHED,), State.FINALIZED, position=0)
+            audit.write_migration(connection, Action.FINALIZE_MIGRATION, migration_id, actor)
+            return done
 
     # --- afterwards -----------------------------------------------------------------------------------------------
 

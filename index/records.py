@@ -158,15 +158,23 @@ class Action(StrEnum):
     CREATE_KEY = "create_key"
     REVOKE_KEY = "revoke_key"
     LEAVE_OUT = "leave_out"  # samples that could not be embedded with the version that the galleries moved to
+    START_MIGRATION = "start_migration"
+    SWITCH_VERSION = "switch_version"  # the migration is at its target, which serves from then on
+    CANCEL_MIGRATION = "cancel_migration"
+    ROLL_BACK_MIGRATION = "roll_back_migration"
+    FINALIZE_MIGRATION = "finalize_migration"
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One line of the audit log; a restore is of no single gallery, and a key of one only where it is bound."""
+    """One line of the audit log.
+
+    A restore and a migration are of no single gallery, and a key of one only where it is bound.
+    """
 
     number: int
     at: datetime
-    actor: str | None  # the id of the key that asked for it; None: the command line, or nobody did
+    actor: str | None  # the id of the key that asked for it, of a migration who did; None: the command line, or nobody
     action: Action
     gallery_number: int | None
     gallery: str | None
@@ -175,6 +183,9 @@ class AuditEntry:
     vectors: int
     verified: bool | None  # None: not read back
     key_id: str | None = None  # the key that was made or revoked
+    migration_id: str | None = None  # the migration that was begun, switched or ended
+    source: str | None = None  # the version that it moves from
+    target: str | None = None  # and that to
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from sqlalchemy import (
     func,
 )
 
-HEAD = "0004"  # the revision that these tables are at; the newest file in `revisions/versions`
+HEAD = "0006"  # the revision that these tables are at; the newest file in `revisions/versions`
 
 # SQLite makes only a column of the type INTEGER its row id.
 Key = BigInteger().with_variant(Integer(), "sqlite")
@@ -190,7 +190,8 @@ picture_removals = Table(
 )
 
 # Who deleted, when, where and how many; it names no identity, no sample and no file, so it outlives an erasure.
-# `actor` is the id of the key that asked for it, `key_id` that of a key which was made or revoked.
+# `actor` is the id of the key that asked for it, `key_id` that of a key which was made or revoked, `migration_id` that
+# of a migration which was begun, switched or ended; its row stays.
 # `pictures` and `verified` come once the traces are cleared: an entry without them was cut short, and the next
 # opening removes its pictures. `verified` stays empty where nothing is read back.
 audit_log = Table(
@@ -207,7 +208,26 @@ audit_log = Table(
     Column("vectors", BigInteger, nullable=False),
     Column("verified", Boolean),
     Column("key_id", String(12)),
+    Column("migration_id", String(26)),
     sqlite_autoincrement=True,
+)
+
+# What people answered about labels that looked wrong: that a sample is of the identity that it had then, and that two
+# identities, the smaller number first, are two people. Numbers only, none of which is used again: an answer whose
+# sample or identity is gone names nobody and says nothing.
+right_labels = Table(
+    "right_labels",
+    metadata,
+    Column("sample", BigInteger, primary_key=True, autoincrement=False),
+    Column("identity", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+people_apart = Table(
+    "people_apart",
+    metadata,
+    Column("first", BigInteger, primary_key=True, autoincrement=False),
+    Column("second", BigInteger, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
 )
 
 # The backups that were made of this store, so that an erasure can tell which still hold what it erased: those

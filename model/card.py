@@ -5,11 +5,12 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model.errors import RegistryError
+from model.measures import Name
 
 CARD_NAME = "card.json"
 VERSION_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}@[1-9][0-9]{0,8}$"
@@ -112,6 +113,37 @@ class OpenSet(_Part):
     rates: tuple[Identification, ...] = Field(min_length=1)
 
 
+class Histogram(_Part):
+    """How often one measure was where, in bins of equal width; what is beyond the ends is in the outer ones."""
+
+    measure: Name
+    low: float
+    high: float
+    counts: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _require_counts(self) -> Self:
+        if not self.low < self.high or not any(self.counts):
+            raise ValueError(
+                f"expected counts from low to high, found {sum(self.counts)} from {self.low} to {self.high}"
+            )
+        return self
+
+
+class Reference(_Part):
+    """What queries score and what pictures are like where the thresholds were measured; drift is told beside it."""
+
+    protocol: str
+    measures: tuple[Histogram, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _require_one_each(self) -> Self:
+        names = [each.measure for each in self.measures]
+        if len(set(names)) < len(names):
+            raise ValueError(f"expected one histogram of each measure, found {', '.join(names)}")
+        return self
+
+
 class DataSummary(_Part):
     """What the network was trained on; the hash is over the sorted list of file names and sizes."""
 
@@ -150,7 +182,7 @@ class Baseline(_Part):
 class Card(_Part):
     """A version's card; `version` is `name@n`.
 
-    Schema 2 added `parent`, the version that training began from, and `baseline`.
+    Schema 2 added `parent`, the version that training began from, `baseline` and `reference`.
     """
 
     schema_version: Literal[2] = SCHEMA_VERSION
@@ -171,6 +203,7 @@ class Card(_Part):
     terms: str
     parent: str | None = Field(None, pattern=VERSION_PATTERN)
     baseline: Baseline | None = None
+    reference: Reference | None = None
 
     @property
     def name(self) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from app.answers import erased_answer, time_text
 from app.cli.backups import backup, restore
@@ -127,14 +127,20 @@ def audit(
     cursor: Annotated[str | None, typer.Option(help="Go on after an earlier page; --json prints its cursor.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List what was deleted, when, where and how many, and never whom; and which keys were made or revoked."""
+    """List what was deleted, when, where and how many, and never whom.
+
+    Also which keys were made or revoked, and who moved the galleries to another model version, or back.
+    """
     with open_engine(load_settings()) as engine:
         page = engine.gallery.audit(limit=limit, cursor=cursor)
     if as_json:
         entries = [{**asdict(entry), "at": time_text(entry.at)} for entry in page.items]
         typer.echo(json.dumps({"entries": entries, "next_cursor": page.next_cursor}))
         return
-    table = Table("at", "actor", "action", "gallery", "samples", "pictures", "vectors", "read back", "key", box=None)
+    whole = (Column(name, no_wrap=True) for name in ("at", "action"))
+    table = Table(
+        *whole, Column("actor", overflow="fold"), Column("of", overflow="fold"), "samples and files", box=None
+    )
     for entry in page.items:
         table.add_row(*_audit_row(entry))
     Console().print(table)
@@ -143,7 +149,22 @@ def audit(
 
 
 def _audit_row(entry: AuditEntry) -> list[str]:
-    shown = [entry.actor, entry.action, entry.gallery, entry.samples, entry.pictures, entry.vectors]
-    verified = {None: "–", True: "clean", False: "NOT CLEAN"}[entry.verified]
     at = entry.at.strftime("%Y-%m-%d %H:%M:%S")
-    return [at, *("–" if value is None else str(value) for value in shown), verified, entry.key_id or "–"]
+    return [at, entry.action, entry.actor or "–", _concerned(entry) or "–", _removed(entry)]
+
+
+def _removed(entry: AuditEntry) -> str:
+    """Return what a deletion removed, or a restore brought; "" for what does neither."""
+    if entry.migration_id is not None or entry.key_id is not None:
+        return ""
+    pictures = "pictures not counted" if entry.pictures is None else f"{entry.pictures} pictures"
+    verified = {None: "", True: ": clean", False: ": NOT CLEAN"}[entry.verified]
+    return f"{entry.samples} samples, {pictures}, {entry.vectors} vectors{verified}"
+
+
+def _concerned(entry: AuditEntry) -> str | None:
+    if entry.migration_id is not None:
+        return f"{entry.source} → {entry.target}"
+    if entry.key_id is not None:
+        return f"key {entry.key_id}" + ("" if entry.gallery is None else f" of {entry.gallery}")
+    return entry.gallery

@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from app.activation import Wish, begin
 from app.answers import migration_answer
 from app.cli.failures import CommandError
+from app.cli.promotion import caller
 from app.engine import Engine, open_engine
 from app.migrator import Migrator, roll_back
 from app.settings import load_settings
@@ -35,10 +36,11 @@ def list_migrations(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps({"items": [migration_answer(each) for each in found]}))
         return
-    columns = (Column(name, overflow="fold") for name in ("from", "to"))
-    table = Table(Column("id", min_width=26), *columns, "state", Column("samples", min_width=8), box=None)
+    whole = (Column(name, no_wrap=True) for name in ("id", "state", "samples"))
+    table = Table(*whole, Column("from → to", overflow="fold"), box=None)
     for each in found:
-        table.add_row(each.migration_id, each.source, each.target, each.state, f"{each.done} of {each.total}")
+        samples = str(each.total) if each.done == each.total else f"{each.done} of {each.total}"
+        table.add_row(each.migration_id, each.state, samples, f"{each.source} → {each.target}")
     Console().print(table)
 
 
@@ -51,19 +53,19 @@ def show(migration_id: Id, as_json: Json = False) -> None:
 @migrations.command()
 def cancel(migration_id: Id, as_json: Json = False) -> None:
     """Stop one before its switch; what it embedded is freed."""
-    _run(lambda engine: _freed(engine, engine.gallery.migrations.cancel(migration_id)), as_json=as_json)
+    _run(lambda engine: _freed(engine, engine.gallery.migrations.cancel(migration_id, caller())), as_json=as_json)
 
 
 @migrations.command()
 def rollback(migration_id: Id, as_json: Json = False) -> None:
     """Let the version before answer again, with all that was enrolled since."""
-    _run(lambda engine: _freed(engine, roll_back(engine, migration_id)), as_json=as_json)
+    _run(lambda engine: _freed(engine, roll_back(engine, migration_id, caller())), as_json=as_json)
 
 
 @migrations.command()
 def finalize(migration_id: Id, as_json: Json = False) -> None:
     """Give up the way back, and free the vectors of the version before."""
-    _run(lambda engine: _freed(engine, engine.gallery.migrations.finalize(migration_id)), as_json=as_json)
+    _run(lambda engine: _freed(engine, engine.gallery.migrations.finalize(migration_id, caller())), as_json=as_json)
 
 
 def move(engine: Engine, wish: Wish) -> Migration:

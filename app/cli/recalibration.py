@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -10,7 +10,7 @@ from rich.table import Table
 
 from app.cli.progress import bar
 from app.engine import open_engine
-from app.recalibration import Choice, Measured, measure, register, require_new
+from app.recalibration import Choice, Measured, measure, measure_reference, register, require_new
 from app.settings import load_settings
 from app.suspects import GalleryAudit
 from index.gallery import GalleryStore
@@ -38,7 +38,8 @@ def recalibrate(
 ) -> None:
     """Measure the serving version's thresholds on a gallery's own people; without --as they are only shown.
 
-    Versions never change: the new one has the same model files, and a card with the new calibration.
+    Versions never change: the new one has the same model files, and a card with the new calibration and reference:
+    what drift is told beside is then what this gallery is like now.
     """
     with open_engine(load_settings()) as engine:
         source = engine.gallery.model_version
@@ -48,10 +49,10 @@ def recalibrate(
         found = measure(engine.gallery, Choice(gallery, any_camera, suspects, seed), source)
         before = engine.registry.card(source).calibration
         if version is not None:
-            register(engine.registry, source, version, found.calibration)
+            reference = measure_reference(engine.gallery, found.drawn, engine.model.embedder.contract)
+            register(engine.registry, source, version, found.calibration, reference)
     if as_json:
-        shown = {**asdict(found), "calibration": found.calibration.model_dump(mode="json")}
-        typer.echo(json.dumps({"source": source, "version": version, **shown}))
+        typer.echo(json.dumps({"source": source, "version": version, **_told(found)}))
     else:
         _print(found, before)
         typer.echo(f"{_WITHOUT if without_suspects else _LABELS}\n{_next(version)}")
@@ -60,6 +61,16 @@ def recalibrate(
 def _suspects(store: GalleryStore, gallery: str) -> frozenset[str]:
     with bar("Looking for wrong labels") as progress:
         return frozenset(each.sample_id for each in GalleryAudit(store, gallery).run(None, progress).suspects)
+
+
+def _told(found: Measured) -> dict[str, Any]:
+    return {
+        "calibration": found.calibration.model_dump(mode="json"),
+        "samples": found.samples,
+        "without_camera": found.without_camera,
+        "suspects": found.suspects,
+        "missing": [asdict(short) for short in found.missing],
+    }
 
 
 def _print(found: Measured, before: Calibration | None) -> None:

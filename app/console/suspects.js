@@ -5,13 +5,12 @@ import { confirm } from "./dialogs.js";
 import { button, el } from "./dom.js";
 import { enrolled } from "./pictures.js";
 import { isLeft, problem } from "./problems.js";
-import { gallery, link } from "./route.js";
+import { link } from "./route.js";
 import { remove } from "./samples.js";
 import { cosine, count, when, whereAndWhen } from "./words.js";
 
 const EVERY = 700;
 const MOST = 50;
-const right = new Set(); // what somebody called right, in this tab's memory only
 
 /** Show a gallery's latest audit, and start one. */
 export function showSuspects(stage, scope) {
@@ -28,9 +27,13 @@ export function showSuspects(stage, scope) {
   }
   const look = () => attempt(() => call("GET", withQuery("/suspects", { limit: MOST }), { signal: scope.signal }));
   const start = () => attempt(() => call("POST", withQuery("/suspects"), { signal: scope.signal }));
+  const again = () => attempt(async () => {
+    await call("DELETE", withQuery("/suspects/answers"), { signal: scope.signal });
+    return call("POST", withQuery("/suspects"), { signal: scope.signal });
+  });
 
   function draw(audit) {
-    head.replaceChildren(...told(audit, start));
+    head.replaceChildren(...told(audit, start, again));
     if (audit.state === "running") scope.later(EVERY, look);
     if (audit.state === "done") found.replaceChildren(...findings(scope, audit, look));
     else found.replaceChildren();
@@ -38,23 +41,23 @@ export function showSuspects(stage, scope) {
   return look();
 }
 
-function told(audit, start) {
+function told(audit, start, again) {
   const intro = el("p", {}, "Every sample is compared with the means of all identities. What looks more like another one is listed, and so are identities that may be one person. Nothing changes by itself.");
   if (audit.state === "running") {
     const bar = el("progress", { max: audit.total || 1, value: audit.done, "aria-label": "Progress" });
     return [el("h2", {}, "Looking for wrong labels"), bar, el("p", { class: "quiet" }, audit.total ? `${Math.round((100 * audit.done) / audit.total)} %` : "Reading the list of samples")];
   }
+  const ask = audit.answered ? button(`Ask again about ${count(audit.answered, "answer")}`, again) : null;
   const act = button(audit.state === "none" ? "Look for wrong labels" : "Look again", start, { kind: audit.state === "none" ? "primary" : "" });
-  if (audit.state === "failed") return [el("h2", {}, "The audit failed"), el("p", {}, audit.detail ?? ""), el("div", {}, act)];
-  if (audit.state === "none") return [el("h2", {}, "Likely wrong labels"), intro, el("div", {}, act)];
+  if (audit.state === "failed") return [el("h2", {}, "The audit failed"), el("p", {}, audit.detail ?? ""), el("div", { class: "buttons" }, act, ask)];
+  if (audit.state === "none") return [el("h2", {}, "Likely wrong labels"), intro, el("div", { class: "buttons" }, act, ask)];
   const facts = `${count(audit.samples, "sample")} of ${count(audit.identities, "identity", "identities")}, looked at ${when(audit.finished)} with ${audit.model_version}`;
   const limits = audit.threshold === null ? " Identities were not compared: the model has no thresholds." : "";
-  return [el("h2", {}, `${count(audit.found, "sample")} may have a wrong label`), el("p", { class: "quiet" }, `${facts}.${limits}`), el("div", {}, act)];
+  return [el("h2", {}, `${count(audit.found, "sample")} may have a wrong label`), el("p", { class: "quiet" }, `${facts}.${limits}`), el("div", { class: "buttons" }, act, ask)];
 }
 
 function findings(scope, audit, look) {
-  const items = audit.items.filter(item => !right.has(keyOf(item)));
-  const merges = audit.merges.filter(merge => !right.has(pairOf(merge)));
+  const { items, merges } = audit;
   if (!items.length && !merges.length) return [el("div", { class: "empty" }, el("h2", {}, "Nothing is left to look at"))];
   return [
     items.length ? el("section", { "aria-label": "Samples" }, el("h2", {}, "Samples that look like somebody else"), el("ul", { class: "suspects" }, items.map(item => suspect(scope, item, look)))) : null,
@@ -62,8 +65,6 @@ function findings(scope, audit, look) {
   ].filter(Boolean);
 }
 
-const keyOf = ({ sample, suggested }) => JSON.stringify([gallery(), sample.sample_id, sample.identity, suggested]);
-const pairOf = ({ identities }) => JSON.stringify([gallery(), ...identities.map(each => each.identity)]);
 const name = text => el("strong", { class: "name" }, text);
 const person = identity => el("a", { class: "name", href: link("identities", { identity }) }, identity);
 
@@ -80,7 +81,7 @@ function suspect(scope, item, look) {
       button(`Move to ${suggested}`, () => attempt(node, () => call("PATCH", withQuery(path`/gallery/${sample.sample_id}`), { json: { identity: suggested } }), look), { kind: "primary" }),
       button("Merge the two", async () => { if (await merge(sample.identity, suggested)) look(); }),
       button("Delete the sample", () => remove(scope, sample, look)),
-      button("It is right", () => { right.add(keyOf(item)); look(); }),
+      button("It is right", () => attempt(node, () => call("POST", withQuery("/suspects/right"), { json: { sample_id: sample.sample_id } }), look)),
     ]));
   return node;
 }
@@ -91,9 +92,9 @@ function twins(scope, found, look) {
   return el("li", { class: "card" },
     el("p", {}, person(first.identity), " and ", person(second.identity), ` score ${cosine(found.score)} in the mean.`),
     el("div", { class: "strips" }, found.identities.map(each => strip(scope, `${each.identity}, ${count(each.count, "sample")}`, each.samples))),
-    actions(() => [
+    actions(node => [
       button(`Merge into ${large.identity}`, async () => { if (await merge(small.identity, large.identity)) look(); }, { kind: "primary" }),
-      button("They are two", () => { right.add(pairOf(found)); look(); }),
+      button("They are two", () => attempt(node, () => call("POST", withQuery("/suspects/apart"), { json: { identities: [first.identity, second.identity] } }), look)),
     ]));
 }
 

@@ -18,12 +18,16 @@ router = APIRouter(tags=["operations"])
 
 @router.get(
     "/drift",
-    summary="Are the cameras still what they were?",
+    summary="Are the cameras what they are to be like?",
     response_model=None,
     responses=answers(DriftAnswer, "invalid_parameter", "gallery_not_found"),
 )
 async def show_drift(request: Request, where: Annotated[InGallery, Query()]) -> Response:
-    """Compare what queries scored and what pictures were like of late with the first 500 of each camera."""
+    """Compare what queries scored and what pictures were like of late, by camera.
+
+    They are compared with the reference of the serving version's card, and where that has none of a measure with the
+    camera's own first 500 values; `compared_with` says which.
+    """
     service, where = service_of(request), caller_of(request).within(where)
     return json_response(await service.pipeline.keep(_answer, service, where.gallery))
 

@@ -80,8 +80,8 @@ async def activate_model(
     `leave_out` they are left out, and erased when the migration is finalized.
     """
     service = service_of(request)
-    by = caller_of(request).key_id or "HTTP, without a key"
-    migration = await service.pipeline.keep(begin, service.engine, Wish(version, by, force, leave_out, margin))
+    wish = Wish(version, _asker(request), force, leave_out, margin)
+    migration = await service.pipeline.keep(begin, service.engine, wish)
     service.migrator.wake()
     return json_response({"migration_id": migration.migration_id}, 202)
 
@@ -119,7 +119,8 @@ async def show_migration(request: Request, migration_id: str) -> Response:
 )
 async def cancel_migration(request: Request, migration_id: str) -> Response:
     """Stop a change before its switch, or give up one that failed; what it embedded is freed."""
-    return await _told(request, service_of(request).engine.gallery.migrations.cancel, migration_id)
+    cancel = partial(service_of(request).engine.gallery.migrations.cancel, actor=_asker(request))
+    return await _told(request, cancel, migration_id)
 
 
 @router.post(
@@ -130,7 +131,7 @@ async def cancel_migration(request: Request, migration_id: str) -> Response:
 )
 async def roll_back_migration(request: Request, migration_id: str) -> Response:
     """Let the version before answer again, with all that was enrolled since; possible until `finalize`."""
-    return await _told(request, partial(roll_back, service_of(request).engine), migration_id)
+    return await _told(request, partial(roll_back, service_of(request).engine, by=_asker(request)), migration_id)
 
 
 @router.post(
@@ -141,7 +142,13 @@ async def roll_back_migration(request: Request, migration_id: str) -> Response:
 )
 async def finalize_migration(request: Request, migration_id: str) -> Response:
     """Give up the way back, and free the vectors of the version before."""
-    return await _told(request, service_of(request).engine.gallery.migrations.finalize, migration_id)
+    finalize = partial(service_of(request).engine.gallery.migrations.finalize, actor=_asker(request))
+    return await _told(request, finalize, migration_id)
+
+
+def _asker(request: Request) -> str:
+    """Return who asks for a change, as the history of promotions and the audit log tell it."""
+    return caller_of(request).key_id or "HTTP, without a key"
 
 
 async def _told(request: Request, change: Callable[[str], Migration], migration_id: str) -> Response:

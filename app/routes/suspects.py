@@ -9,9 +9,10 @@ from starlette.responses import Response
 from app.answers import json_response
 from app.auditing import audit_answer
 from app.callers import caller_of
-from app.documentation import answers
-from app.findings import SuspectsAnswer
-from app.parameters import SHOWN_FINDINGS, AuditParameters, FindingsPage
+from app.documentation import answers, json_body, problems
+from app.findings import ForgottenAnswer, SuspectsAnswer
+from app.forms import read_json
+from app.parameters import SHOWN_FINDINGS, AuditParameters, FindingsPage, InGallery, RightLabel, TwoPeople
 from app.service import service_of
 from app.verdict import draw_line
 
@@ -50,10 +51,55 @@ async def find_suspects(request: Request, wanted: Annotated[AuditParameters, Que
 async def show_suspects(request: Request, page: Annotated[FindingsPage, Query()]) -> Response:
     """Return the latest audit: samples that look like another identity, and identities that may be one person.
 
-    What was corrected, merged or deleted since is left out. Act on one with `PATCH /gallery/{sample_id}`,
-    `PATCH /identities/{identity}` or `DELETE /gallery/{sample_id}`.
+    What was corrected, merged, deleted or called right since is left out. Act on one with `PATCH /gallery/{sample_id}`,
+    `PATCH /identities/{identity}`, `DELETE /gallery/{sample_id}`, `POST /suspects/right` or `POST /suspects/apart`.
     """
     service, page = service_of(request), caller_of(request).within(page)
     job = service.audits.latest(page.gallery)
     answer = await service.pipeline.keep(audit_answer, service.engine.gallery, page.gallery, job, page.limit)
     return json_response(answer)
+
+
+@router.post(
+    "/right",
+    summary="Call a label right",
+    response_model=None,
+    status_code=204,
+    responses=problems("invalid_parameter", "gallery_not_found", "sample_not_found", "malformed_request"),
+    openapi_extra=json_body(RightLabel, {"sample_id": "01KBQ4V7Y2N8W5T3R6M9XJ0ZCD"}),
+)
+async def call_right(request: Request, where: Annotated[InGallery, Query()]) -> Response:
+    """Say that a sample is of the identity that it has; no audit lists it as long as it is that identity's."""
+    service, where = service_of(request), caller_of(request).within(where)
+    label = await read_json(request, RightLabel)
+    await service.pipeline.keep(service.engine.gallery.labels.call_right, where.gallery, label.sample_id)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/apart",
+    summary="Call two identities two people",
+    response_model=None,
+    status_code=204,
+    responses=problems("invalid_parameter", "gallery_not_found", "identity_not_found", "malformed_request"),
+    openapi_extra=json_body(TwoPeople, {"identities": ["0021", "walker"]}),
+)
+async def call_apart(request: Request, where: Annotated[InGallery, Query()]) -> Response:
+    """Say that two identities are two people; no audit takes them for one again."""
+    service, where = service_of(request), caller_of(request).within(where)
+    two = await read_json(request, TwoPeople)
+    await service.pipeline.keep(service.engine.gallery.labels.call_apart, where.gallery, *two.identities)
+    return Response(status_code=204)
+
+
+@router.delete(
+    "/answers",
+    summary="Ask about everything again",
+    response_model=None,
+    responses=answers(ForgottenAnswer, "invalid_parameter", "gallery_not_found"),
+)
+async def forget_answers(request: Request, where: Annotated[InGallery, Query()]) -> Response:
+    """Forget which labels of a gallery were called right, and which identities two people."""
+    service, where = service_of(request), caller_of(request).within(where)
+    forgotten = await service.pipeline.keep(service.engine.gallery.labels.forget, where.gallery)
+    return json_response({"gallery": where.gallery, "forgotten": forgotten})

@@ -44,6 +44,7 @@ from model.training.origin import write_weights
 from model.training.pictures import load_pictures
 from model.training.pixels import check_pixels
 from model.training.quantise import quantise
+from model.training.reference import held_out_reference
 from model.training.serving import write_onnx
 
 BATCH_SIZES = (1, 3, 8, 32)
@@ -150,6 +151,7 @@ def write_version(
         terms=f"{dataset.terms} {terms}",
         parent=exported.run.parent,
         baseline=None if baseline is None else measure_baseline(baseline, exported.held_out, dataset, command),
+        reference=held_out_reference(exported.held_out, embedded["int8"], exported.contract),
     )
     write_card(card, folder / CARD_NAME)
     return card

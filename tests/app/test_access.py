@@ -64,6 +64,11 @@ CALLS: dict[Route, Call] = {
     ("DELETE", "/identities/{identity}"): Call("/identities/nobody", ADMIN, "query", (404,)),
     ("GET", "/suspects"): Call("/suspects", QUERY, "query"),
     ("POST", "/suspects"): Call("/suspects", ENROLL, "query", (202,)),
+    ("POST", "/suspects/right"): Call("/suspects/right", ENROLL, "query", (404,), {"json": {"sample_id": NONE}}),
+    ("POST", "/suspects/apart"): Call(
+        "/suspects/apart", ENROLL, "query", (404,), {"json": {"identities": ["nobody", "noone"]}}
+    ),
+    ("DELETE", "/suspects/answers"): Call("/suspects/answers", ENROLL, "query"),
     ("GET", "/drift"): Call("/drift", QUERY, "query"),
     ("GET", "/galleries"): Call("/galleries", ADMIN),
     ("PUT", "/galleries/{name}"): Call("/galleries/", ADMIN, "path", more={"json": {}}),

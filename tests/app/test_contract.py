@@ -24,9 +24,10 @@ from tests.app.hostile.wire import Running, form, form_request, running
 from tests.app.parts import VERSION, person
 
 SEED = 1503
-# What needs a migration that there is none of, or pictures and metadata that fit each other.
+# What needs a migration that there is none of, a body that names what is enrolled, or pictures and metadata that fit
+# each other.
 SELDOM_GOOD = [route for route in RULES if "migration_id" in route[1] or route[1].endswith("/activate")]
-SELDOM_GOOD.append(("POST", "/gallery"))
+SELDOM_GOOD += [("POST", "/gallery"), ("POST", "/suspects/right"), ("POST", "/suspects/apart")]
 EXAMPLES = 25  # of each route, for each mode
 ROUTES = [route for route in RULES if route[1] not in ("/", "/docs", "/console/{name}")]  # those that are documented
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from app.distribution import BINS, MEASURES, REFERENCE, Distribution, stability
+from app.distribution import REFERENCE, Distribution, stability
+from model.measures import BINS, MEASURES
 
 SCORE = MEASURES[0]
 
@@ -17,19 +18,19 @@ def counted(*parts: tuple[float, int], seed: int = 0) -> Distribution:
 
 
 def test_what_stays_the_same_is_like_the_reference() -> None:
-    words = [counted((0.6, 2000), seed=seed).word for seed in range(50)]
+    words = [counted((0.6, 2000), seed=seed).compared().word for seed in range(50)]
     assert words.count("like the reference") >= 48
 
 
 def test_what_moves_is_told() -> None:
-    assert counted((0.6, 500), (0.57, 2000)).word in ("like the reference", "moved")
-    assert counted((0.6, 500), (0.4, 1000)).word == "far off"
-    assert counted((0.6, 1500), (0.4, 3000)).word == "far off"  # what was before is forgotten
-    assert counted((0.6, 500), (0.4, 1500), (0.6, 8000)).word == "like the reference"
+    assert counted((0.6, 500), (0.57, 2000)).compared().word in ("like the reference", "moved")
+    assert counted((0.6, 500), (0.4, 1000)).compared().word == "far off"
+    assert counted((0.6, 1500), (0.4, 3000)).compared().word == "far off"  # what was before is forgotten
+    assert counted((0.6, 500), (0.4, 1500), (0.6, 8000)).compared().word == "like the reference"
 
 
 def test_little_is_not_judged() -> None:
-    assert (counted((0.6, 699)).psi, counted((0.6, 699)).word) == (None, "unknown")
+    assert (counted((0.6, 699)).psi, counted((0.6, 699)).compared().word) == (None, "unknown")
     assert counted((0.6, 700)).psi is not None
 
 
@@ -43,6 +44,32 @@ def test_stability_by_hand() -> None:
     recent[:] = 0
     recent[20] = 100  # where the reference has nothing
     assert np.isfinite(stability(reference, recent))
+
+
+@pytest.mark.parametrize("place", [3, 20])
+def test_what_leaves_the_one_bin_that_held_nearly_all_is_told(place: int) -> None:
+    reference, recent = np.zeros(BINS), np.zeros(BINS)
+    reference[10], reference[11] = 299, 1
+    recent[place] = 250
+    assert stability(reference, recent) > 5
+
+
+def test_a_card_is_compared_with_from_the_first_values_on() -> None:
+    card = SCORE.counts(np.random.default_rng(9).normal(0.6, 0.1, 800).tolist())
+    few, first = counted((0.6, 199)).compared(card), counted((0.6, 250)).compared(card)
+    assert (few.with_what, few.psi, few.word) == ("card", None, "unknown")
+    assert (first.word, sum(first.recent)) == ("like the reference", 250)
+    assert counted((0.4, 3000)).psi == pytest.approx(0, abs=0.1)  # as it always was, and not as the card's
+    assert counted((0.4, 3000)).compared(card).word == "far off"
+    assert counted((0.4, 600), (0.6, 3000)).compared(card).word == "like the reference"  # the first are long ago
+    assert sum(counted((0.4, 700)).compared(card).recent) == 200
+
+
+def test_a_card_with_few_values_is_not_compared_with() -> None:
+    found = counted((0.6, 3000))
+    card = SCORE.counts([0.6] * 199)
+    assert found.compared(card) == found.compared(None)
+    assert found.compared(card).with_what == "first"
 
 
 def test_quantiles_and_memory_are_bounded() -> None:

@@ -1,13 +1,18 @@
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.drift import FILE, Drift
-from app.quality import Quality
 from index.records import RankedIdentity, RankedSample, Ranking, Sample
+from model.card import Card, Histogram, InputContract, OutputContract, Reference
+from model.measures import MEASURES, Measure
+from model.quality import Quality
+from tests.tiny_model import tiny_card
 
+SCORE, BRIGHTNESS = MEASURES[0], MEASURES[2]
 QUALITY = Quality(128.0, 100.0, 40.0, 8.0)
 
 
@@ -39,10 +44,10 @@ def test_cameras_and_galleries_are_bounded(tmp_path: Path) -> None:
     for number in range(100):
         drift.picture("default", f"c{number}", QUALITY)
         drift.picture(f"g{number}", "c", QUALITY)
-    cameras = {camera for gallery, camera, _ in drift.told() if gallery == "default"}
+    cameras = {each.camera for each in drift.told() if each.gallery == "default"}
     assert len(cameras) == 33
     assert counts(drift)["(other)", "height"] == 68
-    assert len({gallery for gallery, _, _ in drift.told()}) == 64
+    assert len({each.gallery for each in drift.told()}) == 64
 
 
 def test_the_cameras_of_all_galleries_are_bounded(tmp_path: Path) -> None:
@@ -50,7 +55,7 @@ def test_the_cameras_of_all_galleries_are_bounded(tmp_path: Path) -> None:
     for gallery in range(12):
         for camera in range(32):
             drift.picture(f"g{gallery}", f"c{camera}", QUALITY)
-    found = {(gallery, camera) for gallery, camera, _ in drift.told()}
+    found = {(each.gallery, each.camera) for each in drift.told()}
     assert sum(camera != "(other)" for _, camera in found) == 256
     assert len(found) <= 256 + 12
 
@@ -64,6 +69,50 @@ def test_another_version_begins_the_scores_anew(tmp_path: Path) -> None:
     assert counts(drift)["c1", "score"] == 1
     assert counts(drift)["c1", "height"] == 1
     assert drift.answer("default")["model_version"] == "v@2"
+
+
+def card(version: str, *measures: Histogram) -> Card:
+    made = tiny_card(version, InputContract(height=8, width=8), OutputContract(dim=8), {})
+    return made.model_copy(update={"reference": Reference(protocol="held-out people", measures=measures)})
+
+
+def histogram(measure: Measure, value: float, **more: object) -> Histogram:
+    """Return a reference of 300 values in two bins, all but one of them where `value` is."""
+    counts = measure.counts([value] * 299 + [measure.high])
+    made = {"measure": measure.name, "low": measure.low, "high": measure.high, "counts": counts}
+    return Histogram.model_validate(made | more)
+
+
+def measured(drift: Drift, name: str) -> dict[str, Any]:
+    [camera] = drift.answer("default")["cameras"]
+    [found] = [each for each in camera["measures"] if each["measure"] == name]
+    return dict(found)
+
+
+def test_the_cards_reference_is_compared_with_where_there_is_one(tmp_path: Path) -> None:
+    serving = [card("v@1", histogram(SCORE, 0.9), histogram(BRIGHTNESS, 100))]
+    drift = Drift(tmp_path, "v@1", lambda: serving[0])
+    for _ in range(250):
+        drift.score("default", "v@1", ranking(0.5))
+        drift.picture("default", "c1", QUALITY)
+    assert drift.answer("default")["card_reference"] == "held-out people"
+    score, brightness, contrast = (measured(drift, name) for name in ("score", "brightness", "contrast"))
+    assert (score["compared_with"], score["state"], score["psi_first"]) == ("card", "far off", None)
+    assert (sum(score["reference"]), sum(score["recent"])) == (300, 250)
+    assert (brightness["compared_with"], brightness["state"]) == ("card", "like the reference")
+    assert (contrast["compared_with"], contrast["state"]) == ("first", "unknown")
+    serving[0] = card("v@2", histogram(SCORE, 0.9))  # it serves, and nobody has asked it yet
+    assert measured(drift, "score")["compared_with"] == "first"
+    assert measured(drift, "brightness")["compared_with"] == "first"
+
+
+def test_a_reference_in_other_bins_is_passed_over(tmp_path: Path) -> None:
+    other = [histogram(SCORE, 0.9, high=2.0), histogram(BRIGHTNESS, 100, counts=[200, 100])]
+    drift = Drift(tmp_path, "v@1", lambda: card("v@1", *other))
+    drift.score("default", "v@1", ranking(0.5))
+    drift.picture("default", "c1", QUALITY)
+    assert measured(drift, "score")["compared_with"] == "first"
+    assert measured(drift, "brightness")["compared_with"] == "first"
 
 
 def test_it_survives_a_restart(tmp_path: Path) -> None:

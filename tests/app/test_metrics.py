@@ -1,4 +1,7 @@
+from app.distribution import Distribution
+from app.drift import Told
 from app.metrics import Metrics
+from model.measures import MEASURES
 
 
 def test_everything_is_rendered() -> None:
@@ -40,3 +43,23 @@ def test_two_applications_count_apart() -> None:
     first, second = Metrics(), Metrics()
     first.batch(1, 0.1)
     assert b"reid_embeddings_total 0.0" in second.render(queue=0, samples=0, version="v", providers="p")
+
+
+def test_drift_is_told_beside_the_card_and_beside_the_first() -> None:
+    metrics, counted = Metrics(), Distribution(MEASURES[0])
+    for value in [0.5] * 250 + [0.6] * 650:
+        counted.add(value)
+    card = MEASURES[0].counts([0.6] * 300 + [0.7] * 100)
+    metrics.drift([Told("default", "c1", counted, counted.compared(card))])
+    metrics.drift(
+        [Told("default", "c2", counted, counted.compared()), Told("default", "c1", counted, counted.compared(card))]
+    )
+    text = metrics.render(queue=0, samples=0, version="v", providers="p").decode()
+    found = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("reid_drift_psi{"))
+    own, beside = counted.psi, counted.compared(card).psi
+    assert own is not None
+    assert own != beside
+    name = 'reid_drift_psi{camera="%s",gallery="default",measure="score",reference="%s"}'
+    assert {key: float(value) for key, value in found.items()} == {
+        name % ("c1", "first"): own, name % ("c1", "card"): beside, name % ("c2", "first"): own,
+    }  # fmt: skip

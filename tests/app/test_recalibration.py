@@ -1,4 +1,6 @@
+import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,12 +8,14 @@ import pytest
 
 from app import recalibration
 from app.errors import CalibrationRefused
-from app.recalibration import Choice, Shortfall, measure, register
+from app.recalibration import Choice, Shortfall, measure, measure_reference, register
 from index.errors import GalleryNotFound
 from index.gallery import GalleryStore
 from index.records import NewSample
+from model.card import InputContract
+from model.reference import refer
 from model.registry import Registry
-from tests.app.parts import VERSION, write_version
+from tests.app.parts import VERSION, person, write_version
 from tests.index.people import enrol, open_store, sample, unit
 
 
@@ -102,15 +106,40 @@ def test_too_few_people_or_pairs_are_refused(store: GalleryStore) -> None:
         measure(store, Choice("blind"), store.model_version)
 
 
+def test_the_reference_is_what_the_gallery_is_like(store: GalleryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recalibration, "_MOST_PICTURES", 100)
+    pictures = {number: person(number % 5, view=number) for number in range(180)}
+    samples = [replace(each, picture=pictures[number]) for number, each in enumerate(people(30))]
+    samples[7] = replace(samples[7], picture=b"no picture")
+    enrol(store, samples)
+    drawn = measure(store, Choice("default"), store.model_version).drawn
+    found = measure_reference(store, drawn, InputContract(height=64, width=32))
+    assert found is not None
+    counted = {each.measure: sum(each.counts) for each in found.measures}
+    broken = hashlib.sha256(b"no picture").hexdigest() in [each.digest for each in drawn.samples[:100]]
+    assert counted == {"score": 180, **dict.fromkeys(("brightness", "contrast", "sharpness"), 100 - broken)}
+    assert found.protocol.startswith("180 samples of 30 identities of the gallery 'default' on 20")
+
+
+def test_a_gallery_without_pictures_has_a_reference_of_scores_alone(store: GalleryStore) -> None:
+    store.put_gallery("bare", store_images=False)
+    enrol(store, people(30), "bare")
+    drawn = measure(store, Choice("bare"), store.model_version).drawn
+    found = measure_reference(store, drawn, InputContract(height=64, width=32))
+    assert found is not None
+    assert [each.measure for each in found.measures] == ["score"]
+
+
 def test_the_new_version_is_the_same_model_with_another_calibration(store: GalleryStore, tmp_path: Path) -> None:
     write_version(tmp_path / "models")
     registry = Registry(tmp_path / "models")
     enrol(store, people(30))
     calibration = measure(store, Choice("default"), store.model_version).calibration
-    register(registry, VERSION, "tiny@2", calibration)
+    reference = refer("made up", np.array([0.2, 0.8], np.float32), [])
+    register(registry, VERSION, "tiny@2", calibration, reference)
     old, new = registry.card(VERSION), registry.card("tiny@2")
-    assert new.calibration == calibration
-    changed = {"version", "created", "calibration"}
+    assert (new.calibration, new.reference) == (calibration, reference)
+    changed = {"version", "created", "calibration", "reference"}
     assert new.model_dump(exclude=changed) == old.model_dump(exclude=changed)
     assert registry.file("tiny@2").read_bytes() == registry.file(VERSION).read_bytes()
     assert registry.open("tiny@2", threads=1).version == "tiny@2"

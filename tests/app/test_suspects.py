@@ -56,6 +56,20 @@ def test_merges_are_not_looked_for_without_a_threshold(store: GalleryStore) -> N
     assert GalleryAudit(store, "default").run(None).merges == ()
 
 
+def test_what_was_answered_is_not_found_again(store: GalleryStore) -> None:
+    ids = enrol(store, people())
+    before = GalleryAudit(store, "default").run(0.7)
+    store.labels.call_right("default", ids[18])
+    store.labels.call_apart("default", "p5", "again")
+    after = GalleryAudit(store, "default").run(0.7)
+    left = [each.sample_id for each in before.suspects if each.sample_id != ids[18]]
+    assert [each.sample_id for each in after.suspects] == left
+    assert ids[19] in left
+    assert (before.merges[0].first, after.merges) == ("again", ())
+    store.update("default", ids[18], {"identity": "p7"})  # and that nobody called right
+    assert ids[18] in {each.sample_id for each in GalleryAudit(store, "default").run(None).suspects}
+
+
 def test_an_empty_gallery_has_nothing_wrong(store: GalleryStore) -> None:
     assert GalleryAudit(store, "default").run(0.5) == Findings("default", store.model_version, 0, 0, 0.5, (), ())
     with pytest.raises(GalleryNotFound):

@@ -20,7 +20,7 @@ SCRAPED = {"up"}  # Prometheus' own
 WORDS = {"sum", "by", "rate", "increase", "histogram_quantile", "min_over_time", "or", "vector", "label_values"}
 ALERTS = {
     "ReidDown", "ReidNotReady", "ReidErrors", "ReidOverloaded", "ReidQueueNearItsBound", "ReidSlow", "ReidIndexBehind",
-    "ReidExpiryFails", "ReidWorkerDied", "ReidDiskFull", "ReidMigrationFails", "ReidDrift",
+    "ReidExpiryFails", "ReidWorkerDied", "ReidDiskFull", "ReidMigrationFails", "ReidDrift", "ReidUnlikeTheCard",
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import random
 import sqlite3
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +15,12 @@ from sqlalchemy import Connection
 from index import audit, catalogue, erasure, values
 from index.catalogue import Entry
 from index.database import Database
-from index.errors import InvalidValue, StoreUnavailable
+from index.errors import InvalidValue, MigrationState, StoreUnavailable
 from index.gallery import GalleryStore
+from index.migration import State
 from index.pictures import PictureStore
 from index.records import Action, AuditEntry, SampleFilter
+from tests.index.moving import NEW, NEW_DIM, advance, fill, free_all, move
 from tests.index.people import DIM, VERSION, enrol, open_store, sample, vector
 
 
@@ -64,6 +67,55 @@ def test_the_log_is_paged_by_key(store: GalleryStore) -> None:
         store.audit(limit=0)
     with pytest.raises(InvalidValue, match="next_cursor"):
         store.audit(limit=1, cursor="?")
+
+
+def moves(store: GalleryStore) -> Sequence[tuple[object, ...]]:
+    """Return what the log says of migrations, the oldest first."""
+    told = [(each.action, each.actor, each.migration_id, each.source, each.target) for each in entries(store)]
+    return told[::-1]
+
+
+@pytest.mark.databases
+def test_who_moved_the_galleries_and_back_is_told(store: GalleryStore) -> None:
+    fill(store)
+    first = store.migrations.plan(NEW, NEW_DIM, actor="anna").migration_id
+    store.migrations.cancel(first, "bert")
+    second = store.migrations.plan(NEW, NEW_DIM, actor="carl")
+    while second.state in (State.PLANNED, State.RUNNING, State.VALIDATING):
+        second = advance(store, second)
+    assert store.migrations.roll_back(second.migration_id, "dora") is not None
+    store.serve(VERSION)
+    assert moves(store) == [
+        (Action.START_MIGRATION, "anna", first, VERSION, NEW),
+        (Action.CANCEL_MIGRATION, "bert", first, VERSION, NEW),
+        (Action.START_MIGRATION, "carl", second.migration_id, VERSION, NEW),
+        (Action.SWITCH_VERSION, "carl", second.migration_id, VERSION, NEW),
+        (Action.ROLL_BACK_MIGRATION, "dora", second.migration_id, VERSION, NEW),
+    ]
+    assert {(each.gallery, each.samples, each.vectors) for each in entries(store)} == {(None, 0, 0)}
+
+
+@pytest.mark.databases
+def test_a_switch_for_good_is_told_and_one_of_empty_galleries_too(store: GalleryStore) -> None:
+    long = "command line, " + 60 * "x"
+    empty = store.migrations.plan(NEW, NEW_DIM, actor=long).migration_id
+    store.migrations.load_serving()
+    store.serve(NEW)
+    assert moves(store) == [
+        (Action.START_MIGRATION, long[:64], empty, VERSION, NEW),
+        (Action.SWITCH_VERSION, long[:64], empty, VERSION, NEW),
+    ]
+    with pytest.raises(MigrationState):
+        store.migrations.finalize(empty, "eve")
+    assert len(moves(store)) == 2
+
+
+def test_a_migration_that_is_final_is_told(store: GalleryStore) -> None:
+    fill(store)
+    switched = move(store)
+    store.migrations.finalize(switched.migration_id, "anna")
+    free_all(store)
+    assert moves(store)[-1] == (Action.FINALIZE_MIGRATION, "anna", switched.migration_id, VERSION, NEW)
 
 
 def test_what_was_not_deleted_is_not_told(store: GalleryStore) -> None:
@@ -142,7 +194,8 @@ def rows(folder: Path) -> dict[str, list[tuple[object, ...]]]:
         name
         for name in names
         if not name.startswith("sqlite_")
-        and name not in ("audit_log", "backups", "keys", "migrations", "alembic_version")
+        and name
+        not in ("audit_log", "backups", "keys", "migrations", "right_labels", "people_apart", "alembic_version")
     ]
     found = {name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr) for name in kept}
     connection.close()

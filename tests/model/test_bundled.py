@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.measures import BINS, MEASURES
 from model.preprocess import resize
 from model.registry import Registry
 from model.runtime import Embedder
@@ -28,6 +29,16 @@ def test_its_card_says_what_it_is_worth_where_to_decide_and_on_what_terms(regist
     assert 1e-3 in [row.false_match_rate for row in card.calibration.thresholds]
     assert "research" in card.terms
     assert "ImageNet" in card.terms
+
+
+def test_its_reference_is_of_the_held_out_images_in_the_bins_of_drift(registry: Registry) -> None:
+    card = registry.card(registry.active())
+    assert card.reference is not None
+    bins = {measure.name: (measure.low, measure.high, BINS) for measure in MEASURES}
+    assert len(card.reference.measures) == 4  # Market-1501 was cut to one height
+    for each in card.reference.measures:
+        assert (each.low, each.high, len(each.counts)) == bins[each.measure]
+        assert sum(each.counts) == card.parity[0].images
 
 
 def test_drawn_people_are_nearest_to_themselves_by_another_camera(embedder: Embedder) -> None:

@@ -6,9 +6,21 @@ import pytest
 from pydantic import ValidationError
 
 from model import card as card_module
-from model.card import SCHEMA_VERSION, Card, InputContract, OutputContract, created_now, read_card, write_card
+from model.card import (
+    SCHEMA_VERSION,
+    Card,
+    Histogram,
+    InputContract,
+    OutputContract,
+    Reference,
+    created_now,
+    read_card,
+    write_card,
+)
 from model.errors import RegistryError
 from tests.tiny_model import write_version
+
+REFERENCE: dict[str, object] = {"measure": "score", "low": 0.0, "high": 1.0, "counts": [1, 2]}
 
 
 @pytest.fixture
@@ -26,8 +38,15 @@ def test_a_card_from_before_the_open_set_is_read(card: Card, tmp_path: Path) -> 
     assert read_card(tmp_path / "card.json") == card
 
 
+def test_a_card_with_a_reference_is_read_as_it_was_written(card: Card, tmp_path: Path) -> None:
+    reference = Reference(protocol="made up", measures=(Histogram.model_validate(REFERENCE),))
+    write_card(card.model_copy(update={"reference": reference}), tmp_path / "card.json")
+    assert read_card(tmp_path / "card.json").reference == reference
+    assert card.reference is None
+
+
 def test_a_card_of_an_older_schema_is_upgraded_on_reading_and_left_as_it_is(card: Card, tmp_path: Path) -> None:
-    content = card.model_dump(mode="json", exclude={"parent", "baseline"}) | {"schema_version": 1}
+    content = card.model_dump(mode="json", exclude={"parent", "baseline", "reference"}) | {"schema_version": 1}
     text = json.dumps(content)
     (tmp_path / "card.json").write_text(text)
     assert read_card(tmp_path / "card.json") == card
@@ -84,6 +103,18 @@ def test_other_versions_are_refused(card: Card, version: str) -> None:
             {"files": {"../model.onnx": "0" * 64}},
             "files.*expected a file name such as model.onnx, found '../model.onnx'",
         ),
+        ({"reference": {"protocol": "p", "measures": [REFERENCE, REFERENCE]}}, "reference: .*one histogram of each"),
+        ({"reference": {"protocol": "p", "measures": []}}, "reference.measures"),
+        ({"reference": {"protocol": "p", "measures": [REFERENCE | {"high": 0}]}}, "reference.measures.0: .*from low"),
+        (
+            {"reference": {"protocol": "p", "measures": [REFERENCE | {"counts": [0, 0]}]}},
+            "reference.measures.0: .*counts",
+        ),
+        (
+            {"reference": {"protocol": "p", "measures": [REFERENCE | {"counts": [1, -1]}]}},
+            "reference.measures.0.counts.1",
+        ),
+        ({"reference": {"protocol": "p", "measures": [REFERENCE | {"measure": "x"}]}}, "reference.measures.0.measure"),
         ({"files": {"card.json": "0" * 64}}, "files.*expected a file name"),
         ({"files": {"model.onnx": "abc"}}, "files.model.onnx: .*pattern"),
     ],

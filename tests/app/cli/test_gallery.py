@@ -54,6 +54,23 @@ def test_audit_tells_what_was_deleted(reid: Reid, data_dir: Path, market: Path) 
     table = reid("gallery", "audit").out
     assert table.count("erase_identity") == 2
     assert "0001" not in table
+    assert f"{entry['samples']} samples, {entry['pictures']} pictures, {entry['samples']} vectors: clean" in table
+
+
+def test_audit_is_readable_at_80_characters(
+    reid: Reid, data_dir: Path, market: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reid("ingest", market, "--json")
+    with open_engine(load_settings()) as engine:
+        engine.gallery.erase("default", "0001")
+        planned = engine.gallery.migrations.plan("market1501-r50@1234567", 16, actor="command line, " + 50 * "x")
+        engine.gallery.migrations.cancel(planned.migration_id, "0123456789ab")
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = [line.split() for line in reid("gallery", "audit").out.splitlines() if line[1:5].isdigit()]
+    told = json.loads(reid("gallery", "audit", "--json").out)["entries"]
+    assert [f"{row[0]} {row[1]}" for row in rows] == [each["at"][:19].replace("T", " ") for each in told]
+    assert [row[2] for row in rows] == ["cancel_migration", "start_migration", "erase_identity"]
+    assert rows[0][3] == "0123456789ab"
 
 
 def test_expire_counts_and_erases(reid: Reid, data_dir: Path, market: Path) -> None:

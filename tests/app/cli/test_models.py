@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.cli import migrations
+from app.cli.promotion import caller
 from model.promotion import approve
 from model.registry import Registry
 from tests.app.cli.conftest import Reid
@@ -56,6 +57,15 @@ def test_a_filled_gallery_is_moved_rolled_back_and_moved_for_good(
     assert json.loads(reid("migrations", "rollback", moved["migration_id"], "--json").out)["state"] == "rolled_back"
     assert json.loads(reid("models", "list", "--json").out)["active"] == VERSION
     assert json.loads(reid("gallery", "stats", "--json").out) == before
+
+    entry, *_ = json.loads(reid("gallery", "audit", "--json").out)["entries"]
+    assert (entry["action"], entry["actor"], entry["migration_id"], entry["source"], entry["target"]) == (
+        "roll_back_migration", caller(), moved["migration_id"], VERSION, "tiny@2",
+    )  # fmt: skip
+    lines = [line for line in reid("gallery", "audit").out.splitlines() if f"{VERSION} → tiny@2" in line]
+    assert [line.split()[2] for line in lines] == [
+        "roll_back_migration", "switch_version", "start_migration",
+    ]  # fmt: skip
 
     said = reid("models", "activate", "tiny@2").out
     assert "reid migrations finalize" in said

@@ -28,6 +28,9 @@ def test_a_gallery_gives_the_thresholds_of_a_new_version(
     assert (told["source"], told["version"]) == (VERSION, "tiny@2")
     card = json.loads(reid("models", "show", "tiny@2", "--json").out)["card"]
     assert card["calibration"] == told["calibration"]
+    assert set(told) == {"source", "version", "calibration", "samples", "without_camera", "suspects", "missing"}
+    assert {each["measure"] for each in card["reference"]["measures"]} >= {"score", "brightness", "sharpness"}
+    assert card["reference"]["protocol"].startswith(f"{told['samples']} samples of 50 identities")
     assert told["suspects"] == 3
     with open_engine(load_settings()) as engine:
         assert engine.gallery.model_version == VERSION

@@ -84,11 +84,18 @@ def test_what_is_right_is_not_shown_again_and_what_is_wrong_can_go(
     time.sleep(0.2)
     page.wait_for_selector("text=may have a wrong label")
     assert cards.count() == before - 1
+    page.reload()
+    page.wait_for_selector(".suspects .card")
+    assert cards.count() == before - 1
+    page.get_by_role("button", name="Ask again about 1 answer").click()
+    page.wait_for_function(
+        "count => document.querySelectorAll('[aria-label=Samples] .card').length === count", arg=before
+    )
     total = sum(identities(service, gallery).values())
     cards.first.get_by_role("button", name="Delete the sample").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     page.wait_for_function(
-        "count => document.querySelectorAll('[aria-label=Samples] .card').length < count", arg=before - 1
+        "count => document.querySelectorAll('[aria-label=Samples] .card').length < count", arg=before
     )
     assert sum(identities(service, gallery).values()) == total - 1
 
@@ -101,17 +108,25 @@ def test_cameras_that_are_far_off_are_told(watched: Watched, service: httpx.Clie
     reference, recent = [0.0] * 32, [0.0] * 32
     reference[20], recent[5], recent[6] = 500, 300, 320
     measure = {
-        "measure": "brightness", "low": 0, "high": 256, "counted": 1120, "psi": 11.2, "state": "far off",
-        "reference": reference, "recent": recent,
+        "measure": "brightness", "low": 0, "high": 256, "counted": 1120, "compared_with": "first", "psi": 11.2,
+        "state": "far off", "psi_first": 11.2, "reference": reference, "recent": recent,
     }  # fmt: skip
+    beside_card = {**measure, "measure": "contrast", "compared_with": "card", "psi_first": 0.04}
+    measures = [measure, beside_card]
     answer = service.get("/drift", params={"gallery": gallery}).json()
     page.route(
         re.compile(r"/drift(\?|$)"),
-        lambda route: route.fulfill(json={**answer, "cameras": [{"camera": "c1", "measures": [measure]}]}),
+        lambda route: route.fulfill(
+            json={**answer, "card_reference": "held-out people", "cameras": [{"camera": "c1", "measures": measures}]}
+        ),
     )
     watched.open(f"system?gallery={gallery}")
     page.wait_for_selector(".cameras .histogram")
     assert "far off" in page.locator(".cameras summary").inner_text()
-    assert page.locator(".histogram").get_attribute("aria-label") == "Brightness: far off, PSI 11.20"
+    assert [each.get_attribute("aria-label") for each in page.locator(".histogram").all()] == [
+        "Brightness: far off, beside those at first, PSI 11.20",
+        "Contrast: far off, beside those in the model's card, PSI 11.20, 0.04 to its own first",
+    ]
+    assert "The card's: held-out people." in page.locator(".cameras").inner_text()
     assert page.evaluate(CONTRAST) == []
     assert page.evaluate(NAMELESS) == []

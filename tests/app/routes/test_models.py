@@ -11,6 +11,7 @@ from app.application import create_app
 from app.engine import open_engine
 from app.reembedding import embed_picture
 from app.settings import Settings
+from index.keys import Scope
 from index.records import NewSample
 from model.promotion import approve
 from model.registry import Registry
@@ -168,6 +169,28 @@ def test_a_version_that_lacks_something_goes_live_by_force_alone(client: httpx.C
     until(client, activate(client).json()["migration_id"], "switched")
     [promotion] = client.get(f"/models/{OTHER}").json()["promotions"]
     assert (promotion["replaced"], promotion["forced"], promotion["by"]) == (VERSION, True, "HTTP, without a key")
+
+
+def test_whose_key_changed_the_version_is_in_the_audit_log(tmp_path: Path) -> None:
+    settings, identifier = planned(tmp_path)
+    with open_engine(settings) as engine:
+        made, key = engine.gallery.keys.create([Scope.ADMIN])
+    with serving(create_app(settings)) as client:
+        client.headers["X-API-Key"] = key
+        until(client, identifier, "switched")
+        client.post(f"/migrations/{identifier}/rollback")
+        again = activate(client).json()["migration_id"]
+        until(client, again, "switched")
+        client.post(f"/migrations/{again}/finalize")
+    with open_engine(settings) as engine:
+        told = [(each.action.value, each.actor, each.migration_id) for each in engine.gallery.audit(limit=6).items]
+    assert told[:-1] == [
+        ("finalize_migration", made.key_id, again),
+        ("switch_version", made.key_id, again),
+        ("start_migration", made.key_id, again),
+        ("roll_back_migration", made.key_id, identifier),
+        ("switch_version", None, identifier),  # whoever planned it had no name
+    ]
 
 
 def test_active_version_is_not_activated_again(client: httpx.Client) -> None:

@@ -61,6 +61,33 @@ def test_findings_come_with_pictures_and_go_when_they_are_acted_on(client: httpx
     assert left["found"] == answer["found"]
 
 
+def test_what_is_called_right_is_gone_at_once_and_from_later_audits_until_it_is_forgotten(client: httpx.Client) -> None:
+    ids = plant(client)
+    before = audited(client, threshold=0.8)
+    assert client.post("/suspects/right", json={"sample_id": ids["0-3"]}).status_code == 204
+    assert client.post("/suspects/apart", json={"identities": ["p3", "double"]}).status_code == 204
+    for answer in (client.get("/suspects").json(), audited(client, threshold=0.8)):
+        assert ids["0-3"] not in [item["sample"]["sample_id"] for item in answer["items"]]
+        assert len(answer["merges"]) == len(before["merges"]) - 1
+        assert (before["answered"], answer["answered"]) == (0, 2)
+    assert client.delete("/suspects/answers").json() == {"gallery": "default", "forgotten": 2}
+    assert audited(client, threshold=0.8)["items"] == before["items"]
+
+
+NAMES = (["anna", "bert"], ["anna", "anna"], ["anna"])
+
+
+def test_answers_about_what_is_not_there_are_refused(client: httpx.Client) -> None:
+    enrol(client, person(0), "anna")
+    refused(client.post("/suspects/right", json={"sample_id": "none"}), 404, "sample_not_found")
+    refused(client.post("/suspects/right", json={}), 400, "invalid_parameter", "sample_id")
+    nobody, twice, one = (client.post("/suspects/apart", json={"identities": given}) for given in NAMES)
+    refused(nobody, 404, "identity_not_found")
+    assert "found 'anna' twice" in refused(twice, 400, "invalid_parameter", "identities")["detail"]
+    assert one.status_code == 400
+    refused(client.delete("/suspects/answers", params={"gallery": "none"}), 404, "gallery_not_found")
+
+
 def score(client: httpx.Client, one: str, other: str) -> float:
     answer = client.post("/query", json={"sample_id": one, "samples_per_identity": 100}).json()
     return float(next(s["score"] for who in answer["identities"] for s in who["samples"] if s["sample_id"] == other))

@@ -29,6 +29,10 @@ def test_card_tells_what_was_exported(folder: Path, market: Path) -> None:
     assert card.calibration.identities == 6
     assert card.open_set is not None
     assert card.open_set.enrolled == 3
+    assert card.reference is not None
+    assert card.reference.protocol.startswith("32 held-out images of 6 identities: the best score of each image")
+    assert {each.measure for each in card.reference.measures} >= {"score", "brightness", "sharpness"}
+    assert {sum(each.counts) for each in card.reference.measures} == {card.parity[0].images}
     assert card.data.identities == 8
     assert "Market-1501" in card.terms
     assert len(card.metrics) == 4

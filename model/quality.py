@@ -5,6 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from model.card import InputContract
+from model.container import read_container
+from model.preprocess import prepare
+
 
 @dataclass(frozen=True, slots=True)
 class Quality:
@@ -27,6 +31,11 @@ def measure(pixels: NDArray[np.uint8], height: int) -> Quality:
     contrast = _deviation(green, mean)
     variance = _deviation(laplacian, float(laplacian.mean())) ** 2
     return Quality(float(height), mean, contrast, float(np.log2(1 + variance)))
+
+
+def measure_picture(data: bytes, contract: InputContract) -> Quality:
+    """Measure a picture as it was sent, by what the model takes of it; raise `ImageError`."""
+    return measure(prepare(data, contract), read_container(data).height)
 
 
 def _deviation(values: NDArray[np.float32], mean: float) -> float:
