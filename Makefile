@@ -1,6 +1,7 @@
 # Everything works in .venv and installs what it needs there; nothing but Python 3.11 or later is expected.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 UV_VERSION := 0.13.9
+WORKERS ?= 2
 V := .venv
 BIN := $(V)/bin
 
@@ -31,8 +32,8 @@ check: $(V)/.dev  ## format, lint, types, import directions
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: $(V)/.dev  ## the tests
-	$(BIN)/pytest -m "not stress"
+test: $(V)/.dev  ## the tests, WORKERS=2 at a time
+	$(BIN)/pytest -m "not stress" --numprocesses $(WORKERS) --dist worksteal
 
 stress: $(V)/.dev  ## the long tests: kill -9, soaks
 	$(BIN)/pytest -m stress --timeout 3600
