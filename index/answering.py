@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-import numpy as np
 from sqlalchemy import Connection
 
 from index import catalogue, filters, search, values
@@ -26,16 +25,16 @@ def answer(
     _require(queries, index.version.dim, top_k, best)
 
     def ask(connection: Connection, number: int, shard: Shard) -> list[Ranking]:
-        allowed = filters.mask(connection, number, shard, index.follower.applied, where)
+        allowed = filters.select_rows(connection, number, shard, index.follower.applied, where)
         exactly = partial(index.vectors_of, connection, shard)
         ranked = search.rank(shard, queries, allowed, top_k, best, exactly)
         ids = shard.roster.facts.ids
         keys = [[(person, ids[person.rows].tolist()) for person in people] for people in ranked]
         shown = {key for people in keys for _, rows in people for key in rows}
         found = catalogue.by_number(connection, gallery, shown)
-        searched = int(np.count_nonzero(allowed))
         return [
-            Ranking(tuple(_ranked(person, rows, found, best) for person, rows in people), searched) for people in keys
+            Ranking(tuple(_ranked(person, rows, found, best) for person, rows in people), allowed.count)
+            for people in keys
         ]
 
     return index.at_one_moment(gallery, ask)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import ARRAY, JSON, BigInteger, Connection, Row, any_, bindparam, delete, func, insert, select, update
 
 from index import names, ulid, values
 from index.database import chunks
@@ -209,7 +209,12 @@ _SAMPLE = select(*_COLUMNS).select_from(
         cameras, cameras.c.id == samples.c.camera_id
     )
 )
-_SAMPLES_BY_NUMBER = _SAMPLE.where(samples.c.id.in_(bindparam("numbers", expanding=True)))
+# The numbers are one value: a list of parameters would be written into the statement anew for each query.
+_LISTED = func.json_each(bindparam("numbers", type_=JSON)).table_valued("value")
+_BY_NUMBER = {
+    "sqlite": _SAMPLE.where(samples.c.id.in_(select(_LISTED.c.value))),
+    "postgresql": _SAMPLE.where(samples.c.id == any_(bindparam("numbers", type_=ARRAY(BigInteger)))),
+}
 
 
 def to_sample(row: Sequence[Any], gallery: str) -> Sample:
@@ -231,11 +236,8 @@ def to_sample(row: Sequence[Any], gallery: str) -> Sample:
 
 def by_number(connection: Connection, gallery: str, wanted: Iterable[int]) -> dict[int, Sample]:
     """Read samples by their numbers."""
-    found: dict[int, Sample] = {}
-    for chunk in chunks(wanted):
-        for row in connection.execute(_SAMPLES_BY_NUMBER, {"numbers": chunk}).all():
-            found[row[0]] = to_sample(row, gallery)
-    return found
+    rows = connection.execute(_BY_NUMBER[connection.dialect.name], {"numbers": list(wanted)})
+    return {row[0]: to_sample(row, gallery) for row in rows.all()}
 
 
 def sample(connection: Connection, gallery: Gallery, sample_id: str) -> Row[Any]:

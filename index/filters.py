@@ -8,12 +8,20 @@ from index.follower import Shard
 from index.records import SampleFilter
 from index.roster import NO_TIME, Ints, Mask, Roster
 from index.schema import samples
+from index.selection import Selection
 
+_EVERYTHING = SampleFilter()
 _FEW = 8  # comparisons of a column that take less time than one look-up in a table
 
 
-def mask(connection: Connection, gallery: int, shard: Shard, seq: int, where: SampleFilter) -> Mask:
-    """Return which rows of a shard a filter lets through at change `seq`, where shard and connection are, (rows,)."""
+def select_rows(connection: Connection, gallery: int, shard: Shard, seq: int, where: SampleFilter) -> Selection:
+    """Return which rows of a shard a filter lets through at change `seq`, where shard and connection are."""
+    if where == _EVERYTHING:
+        return Selection(shard.roster.live, len(shard.roster))
+    return Selection.of(_mask(connection, gallery, shard, seq, where))
+
+
+def _mask(connection: Connection, gallery: int, shard: Shard, seq: int, where: SampleFilter) -> Mask:
     roster = shard.roster
     allowed = roster.live.copy()
     facts = roster.facts
@@ -30,9 +38,9 @@ def mask(connection: Connection, gallery: int, shard: Shard, seq: int, where: Sa
             allowed &= facts.times != NO_TIME
     if where.identity is not None:
         rows = roster.rows_of(np.array([_identity(connection, gallery, where.identity)]))
-        allowed &= _mask(roster, rows)
+        allowed &= _only(roster, rows)
     for pair in values.pairs(gallery, where.attributes):
-        allowed &= _mask(roster, shard.having.rows(connection, gallery, roster, pair, seq))
+        allowed &= _only(roster, shard.having.rows(connection, gallery, roster, pair, seq))
     if where.exclude_sample is not None:
         allowed &= ~_rows(roster, _number(connection, gallery, where.exclude_sample))
     return allowed
@@ -72,10 +80,10 @@ def _among(column: Ints, numbers: list[int]) -> Mask:
 
 def _rows(roster: Roster, ids: Ints) -> Mask:
     rows = roster.find(ids)
-    return _mask(roster, rows[rows >= 0])
+    return _only(roster, rows[rows >= 0])
 
 
-def _mask(roster: Roster, rows: Ints) -> Mask:
+def _only(roster: Roster, rows: Ints) -> Mask:
     found: Mask = np.zeros(roster.rows, dtype=np.bool_)
     found[rows] = True
     return found

@@ -210,7 +210,7 @@ class GalleryStore:
         index = self._indexes.serving
 
         def ask(connection: Connection, number: int, shard: Shard) -> Page[Sample]:
-            allowed = filters.mask(connection, number, shard, index.follower.applied, where)
+            allowed = filters.select_rows(connection, number, shard, index.follower.applied, where)
             return listing.samples_page(connection, gallery, shard.roster, allowed, limit, cursor)
 
         return index.at_one_moment(gallery, ask)
