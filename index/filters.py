@@ -11,6 +11,7 @@ from index.schema import samples
 from index.selection import Selection
 
 _EVERYTHING = SampleFilter()
+_NEVER = int(np.iinfo(np.int64).max)
 _FEW = 8  # comparisons of a column that take less time than one look-up in a table
 
 
@@ -29,13 +30,8 @@ def _mask(connection: Connection, gallery: int, shard: Shard, seq: int, where: S
         allowed &= _among(facts.cameras, _cameras(connection, gallery, where.cameras))
     if where.exclude_cameras:
         allowed &= ~_among(facts.cameras, _cameras(connection, gallery, where.exclude_cameras))
-    after, before = _window(where)
-    if after is not None:
-        allowed &= facts.times >= after
-    if before is not None:
-        allowed &= facts.times < before
-        if after is None:
-            allowed &= facts.times != NO_TIME
+    if where.captured_after is not None or where.captured_before is not None:
+        allowed &= roster.within(*_window(where))
     if where.identity is not None:
         rows = roster.rows_of(np.array([_identity(connection, gallery, where.identity)]))
         allowed &= _only(roster, rows)
@@ -56,11 +52,11 @@ def _identity(connection: Connection, gallery: int, name: str) -> int:
     return names.identity_numbers(connection, gallery, [normal]).get(normal, -1)
 
 
-def _window(where: SampleFilter) -> tuple[int | None, int | None]:
-    return (
-        values.microseconds("captured_after", where.captured_after),
-        values.microseconds("captured_before", where.captured_before),
-    )
+def _window(where: SampleFilter) -> tuple[int, int]:
+    """Return a window that no sample without a time is in, whichever side is open."""
+    after = values.microseconds("captured_after", where.captured_after)
+    before = values.microseconds("captured_before", where.captured_before)
+    return NO_TIME + 1 if after is None else after, _NEVER if before is None else before
 
 
 def _number(connection: Connection, gallery: int, sample_id: str) -> Ints:
