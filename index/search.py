@@ -134,8 +134,9 @@ class _Query:
 
 def _groups(sorted_numbers: Ints) -> tuple[Ints, Ints]:
     """Return where each run of equal numbers starts, and its length."""
-    starts = np.flatnonzero(np.diff(sorted_numbers, prepend=-1))
-    return starts, np.diff(starts, append=len(sorted_numbers))
+    edges = np.flatnonzero(sorted_numbers[1:] != sorted_numbers[:-1]) + 1
+    bounds = np.concatenate([[0], edges, [len(sorted_numbers)]])
+    return bounds[:-1], bounds[1:] - bounds[:-1]
 
 
 def cosines(vectors: Embedding, query: Embedding) -> NDArray[np.float64]:

@@ -36,5 +36,12 @@ def test_a_few_rows_are_found_before_they_are_sorted() -> None:
     assert grouping.find(np.array([3]), column).tolist() == [0, 2]
 
 
+def test_rows_ascend_where_all_are_sorted_by_number() -> None:
+    grouping, column = Grouping(), (np.arange(1000, 0, -1) % 9).astype(np.int32)
+    grouping.note(np.arange(1000), column)
+    assert not grouping._loose
+    assert grouping.find(np.array([2, 5]), column).tolist() == np.flatnonzero(np.isin(column, [2, 5])).tolist()
+
+
 def test_nothing_is_found_where_nothing_is() -> None:
     assert Grouping().find(np.array([1]), np.empty(0, dtype=np.int32)).tolist() == []
