@@ -19,43 +19,35 @@ SAMPLES: Final = 4  # best samples of each on it
 
 def rerank(gallery: GalleryStore, call: SearchCall, embedding: NDArray[np.float32]) -> Ranking:
     """Search, then reorder the shortlist's people; scores stay cosines, who is behind the shortlist stays there."""
-    [wide] = replace(
+    found = replace(
         call,
         top_k=max(call.top_k, IDENTITIES),
         samples_per_identity=max(call.samples_per_identity, SAMPLES),
-    ).run(gallery, embedding[None])
+    ).shortlist(gallery, embedding)
+    wide = found.ranking
     shortlist, rest = wide.identities[:IDENTITIES], wide.identities[IDENTITIES:]
-    order = _order(gallery, call, shortlist, embedding)
+    order = _order(shortlist, found.embeddings, embedding)
     chosen = [*(shortlist[place] for place in order), *rest][: call.top_k]
     shown = (replace(each, samples=each.samples[: call.samples_per_identity]) for each in chosen)
     return replace(wide, identities=tuple(shown))
 
 
 def _order(
-    gallery: GalleryStore,
-    call: SearchCall,
-    shortlist: tuple[RankedIdentity, ...],
-    embedding: NDArray[np.float32],
+    shortlist: tuple[RankedIdentity, ...], embeddings: NDArray[np.float32], embedding: NDArray[np.float32]
 ) -> list[int]:
-    owner = {
-        found.sample.sample_id: place
-        for place, identity in enumerate(shortlist)
-        for found in identity.samples[:SAMPLES]
-    }
-    # without those that were deleted since the search
-    vectors = gallery.embeddings(call.gallery, list(owner), model_version=call.model_version)
-    owners = [owner[sample_id] for sample_id in vectors]
-    rows = [embedding, *vectors.values()]
-    distances = k_reciprocal_distances(np.stack(rows))
+    found = [(place, nth) for place, identity in enumerate(shortlist) for nth in range(len(identity.samples))]
+    compared = np.array([row for row, (_, nth) in enumerate(found) if nth < SAMPLES], dtype=np.intp)
+    owners = np.array([place for place, nth in found if nth < SAMPLES], dtype=np.intp)
+    distances = k_reciprocal_distances(np.concatenate([embedding[np.newaxis], embeddings[compared]]))
     best = np.full(len(shortlist), np.inf)
-    np.minimum.at(best, np.asarray(owners, dtype=np.intp), distances)
+    np.minimum.at(best, owners, distances)
     return [int(place) for place in np.argsort(best, kind="stable")]
 
 
 def k_reciprocal_distances(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the re-ranked distance of row 0, the query, to each other row, (1 + N, D) -> (N,)."""
     cosines = embeddings.astype(np.float64) @ embeddings.T.astype(np.float64)  # (1 + N, 1 + N)
-    original = 2.0 - 2.0 * cosines  # squared Euclidean
+    original = np.maximum(2.0 - 2.0 * cosines, 0.0)  # squared Euclidean; a length just above 1 is rounding
     original /= np.maximum(original.max(axis=1, keepdims=True), 1e-12)
     order = np.argsort(original, axis=1, kind="stable")
     weights = np.exp(-original) * _neighbours(order)

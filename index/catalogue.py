@@ -249,13 +249,15 @@ def sample(connection: Connection, gallery: Gallery, sample_id: str) -> Row[Any]
     return row
 
 
-def numbers_by_id(connection: Connection, gallery: int, sample_ids: Iterable[str]) -> dict[str, int]:
-    """Return sample id -> number for those samples that are there."""
+def numbers_by_id(connection: Connection, sample_ids: Iterable[str]) -> dict[str, int]:
+    """Return sample id -> number for those samples that are there, in whichever gallery.
+
+    Asked for one gallery's, SQLite would go through the whole of it rather than look the ids up.
+    """
     found: dict[str, int] = {}
     for chunk in chunks(sample_ids):
-        query = select(samples.c.sample_id, samples.c.id, samples.c.gallery_id).where(samples.c.sample_id.in_(chunk))
-        # the gallery is told apart here: asked for it, SQLite would go through the whole of it rather than look up ids
-        found.update((key, number) for key, number, place in connection.execute(query).all() if place == gallery)
+        query = select(samples.c.sample_id, samples.c.id).where(samples.c.sample_id.in_(chunk))
+        found.update((key, number) for key, number in connection.execute(query).all())
     return found
 
 
