@@ -28,7 +28,8 @@ def samples_page(
 ) -> Page[Sample]:
     """List the rows that are allowed, in the order of enrolment."""
     first = int(np.searchsorted(roster.facts.ids, _read_cursor(cursor, 0), side="right"))
-    keys = roster.facts.ids[first:][allowed.mask[first:]][: _checked(limit) + 1].tolist()
+    rows = allowed.next_rows(first, _checked(limit) + 1)
+    keys = roster.facts.ids[rows].tolist()
     found = catalogue.by_number(connection, gallery, keys[:limit])
     items = tuple(found[key] for key in keys[:limit])
     return Page(items, _write_cursor(keys[limit - 1]) if len(keys) > limit else None)

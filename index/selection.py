@@ -9,6 +9,7 @@ import numpy as np
 
 from index.roster import Ints, Mask
 
+_LOOK = 65_536  # rows of the mask at once
 _FEW = 0.1  # under that part of all rows, naming them is cheaper than asking a bitmap about each
 
 
@@ -28,6 +29,15 @@ class Selection:
     def rows(self) -> Ints:
         """The rows, ascending, (count,)."""
         return np.flatnonzero(self.mask)
+
+    def next_rows(self, first: int, most: int) -> Ints:
+        """Return the next `most` selected rows from `first` on, without looking further than needed."""
+        found = [np.empty(0, dtype=np.int64)]
+        while most > 0 and first < len(self.mask):
+            found.append(np.flatnonzero(self.mask[first : first + _LOOK])[:most] + first)
+            most -= len(found[-1])
+            first += _LOOK
+        return np.concatenate(found)
 
     @cached_property
     def bitmap(self) -> faiss.IDSelectorBitmap:
