@@ -249,18 +249,6 @@ def sample(connection: Connection, gallery: Gallery, sample_id: str) -> Row[Any]
     return row
 
 
-def numbers_by_id(connection: Connection, sample_ids: Iterable[str]) -> dict[str, int]:
-    """Return sample id -> number for those samples that are there, in whichever gallery.
-
-    Asked for one gallery's, SQLite would go through the whole of it rather than look the ids up.
-    """
-    found: dict[str, int] = {}
-    for chunk in chunks(sample_ids):
-        query = select(samples.c.sample_id, samples.c.id).where(samples.c.sample_id.in_(chunk))
-        found.update((key, number) for key, number in connection.execute(query).all())
-    return found
-
-
 def by_content(
     connection: Connection, gallery: int, digests: Iterable[bytes]
 ) -> dict[tuple[bytes, str, str | None], str]:

@@ -1,18 +1,19 @@
 """The index of one model version: its vectors in memory, their upkeep, and their snapshots."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from index import catalogue
 from index.catalogue import Version
-from index.database import Database
+from index.database import Database, chunks
 from index.follower import Follower, Shard, read_vectors
 from index.loading import load
 from index.records import Embedding, IndexInfo
 from index.roster import Ints, Roster
+from index.schema import samples
 from index.snapshots import Snapshots
 from index.upkeep import Keeper, reload
 from index.vectors import ENGINES, IndexOptions
@@ -75,7 +76,7 @@ class VersionIndex:
         """Return the embeddings, (D,) each, of those samples that are there."""
 
         def ask(connection: Connection, _number: int, shard: Shard) -> dict[str, Embedding]:
-            numbers = catalogue.numbers_by_id(connection, sample_ids)
+            numbers = _numbers_by_id(connection, sample_ids)
             rows = shard.roster.find(np.array(list(numbers.values()), dtype=np.int64))
             there = [sample_id for sample_id, row in zip(numbers, rows.tolist(), strict=True) if row >= 0]
             return dict(zip(there, self.vectors_of(connection, shard, rows[rows >= 0]), strict=True))
@@ -93,6 +94,18 @@ class VersionIndex:
     def stored(self, connection: Connection, keys: list[int]) -> dict[int, Embedding]:
         """Return the catalogue's embeddings, (D,) each, of those samples that have one of this version."""
         return read_vectors(connection, self.version.number, self.version.dim, keys)
+
+
+def _numbers_by_id(connection: Connection, sample_ids: Iterable[str]) -> dict[str, int]:
+    """Return sample id -> number for those samples that are there, in whichever gallery.
+
+    Asked for one gallery's, SQLite would go through the whole of it rather than look the ids up.
+    """
+    found: dict[str, int] = {}
+    for chunk in chunks(sample_ids):
+        query = select(samples.c.sample_id, samples.c.id).where(samples.c.sample_id.in_(chunk))
+        found.update((key, number) for key, number in connection.execute(query).all())
+    return found
 
 
 def _info(name: str, shard: Shard) -> IndexInfo:
