@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from app.workers import Workers
 from index.gallery import GalleryStore
-from index.records import Ranking, SampleFilter
+from index.records import Ranking, SampleFilter, Shortlist
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,17 @@ class SearchCall:
         return store.search(
             self.gallery,
             embeddings,
+            model_version=self.model_version,
+            where=self.where,
+            top_k=self.top_k,
+            samples_per_identity=self.samples_per_identity,
+        )
+
+    def shortlist(self, store: GalleryStore, embedding: NDArray[np.float32]) -> Shortlist:
+        """Search for one embedding, (D,), and keep what it was compared with."""
+        return store.shortlist(
+            self.gallery,
+            embedding,
             model_version=self.model_version,
             where=self.where,
             top_k=self.top_k,

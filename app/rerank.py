@@ -19,43 +19,37 @@ SAMPLES: Final = 4  # best samples of each on it
 
 def rerank(gallery: GalleryStore, call: SearchCall, embedding: NDArray[np.float32]) -> Ranking:
     """Search, then reorder the shortlist's people; scores stay cosines, who is behind the shortlist stays there."""
-    [wide] = replace(
+    found = replace(
         call,
         top_k=max(call.top_k, IDENTITIES),
         samples_per_identity=max(call.samples_per_identity, SAMPLES),
-    ).run(gallery, embedding[None])
+    ).shortlist(gallery, embedding)
+    wide = found.ranking
     shortlist, rest = wide.identities[:IDENTITIES], wide.identities[IDENTITIES:]
-    order = _order(gallery, call, shortlist, embedding)
+    order = _order(shortlist, found.embeddings, embedding)
     chosen = [*(shortlist[place] for place in order), *rest][: call.top_k]
     shown = (replace(each, samples=each.samples[: call.samples_per_identity]) for each in chosen)
     return replace(wide, identities=tuple(shown))
 
 
 def _order(
-    gallery: GalleryStore,
-    call: SearchCall,
-    shortlist: tuple[RankedIdentity, ...],
-    embedding: NDArray[np.float32],
+    shortlist: tuple[RankedIdentity, ...], embeddings: NDArray[np.float32], embedding: NDArray[np.float32]
 ) -> list[int]:
-    owner = {
-        found.sample.sample_id: place
-        for place, identity in enumerate(shortlist)
-        for found in identity.samples[:SAMPLES]
-    }
-    # without those that were deleted since the search
-    vectors = gallery.embeddings(call.gallery, list(owner), model_version=call.model_version)
-    owners = [owner[sample_id] for sample_id in vectors]
-    rows = [embedding, *vectors.values()]
-    distances = k_reciprocal_distances(np.stack(rows))
+    found = [(place, nth) for place, identity in enumerate(shortlist) for nth in range(len(identity.samples))]
+    compared = np.array([row for row, (_, nth) in enumerate(found) if nth < SAMPLES], dtype=np.intp)
+    owners = np.array([place for place, nth in found if nth < SAMPLES], dtype=np.intp)
+    distances = k_reciprocal_distances(np.concatenate([embedding[np.newaxis], embeddings[compared]]))
     best = np.full(len(shortlist), np.inf)
-    np.minimum.at(best, np.asarray(owners, dtype=np.intp), distances)
+    np.minimum.at(best, owners, distances)
     return [int(place) for place in np.argsort(best, kind="stable")]
 
 
 def k_reciprocal_distances(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the re-ranked distance of row 0, the query, to each other row, (1 + N, D) -> (N,)."""
-    cosines = embeddings.astype(np.float64) @ embeddings.T.astype(np.float64)  # (1 + N, 1 + N)
-    original = 2.0 - 2.0 * cosines  # squared Euclidean
+    rows = embeddings.astype(np.float64)
+    # pair by pair: a product of matrices would wake BLAS's threads, which wait for each other where cores are busy
+    cosines = np.vecdot(rows[:, np.newaxis], rows)  # (1 + N, 1 + N)
+    original = np.maximum(2.0 - 2.0 * cosines, 0.0)  # squared Euclidean; a length just above 1 is rounding
     original /= np.maximum(original.max(axis=1, keepdims=True), 1e-12)
     order = np.argsort(original, axis=1, kind="stable")
     weights = np.exp(-original) * _neighbours(order)
@@ -71,10 +65,19 @@ def _neighbours(order: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Return which rows are among each row's expanded k-reciprocal neighbours, (1 + N, 1 + N)."""
     near = _reciprocal(order, K1)
     theirs = _reciprocal(order, round(K1 / 2))
-    shared = near.astype(np.float32) @ theirs.T.astype(np.float32)  # [i, j]: how many of j's are among i's
-    joined = near & (shared > 2 / 3 * theirs.sum(axis=1))
-    expanded: NDArray[np.bool_] = near | (joined.astype(np.float32) @ theirs.astype(np.float32) > 0)
-    return expanded
+    words, their_words = _words(near), _words(theirs)
+    row, other = np.nonzero(near)  # (pairs,) each
+    shared = np.bitwise_count(words[row] & their_words[other]).sum(axis=1)
+    joined = shared > 2 / 3 * theirs.sum(axis=1)[other]
+    np.bitwise_or.at(words, row[joined], their_words[other[joined]])
+    bits = np.unpackbits(words.view(np.uint8), axis=1, count=len(order), bitorder="little")
+    return bits.view(np.bool_)
+
+
+def _words(sets: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """Return each row's bits in words of 64, (1 + N, 1 + N) -> (1 + N, W)."""
+    padded = np.pad(sets, ((0, 0), (0, -sets.shape[1] % 64)))
+    return np.packbits(padded, axis=1, bitorder="little").view(np.uint64)
 
 
 def _reciprocal(order: NDArray[np.intp], k: int) -> NDArray[np.bool_]:

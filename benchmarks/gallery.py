@@ -2,14 +2,14 @@
 
 For each size, on simulated embeddings of 512 numbers: enrolment in batches of 256 and one by one from 16 clients
 (durable, no pictures kept), the time to learn codes, to open again from the snapshot and from the catalogue, memory,
-and queries at several selectivities with their recall of the ten best identities against a full comparison. Beside
-them, in the same process, the bare FAISS calls: the same codes, Flat, and HNSW where it is asked for.
+and queries at several selectivities with their recall of the ten best identities against a full comparison; re-ranked
+queries, a page of samples and one identity. Beside them, in the same process, the bare FAISS calls: the same codes,
+Flat, and HNSW where it is asked for. What a query takes over a bare call is measured in turns with it.
 """
 
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -28,7 +28,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.machine import describe
+from app.gathering import SearchCall
+from app.rerank import rerank
+from benchmarks.machine import describe, resident
 from benchmarks.simulator import Floats, Ints, Simulator, measured
 from index.gallery import GalleryStore
 from index.records import NewSample, SampleFilter
@@ -44,6 +46,8 @@ TOP = 10
 SAMPLES_PER_IDENTITY = 20
 CAMERAS = 64
 START = datetime(2026, 1, 1, tzinfo=UTC)
+CODES = "the same codes"
+CHECKED = "candidates compared"  # of the codes; without codes, all
 SELECTIVITIES = (1.0, 0.5, 0.1, 0.01, 0.001, 0.0001, 0.00001)
 
 
@@ -198,9 +202,9 @@ def bare(store: GalleryStore, world: World, hnsw: bool) -> dict[str, dict[str, f
     found = {}
     if vectors.codes is not None:
         codes = vectors.codes
-        found["the same codes"] = timed(
-            lambda query: codes.search(query, codes.setting.depth, None, codes.setting.part), queries
-        )[1]
+        wide = codes.setting
+        found[CODES] = timed(lambda query: codes.search(query, wide.depth, None, wide.part), queries)[1]
+        found[CHECKED] = timed(lambda query: vectors.search(query, 256), queries)[1]
     found["Flat"] = timed(lambda query: vectors.compare(query, 256), queries[:50])[1]
     if hnsw:
         graph = faiss.IndexHNSWFlat(512, 32, faiss.METRIC_INNER_PRODUCT)
@@ -214,12 +218,43 @@ def bare(store: GalleryStore, world: World, hnsw: bool) -> dict[str, dict[str, f
     return found
 
 
-def resident() -> int:
-    """Return the process's resident memory in bytes."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    kib = re.search(r"VmRSS:\s+(\d+) kB", status)
-    assert kib is not None
-    return int(kib[1]) * 1024
+def over_bare(store: GalleryStore, world: World) -> dict[str, float]:
+    """Ask each query in turns with the bare call of the same index; return the medians of the differences, in ms."""
+    vectors = store._indexes.serving.follower.shards[1].vectors
+    codes = vectors.codes
+    faiss.omp_set_num_threads(1)
+    calls: dict[str, Callable[[Floats], object]] = {
+        "query": lambda query: store.search("default", query, model_version=VERSION),
+        CHECKED: lambda query: vectors.search(query, 256),
+    }
+    if codes is not None:
+        calls[CODES] = lambda query: codes.search(query, codes.setting.depth, None, codes.setting.part)
+    spent: dict[str, list[float]] = {name: [] for name in calls}
+    queries = world.queries()
+    for place in range(len(queries)):
+        for name, call in calls.items():
+            started = time.perf_counter()
+            call(queries[place : place + 1])
+            spent[name].append(1000 * (time.perf_counter() - started))
+    return {
+        name: float(np.median(np.subtract(spent["query"], spent[name]))) for name in calls if name != "query"
+    }  # fmt: skip
+
+
+def others(store: GalleryStore, world: World) -> dict[str, dict[str, float]]:
+    """Time what else is asked of a gallery."""
+    queries = world.queries()
+    call = SearchCall("default", VERSION, SampleFilter(), TOP, 3)
+    camera = SampleFilter(cameras=frozenset({"c7"}), captured_after=START + timedelta(seconds=world.count // 2))
+    middle = store.page("default", camera, limit=100).next_cursor
+    calls: dict[str, Callable[[Floats], object]] = {
+        "query, re-ranked": lambda query: rerank(store, call, query[0]),
+        "page of 100 samples of a camera in a window": lambda _: store.page(
+            "default", camera, limit=100, cursor=middle
+        ),
+        "identity, counted": lambda query: store.identity("default", f"p{int(1e4 * abs(query[0, 0])) % 10}"),
+    }
+    return {name: timed(call, queries)[1] for name, call in calls.items()}
 
 
 def measure(count: int, folder: Path, hnsw: bool) -> dict[str, Any]:
@@ -257,6 +292,8 @@ def reopened(count: int, folder: Path, hnsw: bool) -> dict[str, Any]:
     result["depth"] = None if codes is None else codes.setting.depth
     result["queries"] = ask(store, world)
     result["bare"] = bare(store, world, hnsw)
+    result["over"] = over_bare(store, world)
+    result["others"] = others(store, world)
     store.close()
     return result
 
@@ -286,8 +323,12 @@ def show(results: list[dict[str, Any]]) -> None:
     for place, part in enumerate(SELECTIVITIES):
         cells = (_query(each["queries"][place]) for each in results)
         table.add_row(f"query, {part:.3%} let through: p50, p99, recall", *cells)
-    for name in ("the same codes", "Flat", "HNSW"):
+    for name in results[0]["others"]:
+        table.add_row(f"{name}: p50, p99", *(_bare(each["others"][name]) for each in results))
+    for name in (CODES, CHECKED, "Flat", "HNSW"):
         table.add_row(f"bare FAISS, {name}: p50, p99", *(_bare(each["bare"].get(name)) for each in results))
+    for name in (CODES, CHECKED):
+        table.add_row(f"query over bare FAISS, {name}: p50", *(_over(each["over"].get(name)) for each in results))
     console.print(table)
     console.print(describe())
 
@@ -301,7 +342,7 @@ def plot(results: list[dict[str, Any]], file: Path) -> None:
         axes.plot(
             sizes, [each["queries"][place]["p50"] for each in results], "o-", label=f"query, {part:.0%} let through"
         )
-    for name in ("the same codes", "Flat", "HNSW"):
+    for name in (CODES, "Flat", "HNSW"):
         known = [(each["samples"], each["bare"][name]["p50"]) for each in results if name in each["bare"]]
         if known:
             axes.plot(*zip(*known, strict=True), "x--", label=f"bare FAISS, {name}")
@@ -317,6 +358,10 @@ def _query(found: dict[str, float]) -> str:
 
 def _bare(found: dict[str, float] | None) -> str:
     return "–" if found is None else f"{found['p50']:.2f} {found['p99']:.2f} ms"
+
+
+def _over(found: float | None) -> str:
+    return "–" if found is None else f"{found:.2f} ms"
 
 
 def main() -> None:

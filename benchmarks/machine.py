@@ -14,6 +14,14 @@ def describe() -> str:
     return f"{_processor()}, {cores} cores, {gib}, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}"
 
 
+def resident() -> int:
+    """Return the process's resident memory in bytes."""
+    status = _read("/proc/self/status")
+    kib = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert kib is not None
+    return int(kib[1]) * 1024
+
+
 def _processor() -> str:
     info = _read("/proc/cpuinfo")
     name = re.search(r"model name\s*:\s*(.+)", info)

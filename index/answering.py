@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 from index import catalogue, filters, search, values
 from index.errors import DimensionMismatch, InvalidValue
 from index.follower import Shard
-from index.records import Embedding, RankedIdentity, RankedSample, Ranking, Sample, SampleFilter
+from index.records import Embedding, RankedIdentity, RankedSample, Ranking, Sample, SampleFilter, Shortlist
+from index.selection import Selection
 from index.version_index import VersionIndex
 
 _MOST_IDENTITIES = 1000
@@ -26,19 +27,51 @@ def answer(
     _require(queries, index.version.dim, top_k, best)
 
     def ask(connection: Connection, number: int, shard: Shard) -> list[Ranking]:
-        allowed = filters.mask(connection, number, shard, index.follower.applied, where)
-        exactly = partial(index.vectors_of, connection, shard)
-        ranked = search.rank(shard, queries, allowed, top_k, best, exactly)
-        ids = shard.roster.facts.ids
-        keys = [[(person, ids[person.rows].tolist()) for person in people] for people in ranked]
-        shown = {key for people in keys for _, rows in people for key in rows}
-        found = catalogue.by_number(connection, gallery, shown)
-        searched = int(np.count_nonzero(allowed))
-        return [
-            Ranking(tuple(_ranked(person, rows, found, best) for person, rows in people), searched) for people in keys
-        ]
+        allowed, ranked = _rank(index, connection, number, shard, queries, where, top_k, best)
+        return _rankings(connection, gallery, shard, ranked, allowed.count, best)
 
     return index.at_one_moment(gallery, ask)
+
+
+def shortlist(
+    index: VersionIndex, gallery: str, query: Embedding, where: SampleFilter, top_k: int, best: int
+) -> Shortlist:
+    """Rank a gallery's identities for one query, (D,), and return the embeddings of their best samples beside it."""
+    queries = query[np.newaxis]
+    _require(queries, index.version.dim, top_k, best)
+
+    def ask(connection: Connection, number: int, shard: Shard) -> Shortlist:
+        allowed, ranked = _rank(index, connection, number, shard, queries, where, top_k, best)
+        [ranking] = _rankings(connection, gallery, shard, ranked, allowed.count, best)
+        rows = np.array([row for person in ranked[0] for row in person.rows[:best]], dtype=np.int64)
+        return Shortlist(ranking, index.vectors_of(connection, shard, rows))
+
+    return index.at_one_moment(gallery, ask)
+
+
+def _rank(
+    index: VersionIndex,
+    connection: Connection,
+    number: int,
+    shard: Shard,
+    queries: Embedding,
+    where: SampleFilter,
+    top_k: int,
+    best: int,
+) -> tuple[Selection, list[list[search.Person]]]:
+    allowed = filters.select_rows(connection, number, shard, index.follower.applied, where)
+    exactly = partial(index.vectors_of, connection, shard)
+    return allowed, search.rank(shard, queries, allowed, top_k, best, exactly)
+
+
+def _rankings(
+    connection: Connection, gallery: str, shard: Shard, ranked: list[list[search.Person]], searched: int, best: int
+) -> list[Ranking]:
+    ids = shard.roster.facts.ids
+    keys = [[(person, ids[person.rows].tolist()) for person in people] for people in ranked]
+    shown = {key for people in keys for _, rows in people for key in rows}
+    found = catalogue.by_number(connection, gallery, shown)
+    return [Ranking(tuple(_ranked(person, rows, found, best) for person, rows in people), searched) for people in keys]
 
 
 def _require(queries: Embedding, dim: int, top_k: int, best: int) -> None:

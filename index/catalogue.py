@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import ARRAY, JSON, BigInteger, Connection, Row, any_, bindparam, delete, func, insert, select, update
 
 from index import names, ulid, values
 from index.database import chunks
@@ -210,12 +210,17 @@ _SAMPLE = select(*_COLUMNS).select_from(
     )
 )
 # statements of what is asked with every query and enrolment: building one takes longer than it runs
-_SAMPLES_BY_NUMBER = _SAMPLE.where(samples.c.id.in_(bindparam("numbers", expanding=True)))
 _OF_THE_GALLERY = samples.c.gallery_id == bindparam("gallery")
 _SAMPLES_BY_CONTENT = _SAMPLE.where(samples.c.digest.in_(bindparam("digests", expanding=True)), _OF_THE_GALLERY)
 _SAMPLES_BY_EXTERNAL_ID = _SAMPLE.where(
     samples.c.external_id.in_(bindparam("external_ids", expanding=True)), _OF_THE_GALLERY
 )
+# The numbers are one value: a list of parameters would be written into the statement anew for each query.
+_LISTED = func.json_each(bindparam("numbers", type_=JSON)).table_valued("value")
+_BY_NUMBER = {
+    "sqlite": _SAMPLE.where(samples.c.id.in_(select(_LISTED.c.value))),
+    "postgresql": _SAMPLE.where(samples.c.id == any_(bindparam("numbers", type_=ARRAY(BigInteger)))),
+}
 
 
 def to_sample(row: Sequence[Any], gallery: str) -> Sample:
@@ -237,11 +242,8 @@ def to_sample(row: Sequence[Any], gallery: str) -> Sample:
 
 def by_number(connection: Connection, gallery: str, wanted: Iterable[int]) -> dict[int, Sample]:
     """Read samples by their numbers."""
-    found: dict[int, Sample] = {}
-    for chunk in chunks(wanted):
-        for row in connection.execute(_SAMPLES_BY_NUMBER, {"numbers": chunk}).all():
-            found[row[0]] = to_sample(row, gallery)
-    return found
+    rows = connection.execute(_BY_NUMBER[connection.dialect.name], {"numbers": list(wanted)})
+    return {row[0]: to_sample(row, gallery) for row in rows.all()}
 
 
 def sample(connection: Connection, gallery: Gallery, sample_id: str) -> Row[Any]:
@@ -251,17 +253,6 @@ def sample(connection: Connection, gallery: Gallery, sample_id: str) -> Row[Any]
     if row is None:
         raise SampleNotFound(f"no sample {sample_id[:64]!r} is enrolled in gallery {gallery.name!r}")
     return row
-
-
-def numbers_by_id(connection: Connection, gallery: int, sample_ids: Iterable[str]) -> dict[str, int]:
-    """Return sample id -> number for those samples that are there."""
-    found: dict[str, int] = {}
-    for chunk in chunks(sample_ids):
-        query = select(samples.c.sample_id, samples.c.id).where(samples.c.sample_id.in_(chunk))
-        found.update(
-            (row.sample_id, row.id) for row in connection.execute(query.where(samples.c.gallery_id == gallery)).all()
-        )
-    return found
 
 
 def by_content(

@@ -11,7 +11,8 @@ import faiss
 import numpy as np
 
 from index.records import Embedding
-from index.roster import Ints, Mask
+from index.roster import Ints
+from index.selection import Selection
 
 DIRECTIONS = 128
 ROWS_PER_LIST = 8192  # of a divided scan
@@ -74,17 +75,12 @@ class Codes:
         self._index.add_with_ids(np.ascontiguousarray(vectors), numbers)
         self._rows += len(vectors)
 
-    def search(self, queries: Embedding, depth: int, allowed: Mask | None, part: float) -> Ints:
+    def search(self, queries: Embedding, depth: int, allowed: Selection | None, part: float) -> Ints:
         """Return the `depth` rows of each query whose codes are nearest, (Q, depth), filled up with -1."""
-        selector = None if allowed is None else bitmap(allowed)
+        selector = None if allowed is None else allowed.bitmap
         lists = faiss.SearchParametersIVF(  # type: ignore[call-arg]
             sel=selector, nprobe=max(1, round(part * self._lists))
         )
         parameters = faiss.SearchParametersPreTransform(index_params=lists)  # type: ignore[call-arg]
         rows: Ints = self._index.search(np.ascontiguousarray(queries), depth, params=parameters)[1]
         return rows
-
-
-def bitmap(allowed: Mask) -> faiss.IDSelectorBitmap:
-    """Return a mask as FAISS takes it."""
-    return faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))  # type: ignore[call-arg, arg-type]

@@ -8,12 +8,21 @@ from index.follower import Shard
 from index.records import SampleFilter
 from index.roster import NO_TIME, Ints, Mask, Roster
 from index.schema import samples
+from index.selection import Selection
 
+_EVERYTHING = SampleFilter()
+_NEVER = int(np.iinfo(np.int64).max)
 _FEW = 8  # comparisons of a column that take less time than one look-up in a table
 
 
-def mask(connection: Connection, gallery: int, shard: Shard, seq: int, where: SampleFilter) -> Mask:
-    """Return which rows of a shard a filter lets through at change `seq`, where shard and connection are, (rows,)."""
+def select_rows(connection: Connection, gallery: int, shard: Shard, seq: int, where: SampleFilter) -> Selection:
+    """Return which rows of a shard a filter lets through at change `seq`, where shard and connection are."""
+    if where == _EVERYTHING:
+        return Selection(shard.roster.live, len(shard.roster))
+    return Selection.of(_mask(connection, gallery, shard, seq, where))
+
+
+def _mask(connection: Connection, gallery: int, shard: Shard, seq: int, where: SampleFilter) -> Mask:
     roster = shard.roster
     allowed = roster.live.copy()
     facts = roster.facts
@@ -21,18 +30,13 @@ def mask(connection: Connection, gallery: int, shard: Shard, seq: int, where: Sa
         allowed &= _among(facts.cameras, _cameras(connection, gallery, where.cameras))
     if where.exclude_cameras:
         allowed &= ~_among(facts.cameras, _cameras(connection, gallery, where.exclude_cameras))
-    after, before = _window(where)
-    if after is not None:
-        allowed &= facts.times >= after
-    if before is not None:
-        allowed &= facts.times < before
-        if after is None:
-            allowed &= facts.times != NO_TIME
+    if where.captured_after is not None or where.captured_before is not None:
+        allowed &= roster.within(*_window(where))
     if where.identity is not None:
         rows = roster.rows_of(np.array([_identity(connection, gallery, where.identity)]))
-        allowed &= _mask(roster, rows)
+        allowed &= _only(roster, rows)
     for pair in values.pairs(gallery, where.attributes):
-        allowed &= _mask(roster, shard.having.rows(connection, gallery, roster, pair, seq))
+        allowed &= _only(roster, shard.having.rows(connection, gallery, roster, pair, seq))
     if where.exclude_sample is not None:
         allowed &= ~_rows(roster, _number(connection, gallery, where.exclude_sample))
     return allowed
@@ -48,11 +52,11 @@ def _identity(connection: Connection, gallery: int, name: str) -> int:
     return names.identity_numbers(connection, gallery, [normal]).get(normal, -1)
 
 
-def _window(where: SampleFilter) -> tuple[int | None, int | None]:
-    return (
-        values.microseconds("captured_after", where.captured_after),
-        values.microseconds("captured_before", where.captured_before),
-    )
+def _window(where: SampleFilter) -> tuple[int, int]:
+    """Return a window that no sample without a time is in, whichever side is open."""
+    after = values.microseconds("captured_after", where.captured_after)
+    before = values.microseconds("captured_before", where.captured_before)
+    return NO_TIME + 1 if after is None else after, _NEVER if before is None else before
 
 
 def _number(connection: Connection, gallery: int, sample_id: str) -> Ints:
@@ -72,10 +76,10 @@ def _among(column: Ints, numbers: list[int]) -> Mask:
 
 def _rows(roster: Roster, ids: Ints) -> Mask:
     rows = roster.find(ids)
-    return _mask(roster, rows[rows >= 0])
+    return _only(roster, rows[rows >= 0])
 
 
-def _mask(roster: Roster, rows: Ints) -> Mask:
+def _only(roster: Roster, rows: Ints) -> Mask:
     found: Mask = np.zeros(roster.rows, dtype=np.bool_)
     found[rows] = True
     return found

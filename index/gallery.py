@@ -7,11 +7,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-import numpy as np
 from sqlalchemy import Connection
 
 from index import audit, catalogue, filters, listing, removal, values
-from index.answering import answer
+from index.answering import answer, shortlist
 from index.archive import Archive
 from index.backup import Backup, Progress, nobody
 from index.catalogue import DEFAULT_GALLERY
@@ -43,9 +42,9 @@ from index.records import (
     Ranking,
     Sample,
     SampleFilter,
+    Shortlist,
 )
 from index.retention import Retention
-from index.roster import Roster
 from index.schema import samples
 from index.sharing import SharedCommit
 from index.vectors import IndexOptions
@@ -54,8 +53,6 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 _EVERYTHING = SampleFilter()
 _AS_IT_IS_BEST = IndexOptions()
-_MOST_IDENTITIES = 1000
-_MOST_SAMPLES = 100
 
 
 class GalleryStore:
@@ -197,22 +194,14 @@ class GalleryStore:
 
     def embeddings(self, gallery: str, sample_ids: Sequence[str], *, model_version: str) -> dict[str, Embedding]:
         """Return the embeddings of a version, (D,) each, of those samples that are there."""
-        index = self._indexes.of(model_version)
-
-        def ask(connection: Connection, number: int, shard: Shard) -> dict[str, Embedding]:
-            numbers = catalogue.numbers_by_id(connection, number, sample_ids)
-            rows = shard.roster.find(np.array(list(numbers.values()), dtype=np.int64))
-            there = [sample_id for sample_id, row in zip(numbers, rows.tolist(), strict=True) if row >= 0]
-            return dict(zip(there, index.vectors_of(connection, shard, rows[rows >= 0]), strict=True))
-
-        return index.at_one_moment(gallery, ask)
+        return self._indexes.of(model_version).embeddings(gallery, sample_ids)
 
     def page(self, gallery: str, where: SampleFilter, *, limit: int, cursor: str | None = None) -> Page[Sample]:
         """List samples in the order of enrolment."""
         index = self._indexes.serving
 
         def ask(connection: Connection, number: int, shard: Shard) -> Page[Sample]:
-            allowed = filters.mask(connection, number, shard, index.follower.applied, where)
+            allowed = filters.select_rows(connection, number, shard, index.follower.applied, where)
             return listing.samples_page(connection, gallery, shard.roster, allowed, limit, cursor)
 
         return index.at_one_moment(gallery, ask)
@@ -332,6 +321,19 @@ class GalleryStore:
         index = self._indexes.of(model_version)
         return answer(index, gallery, queries, where, top_k, samples_per_identity)
 
+    def shortlist(
+        self,
+        gallery: str,
+        query: Embedding,
+        *,
+        model_version: str,
+        where: SampleFilter = _EVERYTHING,
+        top_k: int = 10,
+        samples_per_identity: int = 3,
+    ) -> Shortlist:
+        """Search for one query, (D,), and return the embeddings of the samples that are shown beside their ranking."""
+        return shortlist(self._indexes.of(model_version), gallery, query, where, top_k, samples_per_identity)
+
     def sample_count(self) -> int:
         """Count the samples of all galleries."""
         self._indexes.follow()
@@ -344,11 +346,7 @@ class GalleryStore:
 
     def index_info(self) -> list[IndexInfo]:
         """Tell how each gallery is searched, by name."""
-        with self._database.read() as connection:
-            numbers = catalogue.gallery_numbers(connection)
-        follower = self._indexes.serving.follower
-        with follower.lock.reading():
-            return [_index_info(name, follower.shard(number)) for name, number in numbers.items()]
+        return self._indexes.serving.info()
 
     def settle(self) -> None:
         """Do what is done in the background, and wait for it: space taken back, codes learnt, snapshots written."""
@@ -395,11 +393,3 @@ def _content(digest: str, identity: str, camera: str | None) -> tuple[bytes, str
     except ValueError as exc:
         raise InvalidValue("digest", "expected a sha256 in hexadecimal") from exc
     return raw, values.name("identity", identity), values.optional_name("camera", camera)
-
-
-def _index_info(name: str, shard: Shard) -> IndexInfo:
-    samples_held, codes = len(shard.roster), shard.vectors.codes
-    size = shard.vectors.bytes_per_row + Roster.BYTES_PER_ROW
-    if codes is None:
-        return IndexInfo(name, samples_held, "exact", 1.0, samples_held, size)
-    return IndexInfo(name, samples_held, "codes", codes.setting.recall, codes.setting.depth, size)

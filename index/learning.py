@@ -10,6 +10,7 @@ from index.codes import DEPTHS, PARTS, Codes, Setting
 from index.follower import Follower, Shard
 from index.records import Embedding
 from index.roster import Ints
+from index.selection import Selection
 
 _log = logging.getLogger(__name__)
 _TRAINING_ROWS = 65_536
@@ -72,7 +73,7 @@ def _choose(follower: Follower, shard: Shard, codes: Codes, trials: Ints, recall
             queries = shard.vectors.read(some)
             coded = shard.roster.live.copy()
             coded[len(codes) :] = False  # what came since has no code yet
-            exact = _people(shard, shard.vectors.compare(queries, _NEIGHBOURS + 1, coded)[1], some)
+            exact = _people(shard, shard.vectors.compare(queries, _NEIGHBOURS + 1, Selection.of(coded))[1], some)
             wanted += sum(map(len, exact))
             for place, setting in enumerate(settings):
                 near = codes.search(queries, setting.depth, None, setting.part)
@@ -88,7 +89,7 @@ def _ranked(shard: Shard, queries: Embedding, near: Ints) -> list[Ints]:
     answers = []
     for query, row in zip(queries, near, strict=True):
         candidates = row[row >= 0]
-        answers.append(candidates[np.argsort(-(shard.vectors.read(candidates) @ query), kind="stable")])
+        answers.append(candidates[np.argsort(-shard.vectors.products(candidates, query), kind="stable")])
     return answers
 
 

@@ -14,8 +14,9 @@ from index.catalogue import Gallery
 from index.database import chunks
 from index.errors import IdentityNotFound, InvalidValue
 from index.records import Action, AuditEntry, GalleryInfo, IdentitySummary, Page, Sample
-from index.roster import Mask, Roster
+from index.roster import Roster
 from index.schema import audit_log, cameras, galleries, identities, samples
+from index.selection import Selection
 
 Key = TypeVar("Key", int, str)
 
@@ -23,11 +24,12 @@ MOST = 1000  # items on one page
 
 
 def samples_page(
-    connection: Connection, gallery: str, roster: Roster, allowed: Mask, limit: int, cursor: str | None
+    connection: Connection, gallery: str, roster: Roster, allowed: Selection, limit: int, cursor: str | None
 ) -> Page[Sample]:
     """List the rows that are allowed, in the order of enrolment."""
     first = int(np.searchsorted(roster.facts.ids, _read_cursor(cursor, 0), side="right"))
-    keys = roster.facts.ids[first:][allowed[first:]][: _checked(limit) + 1].tolist()
+    rows = allowed.next_rows(first, _checked(limit) + 1)
+    keys = roster.facts.ids[rows].tolist()
     found = catalogue.by_number(connection, gallery, keys[:limit])
     items = tuple(found[key] for key in keys[:limit])
     return Page(items, _write_cursor(keys[limit - 1]) if len(keys) > limit else None)

@@ -103,6 +103,14 @@ class Ranking:
 
 
 @dataclass(frozen=True, slots=True)
+class Shortlist:
+    """A ranking with the embeddings that it compared, of the same moment."""
+
+    ranking: Ranking
+    embeddings: Embedding  # (N, D), of all its samples, in its order
+
+
+@dataclass(frozen=True, slots=True)
 class IdentitySummary:
     """One person as the gallery knows them."""
 

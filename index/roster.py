@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.grouping import Grouping
+from index.zones import Zones
 
 NO_CAMERA = 0
 NO_TIME = np.iinfo(np.int64).min
@@ -52,6 +53,7 @@ class Roster:
         self._columns = EMPTY
         self._live: Mask = np.empty(0, dtype=np.bool_)
         self._people = Grouping()
+        self._zones = Zones()
         self.rows = 0  # including dead ones
         self.dead = 0
 
@@ -99,12 +101,14 @@ class Roster:
         new = np.arange(self.rows, self.rows + count)
         self.rows += count
         self._people.note(new, self.facts.identities)
+        self._zones.note(new, facts.times)
 
     def update(self, rows: Ints, facts: Facts) -> None:
         """Replace what is known of live rows."""
         moved = rows[self._columns.identities[rows] != facts.identities]
         for column, values in zip(self._columns, facts, strict=True):
             column[rows] = values
+        self._zones.note(rows, facts.times)
         if len(moved):
             self._people.note(moved, self.facts.identities)
 
@@ -112,6 +116,10 @@ class Roster:
         """Return the live rows of identities, ascending; `identities` ascend."""
         rows = self._people.find(identities, self.facts.identities)
         return rows[self._live[rows]]
+
+    def within(self, first: int, end: int) -> Mask:
+        """Tell which rows have a time in the half-open window [first, end), dead ones included, (rows,)."""
+        return self._zones.within(self.facts.times, first, end)
 
     def kill(self, rows: Ints) -> None:
         """Let rows count no more."""

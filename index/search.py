@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from index.follower import Shard
 from index.records import Embedding
-from index.roster import Ints, Mask
+from index.roster import Ints
+from index.selection import Selection
 
 _FIRST_LOOK = 256  # candidates of the first search; more are fetched while they do not decide the answer
 _WIDER = 4
@@ -27,7 +28,9 @@ class Person:
     scores: NDArray[np.float64]
 
 
-def rank(shard: Shard, queries: Embedding, allowed: Mask, top_k: int, best: int, exactly: Reader) -> list[list[Person]]:
+def rank(
+    shard: Shard, queries: Embedding, allowed: Selection, top_k: int, best: int, exactly: Reader
+) -> list[list[Person]]:
     """Rank identities by their best sample's cosine for each query, (Q, D), ties by row.
 
     `exactly` reads the vectors of rows, which the engine may have rounded.
@@ -36,14 +39,12 @@ def rank(shard: Shard, queries: Embedding, allowed: Mask, top_k: int, best: int,
     scored by all of its allowed rows, in float64, however many they are. So the ranking is exact where the engine is,
     and else misses no more than the engine's recall says.
     """
-    left = int(np.count_nonzero(allowed))
-    if left == 0:
+    if allowed.count == 0:
         return [[] for _ in queries]
-    k = min(left, max(_FIRST_LOOK, 4 * top_k))
-    mask = None if left == len(shard.roster) else allowed
-    scores, rows = shard.vectors.search(queries, k, mask)
+    k = min(allowed.count, max(_FIRST_LOOK, 4 * top_k))
+    scores, rows = shard.vectors.search(queries, k, None if allowed.count == len(shard.roster) else allowed)
     return [
-        _Query(shard, query, allowed, left, top_k, exactly).answer(first_scores, first_rows, max(best, 1))
+        _Query(shard, query, allowed, top_k, exactly).answer(first_scores, first_rows, max(best, 1))
         for query, first_scores, first_rows in zip(queries, scores, rows, strict=True)
     ]
 
@@ -51,14 +52,13 @@ def rank(shard: Shard, queries: Embedding, allowed: Mask, top_k: int, best: int,
 class _Query:
     """One query against one shard."""
 
-    def __init__(self, shard: Shard, query: Embedding, allowed: Mask, left: int, top_k: int, exactly: Reader) -> None:
+    def __init__(self, shard: Shard, query: Embedding, allowed: Selection, top_k: int, exactly: Reader) -> None:
         self._exactly = exactly
         self._shard = shard
         self._roster = shard.roster
         self._identities = shard.roster.facts.identities
         self._query = query
         self._allowed = allowed
-        self._left = left
         self._top_k = top_k
         self._margin = 2 * shard.vectors.tolerance
 
@@ -74,16 +74,17 @@ class _Query:
         Each round searches wider among the identities not seen yet, until what was not returned cannot matter.
         """
         seen, tops = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
-        left, k = self._left, len(rows)
+        left, k = self._allowed.count, len(rows)
         while True:
             people, first = np.unique(self._identities[rows], return_index=True)
             seen, tops = np.append(seen, people), np.append(tops, scores[first])
             cut = np.partition(tops, -self._top_k)[-self._top_k] if len(tops) >= self._top_k else -np.inf
             if k >= left or scores[-1] < cut - self._margin:
                 return seen[tops >= cut - self._margin]
-            unseen = self._allowed.copy()
-            unseen[self._roster.rows_of(np.sort(seen))] = False
-            left, k = int(np.count_nonzero(unseen)), k * _WIDER
+            mask = self._allowed.mask.copy()
+            mask[self._roster.rows_of(np.sort(seen))] = False
+            unseen = Selection.of(mask)
+            left, k = unseen.count, k * _WIDER
             if left == 0:
                 return seen[tops >= cut - self._margin]
             k = min(k, left)
@@ -92,28 +93,30 @@ class _Query:
 
     def _best_rows(self, identities: Ints, best: int) -> list[Person]:
         rows = self._roster.rows_of(np.sort(identities))
-        rows = rows[self._allowed[rows]]
+        rows = rows[self._allowed.mask[rows]]
         if len(rows) <= _GATHER:
             return self._select(rows, best)
         return [person for one in identities for person in self._select(self._leading(one, best), best)]
 
     def _leading(self, identity: np.int64, best: int) -> Ints:
         """Return the rows of one identity that may be among its `best`."""
-        mask = np.zeros_like(self._allowed)
-        mask[self._roster.rows_of(np.array([identity]))] = True
-        mask &= self._allowed
-        left = int(np.count_nonzero(mask))
-        k = min(left, 4 * best)
+        theirs = self._roster.rows_of(np.array([identity]))
+        theirs = theirs[self._allowed.mask[theirs]]
+        if len(theirs) <= _GATHER:
+            return theirs
+        mask = np.zeros_like(self._allowed.mask)
+        mask[theirs] = True
+        left, k = len(theirs), 4 * best
         while True:
-            scores, rows = (part[0] for part in self._shard.vectors.search(self._query[None], k, mask))
+            found = self._shard.vectors.search(self._query[None], k, Selection(mask, left))
+            scores, rows = (part[0] for part in found)
             if k >= left or scores[-1] < scores[min(best, k) - 1] - self._margin:
                 return np.sort(rows)
             k = min(left, k * _WIDER)
 
     def _select(self, rows: Ints, best: int) -> list[Person]:
         """Keep the `best` rows of each identity among ascending rows, and score them exactly."""
-        vectors = self._shard.vectors.read(rows)
-        rough = vectors @ self._query
+        rough = self._shard.vectors.products(rows, self._query)
         people = self._identities[rows]
         order = np.lexsort((-rough, people))
         starts, sizes = _groups(people[order])
@@ -131,8 +134,9 @@ class _Query:
 
 def _groups(sorted_numbers: Ints) -> tuple[Ints, Ints]:
     """Return where each run of equal numbers starts, and its length."""
-    starts = np.flatnonzero(np.diff(sorted_numbers, prepend=-1))
-    return starts, np.diff(starts, append=len(sorted_numbers))
+    edges = np.flatnonzero(sorted_numbers[1:] != sorted_numbers[:-1]) + 1
+    bounds = np.concatenate([[0], edges, [len(sorted_numbers)]])
+    return bounds[:-1], bounds[1:] - bounds[:-1]
 
 
 def cosines(vectors: Embedding, query: Embedding) -> NDArray[np.float64]:

@@ -8,16 +8,16 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from index.codes import Codes, bitmap
+from index.codes import Codes
 from index.memory import RowMemory
 from index.records import Embedding
-from index.roster import Ints, Mask
+from index.roster import Ints
+from index.selection import Kept, Selection
 
 Scores = NDArray[np.float32]
 
 BLOCK_ROWS = 4096
 EXACT_NUMBERS = 10_000_000  # vector elements (20,000 × 512) that are compared one by one within 3 ms on one core
-_FEW = 0.1  # under that part of all rows, gathering them is cheaper than asking a bitmap about each
 _NEVER = 2**31 - 1
 _BLAS_QUERIES = 5  # from that many queries on, one matrix product is cheaper than a scan for each
 
@@ -57,14 +57,17 @@ class VectorIndex(Protocol):
     def remove(self, rows: Ints) -> None:
         """Overwrite rows; no search returns them again."""
 
-    def search(self, queries: Embedding, k: int, allowed: Mask | None = None) -> tuple[Scores, Ints]:
-        """Return the `k` best rows of each query, best first, (Q, k) each, filled up with -1; `allowed` is (rows,)."""
+    def search(self, queries: Embedding, k: int, allowed: Selection | None = None) -> tuple[Scores, Ints]:
+        """Return the `k` best rows of each query, best first, (Q, k) each, filled up with -1."""
 
-    def compare(self, queries: Embedding, k: int, allowed: Mask | None = None) -> tuple[Scores, Ints]:
+    def compare(self, queries: Embedding, k: int, allowed: Selection | None = None) -> tuple[Scores, Ints]:
         """Search exactly: compare every allowed row."""
 
     def read(self, rows: Ints) -> Embedding:
         """Return the stored vectors of rows, (N, D)."""
+
+    def products(self, rows: Ints, query: Embedding) -> Scores:
+        """Return the inner products of stored rows with a query, (D,) -> (N,)."""
 
     def stored(self, vectors: Embedding) -> Embedding:
         """Return vectors as `read` gives them once they are added."""
@@ -92,7 +95,7 @@ class FlatIndex:
         self.tolerance = dim * 2.0**-23  # the bound on the rounding of a float32 inner product of unit vectors
         self.codes: Codes | None = None
         self._memory = RowMemory(dim, self.kind)
-        self._removed = np.empty(0, dtype=np.int64)  # ascending
+        self._kept = Kept()
 
     @property
     def bytes_per_row(self) -> int:
@@ -105,40 +108,59 @@ class FlatIndex:
     def add(self, vectors: Embedding) -> None:
         """Append rows, (N, D)."""
         self._memory.append(vectors)
+        self._kept.grow(len(self))
         if self.codes is not None:
             self.codes.add(vectors)
 
     def remove(self, rows: Ints) -> None:
         """Overwrite rows with zeros, which score 0: a scan that meets one among its best is done again without."""
         self._memory.matrix[rows] = 0.0
-        self._removed = np.union1d(self._removed, rows)
+        self._kept.remove(rows)
 
-    def search(self, queries: Embedding, k: int, allowed: Mask | None = None) -> tuple[Scores, Ints]:
+    def search(self, queries: Embedding, k: int, allowed: Selection | None = None) -> tuple[Scores, Ints]:
         """Return the `k` best rows of each query, best first, (Q, k) each, filled up with -1."""
         # One thread for each search: a service has many at once, and OpenMP's threads, which spin while they
         # wait for each other, cost ten times the scan itself on a busy machine.
         faiss.omp_set_num_threads(1)
-        left = len(self) - len(self._removed) if allowed is None else int(np.count_nonzero(allowed))
-        if self.codes is not None and left > self.exact_rows:
-            among = self._without_removed(allowed) if len(self._removed) else allowed
-            found = self._shortlist(self.codes, queries, k, among, left)
+        among = self._kept.among(allowed)
+        if self.codes is not None and (len(self) if among is None else among.count) > self.exact_rows:
+            found = self._shortlist(self.codes, queries, k, among)
             if found is not None:
                 return found
         return self.compare(queries, k, allowed)
 
-    def compare(self, queries: Embedding, k: int, allowed: Mask | None = None) -> tuple[Scores, Ints]:
+    def compare(self, queries: Embedding, k: int, allowed: Selection | None = None) -> tuple[Scores, Ints]:
         """Search exactly: compare every allowed row."""
         if len(self) == 0:
             return _nothing(len(queries), k)
         if allowed is None:
             scores, rows = self._scan(queries, k, None)
-            if len(self._removed) == 0 or not np.isin(rows, self._removed).any():
+            if self._kept.every(rows):
                 return scores, rows
-        return self._scan(queries, k, self._without_removed(allowed))
+        return self._scan(queries, k, self._kept.among(allowed))
 
     def read(self, rows: Ints) -> Embedding:
         """Return the stored vectors of rows, (N, D)."""
         return np.asarray(self._memory.matrix[rows], dtype=np.float32)
+
+    def products(self, rows: Ints, query: Embedding) -> Scores:
+        """Return the inner products of stored rows with a query, (D,) -> (N,)."""
+        found = np.empty(len(rows), dtype=np.float32)
+        asked = np.ascontiguousarray(query, dtype=np.float32)
+        wanted = np.ascontiguousarray(rows, dtype=np.int64)
+        faiss.omp_set_num_threads(1)
+        # read where they lie: gathered first, they would be written once more and given to BLAS, whose threads
+        # wait for each other
+        faiss.fvec_inner_products_by_idx(  # type: ignore[attr-defined]
+            faiss.swig_ptr(found),
+            faiss.swig_ptr(asked),
+            faiss.swig_ptr(self._memory.matrix),
+            faiss.swig_ptr(wanted),
+            self.dim,
+            1,
+            len(wanted),
+        )
+        return found
 
     def stored(self, vectors: Embedding) -> Embedding:
         """Return vectors as `read` gives them once they are added."""
@@ -156,9 +178,10 @@ class FlatIndex:
             self.add(block)
 
     def _shortlist(
-        self, codes: Codes, queries: Embedding, k: int, allowed: Mask | None, left: int
+        self, codes: Codes, queries: Embedding, k: int, allowed: Selection | None
     ) -> tuple[Scores, Ints] | None:
         """Search by codes and compare what they found; None where that were fewer than `k` rows."""
+        left = len(self) if allowed is None else allowed.count
         depth = min(left, max(codes.setting.depth, 2 * k))
         part = min(1.0, codes.setting.part * len(self) / left)  # as many allowed rows are met as without a filter
         scores, rows = _nothing(len(queries), k)
@@ -166,13 +189,13 @@ class FlatIndex:
             candidates = near[near >= 0]
             if len(candidates) < min(k, left):
                 return None
-            products = self.read(candidates) @ queries[place]
+            products = self.products(candidates, queries[place])
             best = highest(products, k)
             scores[place, : len(best)] = products[best]
             rows[place, : len(best)] = candidates[best]
         return scores, rows
 
-    def _scan(self, queries: Embedding, k: int, mask: Mask | None) -> tuple[Scores, Ints]:
+    def _scan(self, queries: Embedding, k: int, among: Selection | None) -> tuple[Scores, Ints]:
         # FAISS would choose by the number of rows: a scan for each query reads them once a query, a matrix
         # product (BLAS) once for all, but is slower for a few. The choice is global; a race only costs time.
         faiss.cvar.distance_compute_blas_threshold = 0 if len(queries) >= _BLAS_QUERIES else _NEVER
@@ -187,14 +210,9 @@ class FlatIndex:
             k,
             faiss.swig_ptr(scores),
             faiss.swig_ptr(rows),
-            None if mask is None else _selector(mask),
+            None if among is None else among.selector,
         )
         return scores, rows
-
-    def _without_removed(self, allowed: Mask | None) -> Mask:
-        mask = np.ones(len(self), dtype=np.bool_) if allowed is None else allowed.copy()
-        mask[self._removed] = False
-        return mask
 
 
 class HalfIndex(FlatIndex):
@@ -207,8 +225,13 @@ class HalfIndex(FlatIndex):
         super().__init__(dim, exact_rows)
         self.tolerance += 2.0**-11  # each number is off by that part of it at most
 
-    def _scan(self, queries: Embedding, k: int, mask: Mask | None) -> tuple[Scores, Ints]:
-        allowed = np.arange(len(self)) if mask is None else np.flatnonzero(mask)
+    def products(self, rows: Ints, query: Embedding) -> Scores:
+        """Return the inner products of stored rows with a query, (D,) -> (N,)."""
+        found: Scores = self.read(rows) @ query
+        return found
+
+    def _scan(self, queries: Embedding, k: int, among: Selection | None) -> tuple[Scores, Ints]:
+        allowed = np.arange(len(self)) if among is None else among.rows
         scores, rows = _nothing(len(queries), k)
         for start in range(0, len(allowed), BLOCK_ROWS):
             block = allowed[start : start + BLOCK_ROWS]
@@ -227,12 +250,6 @@ def highest(scores: Scores, k: int) -> Ints:
     """Return the places of the `k` highest scores, highest first; of equal ones the first."""
     best = np.argpartition(-scores, k - 1)[:k] if k < len(scores) else np.arange(len(scores))
     return best[np.argsort(-scores[best], kind="stable")]
-
-
-def _selector(mask: Mask) -> faiss.IDSelector:
-    if np.count_nonzero(mask) < _FEW * len(mask):
-        return faiss.IDSelectorArray(np.flatnonzero(mask))
-    return bitmap(mask)
 
 
 def _nothing(queries: int, k: int) -> tuple[Scores, Ints]:

@@ -1,18 +1,19 @@
 """The index of one model version: its vectors in memory, their upkeep, and their snapshots."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from index import catalogue
 from index.catalogue import Version
-from index.database import Database
+from index.database import Database, chunks
 from index.follower import Follower, Shard, read_vectors
 from index.loading import load
-from index.records import Embedding
-from index.roster import Ints
+from index.records import Embedding, IndexInfo
+from index.roster import Ints, Roster
+from index.schema import samples
 from index.snapshots import Snapshots
 from index.upkeep import Keeper, reload
 from index.vectors import ENGINES, IndexOptions
@@ -64,14 +65,52 @@ class VersionIndex:
                     if self.follower.applied == last:
                         return ask(connection, number, self.follower.shard(number))
 
+    def info(self) -> list[IndexInfo]:
+        """Tell how each gallery is searched, by name."""
+        with self._database.read() as connection:
+            numbers = catalogue.gallery_numbers(connection)
+        with self.follower.lock.reading():
+            return [_info(name, self.follower.shard(number)) for name, number in numbers.items()]
+
+    def embeddings(self, gallery: str, sample_ids: Sequence[str]) -> dict[str, Embedding]:
+        """Return the embeddings, (D,) each, of those samples that are there."""
+
+        def ask(connection: Connection, _number: int, shard: Shard) -> dict[str, Embedding]:
+            numbers = _numbers_by_id(connection, sample_ids)
+            rows = shard.roster.find(np.array(list(numbers.values()), dtype=np.int64))
+            there = [sample_id for sample_id, row in zip(numbers, rows.tolist(), strict=True) if row >= 0]
+            return dict(zip(there, self.vectors_of(connection, shard, rows[rows >= 0]), strict=True))
+
+        return self.at_one_moment(gallery, ask)
+
     def vectors_of(self, connection: Connection, shard: Shard, rows: Ints) -> Embedding:
         """Return the embeddings of rows, (N, D), from the catalogue where the index has them rounded."""
         if shard.vectors.lossless:
             return shard.vectors.read(rows)
         ids = shard.roster.facts.ids[rows].tolist()
         vectors = self.stored(connection, ids)
-        return np.stack([vectors[key] for key in ids])
+        return np.array([vectors[key] for key in ids], dtype=np.float32).reshape(-1, self.version.dim)
 
     def stored(self, connection: Connection, keys: list[int]) -> dict[int, Embedding]:
         """Return the catalogue's embeddings, (D,) each, of those samples that have one of this version."""
         return read_vectors(connection, self.version.number, self.version.dim, keys)
+
+
+def _numbers_by_id(connection: Connection, sample_ids: Iterable[str]) -> dict[str, int]:
+    """Return sample id -> number for those samples that are there, in whichever gallery.
+
+    Asked for one gallery's, SQLite would go through the whole of it rather than look the ids up.
+    """
+    found: dict[str, int] = {}
+    for chunk in chunks(sample_ids):
+        query = select(samples.c.sample_id, samples.c.id).where(samples.c.sample_id.in_(chunk))
+        found.update((key, number) for key, number in connection.execute(query).all())
+    return found
+
+
+def _info(name: str, shard: Shard) -> IndexInfo:
+    held, codes = len(shard.roster), shard.vectors.codes
+    size = shard.vectors.bytes_per_row + Roster.BYTES_PER_ROW
+    if codes is None:
+        return IndexInfo(name, held, "exact", 1.0, held, size)
+    return IndexInfo(name, held, "codes", codes.setting.recall, codes.setting.depth, size)

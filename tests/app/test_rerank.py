@@ -1,8 +1,15 @@
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.rerank import K1, K2, LAMBDA, k_reciprocal_distances
+from app.gathering import SearchCall
+from app.rerank import IDENTITIES, K1, K2, LAMBDA, SAMPLES, k_reciprocal_distances, rerank
+from index.records import SampleFilter
+from tests.index.people import VERSION, crowd, enrol, open_store, vectors
 
 
 def plain_distances(embeddings: NDArray[np.float32]) -> list[float]:
@@ -60,3 +67,29 @@ def test_a_neighbourhood_beats_a_lone_look_alike() -> None:
     unit = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     distances = k_reciprocal_distances(unit)
     assert np.median(distances[:25]) < distances[25]
+
+
+@pytest.mark.parametrize(("top_k", "shown"), [(5, 2), (70, 6)])
+def test_people_on_the_shortlist_rank_by_their_nearest_sample(tmp_path: Path, top_k: int, shown: int) -> None:
+    with open_store(tmp_path) as store:
+        enrol(store, crowd(600, identities=80, cameras=3))
+        call = SearchCall("default", VERSION, SampleFilter(), top_k, shown)
+        [plain] = replace(call, top_k=80, samples_per_identity=10).run(store, vectors(1, 7))
+        shortlist = plain.identities[:IDENTITIES]
+        ids = [[item.sample.sample_id for item in person.samples[:SAMPLES]] for person in shortlist]
+        known = store.embeddings("default", list(chain.from_iterable(ids)), model_version=VERSION)
+        rows = [vectors(1, 7)[0], *(known[sample_id] for own in ids for sample_id in own)]
+        distances = iter(k_reciprocal_distances(np.stack(rows)).tolist())
+        nearest = [min(next(distances) for _ in own) for own in ids]
+        expected = [shortlist[place] for place in sorted(range(len(shortlist)), key=nearest.__getitem__)]
+        expected += plain.identities[IDENTITIES:]
+        found = rerank(store, call, vectors(1, 7)[0])
+    assert [each.identity for each in found.identities] == [each.identity for each in expected[:top_k]]
+    assert [each.samples for each in found.identities] == [each.samples[:shown] for each in expected[:top_k]]
+    assert found.searched == 600
+
+
+def test_nobody_is_reranked_in_an_empty_gallery(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        call = SearchCall("default", VERSION, SampleFilter(), 5, 2)
+        assert rerank(store, call, vectors(1, 7)[0]).identities == ()

@@ -72,3 +72,11 @@ def test_ids_must_ascend(ids: tuple[int, ...]) -> None:
     roster = filled(1, 3)
     with pytest.raises(ValueError, match="must ascend"):
         roster.append(facts(*ids))
+
+
+def test_a_window_of_time_follows_rows_that_come_and_change() -> None:
+    roster = filled(1, 2)
+    roster.append(facts(3))
+    assert roster.within(200, 301).tolist() == [False, True, True]
+    roster.update(np.array([1]), Facts(*(np.array([value]) for value in (2, 20, 0, 5000))))
+    assert roster.within(4000, 5001).tolist() == [False, True, False]

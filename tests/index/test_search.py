@@ -9,6 +9,7 @@ from index import search
 from index.follower import Shard
 from index.records import Embedding
 from index.roster import NO_CAMERA, NO_TIME, Facts, Mask
+from index.selection import Selection
 from index.vectors import FlatIndex
 from tests.index.people import unit, vectors
 
@@ -40,7 +41,7 @@ def plainly(rows: Embedding, identities: list[int], query: Embedding, allowed: M
 
 
 def rank(shard: Shard, queries: Embedding, allowed: Mask, top_k: int, best: int) -> list[list[search.Person]]:
-    return search.rank(shard, queries, allowed, top_k, best, shard.vectors.read)
+    return search.rank(shard, queries, Selection.of(allowed), top_k, best, shard.vectors.read)
 
 
 def compare(rows: Embedding, identities: list[int], queries: Embedding, allowed: Mask, top_k: int, best: int) -> None:

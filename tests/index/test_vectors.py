@@ -9,6 +9,7 @@ from index.codes import Codes, Setting
 from index.memory import RowMemory
 from index.records import Embedding
 from index.roster import Ints, Mask
+from index.selection import Selection
 from index.vectors import FlatIndex, HalfIndex, Scores, VectorIndex
 from tests.index.people import vectors
 
@@ -42,11 +43,11 @@ class PlainIndex:
         self._rows[rows] = 0
         self._live[rows] = False
 
-    def search(self, queries: Embedding, k: int, allowed: Mask | None = None) -> tuple[Scores, Ints]:
+    def search(self, queries: Embedding, k: int, allowed: Selection | None = None) -> tuple[Scores, Ints]:
         return self.compare(queries, k, allowed)
 
-    def compare(self, queries: Embedding, k: int, allowed: Mask | None = None) -> tuple[Scores, Ints]:
-        mask = self._live if allowed is None else self._live & allowed
+    def compare(self, queries: Embedding, k: int, allowed: Selection | None = None) -> tuple[Scores, Ints]:
+        mask = self._live if allowed is None else self._live & allowed.mask
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         rows = np.full((len(queries), k), -1, dtype=np.int64)
         for place, query in enumerate(queries):
@@ -58,6 +59,9 @@ class PlainIndex:
 
     def read(self, rows: Ints) -> Embedding:
         return self._rows[rows]
+
+    def products(self, rows: Ints, query: Embedding) -> Scores:
+        return np.array([float(row.astype(np.float64) @ query) for row in self._rows[rows]], dtype=np.float32)
 
     def stored(self, vectors: Embedding) -> Embedding:
         return vectors
@@ -130,7 +134,7 @@ def test_a_mask_costs_no_recall(index: VectorIndex, part: float, queries: int) -
     allowed = np.random.default_rng(3).random(500) < part
     asked = vectors(queries, 7, DIM)
     among = np.flatnonzero(allowed).tolist()
-    assert rows_of(index.search(asked, 20, allowed)) == [best(rows, query, among, 20) for query in asked]
+    assert rows_of(index.search(asked, 20, Selection.of(allowed))) == [best(rows, query, among, 20) for query in asked]
 
 
 def test_removed_rows_never_come_back(index: VectorIndex) -> None:
@@ -142,7 +146,7 @@ def test_removed_rows_never_come_back(index: VectorIndex) -> None:
     assert rows_of(index.search(asked, 50)) == [best(rows, query, left, 50) for query in asked]
     allowed = np.zeros(50, dtype=np.bool_)
     allowed[[3, 4]] = True
-    assert rows_of(index.search(asked, 2, allowed)) == [[4], [4]]
+    assert rows_of(index.search(asked, 2, Selection.of(allowed))) == [[4], [4]]
     assert not index.read(gone).any()
 
 
@@ -156,6 +160,15 @@ def test_rows_read_back_as_they_are_kept(index: VectorIndex) -> None:
     rows = filled(index, 20)
     wanted = np.array([19, 0, 5])
     assert index.read(wanted).tobytes() == rows[wanted].tobytes()
+
+
+def test_products_are_those_of_the_rows_that_are_kept(index: VectorIndex) -> None:
+    rows = filled(index, 300)
+    wanted = np.array([299, 0, 5, 5], dtype=np.int32)
+    (query,) = vectors(1, 7, DIM)
+    expected = [float(row.astype(np.float64) @ query) for row in rows[wanted]]
+    np.testing.assert_allclose(index.products(wanted, query), expected, atol=DIM * 2.0**-23)
+    assert len(index.products(wanted[:0], query)) == 0
 
 
 def test_what_was_saved_loads_again(index: VectorIndex, engine: Callable[[int], VectorIndex]) -> None:
