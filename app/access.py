@@ -48,6 +48,7 @@ RULES: dict[tuple[str, str], Rule | None] = {
     ("GET", "/suspects"): _QUERY,
     ("POST", "/suspects"): _ENROLL,
     ("GET", "/drift"): _QUERY,
+    ("GET", "/settings"): _EVERYWHERE,
     ("GET", "/galleries"): _ADMIN,
     ("PUT", "/galleries/{name}"): _ADMIN,
     ("DELETE", "/galleries/{name}"): _ADMIN,

@@ -65,6 +65,7 @@ CALLS: dict[Route, Call] = {
     ("GET", "/suspects"): Call("/suspects", QUERY, "query"),
     ("POST", "/suspects"): Call("/suspects", ENROLL, "query", (202,)),
     ("GET", "/drift"): Call("/drift", QUERY, "query"),
+    ("GET", "/settings"): Call("/settings", ADMIN, everywhere=True),
     ("GET", "/galleries"): Call("/galleries", ADMIN),
     ("PUT", "/galleries/{name}"): Call("/galleries/", ADMIN, "path", more={"json": {}}),
     ("DELETE", "/galleries/{name}"): Call("/galleries/", ADMIN, "path", (200, 404)),
