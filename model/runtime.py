@@ -21,7 +21,7 @@ from model.errors import ContractError, VersionDamaged
 
 CONTRACT_KEY = "reid.contract"  # of the ONNX file's metadata
 CPU = ("CPUExecutionProvider",)
-NICE = 10  # a ninth of the share that a thread of normal priority gets of a core that both want
+NICE = 15  # a twenty-eighth of the share that a thread of normal priority gets of a core that both want
 _UNIT_TOLERANCE = 1e-3
 T = TypeVar("T")
 _RUNTIME_ERRORS: tuple[type[Exception], ...] = (  # they share no base but Exception
