@@ -25,6 +25,7 @@ ROUTES = {
     "/identities": {"get"},
     "/suspects": {"get", "post"},
     "/drift": {"get"},
+    "/settings": {"get"},
     "/identities/{identity}": {"get", "patch", "delete"},
     "/galleries": {"get"},
     "/galleries/{name}": {"put", "delete"},
