@@ -51,6 +51,7 @@ RULES: dict[tuple[str, str], Rule | None] = {
     ("POST", "/suspects/apart"): _ENROLL,
     ("DELETE", "/suspects/answers"): _ENROLL,
     ("GET", "/drift"): _QUERY,
+    ("GET", "/settings"): _EVERYWHERE,
     ("GET", "/galleries"): _ADMIN,
     ("PUT", "/galleries/{name}"): _ADMIN,
     ("DELETE", "/galleries/{name}"): _ADMIN,

@@ -29,6 +29,7 @@ from app.migrator import Migrator
 from app.pipeline import Pipeline
 from app.problems import KNOWN_ERRORS, Problem, describe, http_problem, internal
 from app.routes import console, drift, galleries, gallery, identities, models, operations, query, suspects
+from app.routes import settings as shown
 from app.service import Service
 from app.settings import Settings, is_loopback, load_settings
 from app.tracing import Traces, open_traces
@@ -73,7 +74,7 @@ def create_app(settings: Settings | None = None, open_parts: Callable[[Settings]
         telemetry={"tracing": False, "metrics": False, "logs": False},
         dependencies=[Depends(authorize)],  # of every route, so that none is open because somebody forgot
     )
-    for part in (query, gallery, identities, suspects, galleries, models, drift):
+    for part in (query, gallery, identities, suspects, galleries, models, drift, shown):
         app.include_router(part.router, responses=problems(*KEY_ERRORS))
     for part in (operations, console):
         app.include_router(part.router)

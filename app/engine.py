@@ -160,6 +160,10 @@ def active_version(settings: Settings, registry: Registry) -> str:
 def open_model(settings: Settings, registry: Registry, version: str) -> Model:
     """Open a version with the settings' precision, threads and providers."""
     embedder = registry.open(
-        version, precision=settings.precision, threads=settings.threads, providers=settings.providers
+        version,
+        precision=settings.precision,
+        threads=settings.threads,
+        providers=settings.providers,
+        side_by_side=True,
     )
     return Model(embedder, registry.card(version))

@@ -52,6 +52,7 @@ class Pipeline:
         self._metrics = metrics
         self._traces = traces or Traces()
         metrics.bounds(settings.max_queue)
+        on_cpu = settings.providers == CPU
         self._batcher = Batcher(
             max_batch=settings.max_batch,
             max_queue=settings.max_queue,
@@ -59,6 +60,7 @@ class Pipeline:
             observe=metrics.batch,
             died=metrics.worker_died,
             few_sizes=settings.providers[0] not in CPU,
+            sides=settings.threads if on_cpu else 1,
         )
         self._decoding = Workers("decode", settings.threads, settings.max_queue + 256)
         self._searching = Workers("search", settings.threads, settings.max_queue)

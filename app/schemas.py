@@ -314,6 +314,25 @@ class ModelsAnswer(BaseModel):
     items: list[ModelAnswer]
 
 
+class SettingAnswer(BaseModel):
+    """One environment variable; null: not set."""
+
+    name: str
+    value: str | int | float | list[str] | None
+    expected: str
+
+
+class SettingsAnswer(BaseModel):
+    """What the service is set to, and what no setting changes."""
+
+    model_config = _example(
+        settings=[{"name": "REID_MAX_QUEUE", "value": 512, "expected": "a number of pictures from 1 to 100000"}],
+        limits={"file_bytes": 10_000_000, "request_bytes": 64_000_000, "picture_pixels": 40_000_000},
+    )
+    settings: list[SettingAnswer]
+    limits: dict[str, int]
+
+
 class MigrationStarted(BaseModel):
     """Where to follow the change."""
 

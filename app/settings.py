@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -28,6 +28,29 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
+# What any admin may be told. Addresses may hold passwords and folders say where things lie: those are not here, and
+# neither is a new setting until it is put here.
+TOLD = (
+    "host",
+    "port",
+    "metrics_port",
+    "index_url",
+    "index_recall",
+    "index_storage",
+    "index_exact_rows",
+    "model",
+    "precision",
+    "threads",
+    "providers",
+    "max_queue",
+    "max_batch",
+    "max_wait_ms",
+    "request_timeout_s",
+    "drain_s",
+    "expiry_interval_s",
+    "log_level",
+    "log_format",
+)
 Folder = Annotated[Path, AfterValidator(_absolute)]
 Providers = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
@@ -98,6 +121,14 @@ class Settings(BaseSettings):
     def shown(self) -> dict[str, str]:
         """Return every variable with its value as text, secrets masked."""
         return {PREFIX + name.upper(): _mask(_text(getattr(self, name))) for name in type(self).model_fields}
+
+    def told(self) -> list[dict[str, Any]]:
+        """Return name, value and what is expected of each setting that is no address or folder."""
+        fields = type(self).model_fields
+        return [
+            {"name": PREFIX + name.upper(), "value": getattr(self, name), "expected": fields[name].description}
+            for name in TOLD
+        ]
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -95,7 +95,8 @@ class Exchange(asyncio.Protocol):
                 self._answer.set_result(self._status)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; it is closed at once, though the loop tells of it later."""
+        self.closed = True
         self._transport.abort()
 
 

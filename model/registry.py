@@ -115,12 +115,13 @@ class Registry:
         precision: Precision | None = None,
         threads: int = 0,
         providers: Sequence[str] = CPU,
+        side_by_side: bool = False,
     ) -> Embedder:
         """Return a version at work, tried on a few pictures; raise what `file`, `Embedder` and `try_out` raise."""
         card = self.card(version)
         path = self.file(version, precision)
         _require_listed(path.parent, card)
-        embedder = Embedder(path, card.input, card.output, version, threads, providers)
+        embedder = Embedder(path, card.input, card.output, version, threads, providers, side_by_side=side_by_side)
         try_out(embedder)
         return embedder
 

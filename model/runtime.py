@@ -21,7 +21,7 @@ from model.errors import ContractError, VersionDamaged
 
 CONTRACT_KEY = "reid.contract"  # of the ONNX file's metadata
 CPU = ("CPUExecutionProvider",)
-NICE = 10  # a ninth of the share that a thread of normal priority gets of a core that both want
+NICE = 15  # a twenty-eighth of the share that a thread of normal priority gets of a core that both want
 _UNIT_TOLERANCE = 1e-3
 T = TypeVar("T")
 _RUNTIME_ERRORS: tuple[type[Exception], ...] = (  # they share no base but Exception
@@ -53,7 +53,8 @@ class Contract(BaseModel):
 class Embedder:
     """Embed pictures with one ONNX file.
 
-    Safe to be called from several threads. `threads` is what one call may use; 0 leaves it to ONNX Runtime.
+    Safe to be called from several threads. `threads` is what one call may use; 0 leaves it to ONNX Runtime. With
+    `side_by_side` the file is opened once more, for calls that use the calling thread alone; only the CPU has such.
     Raises `VersionDamaged` when the file is not a model, `ContractError` when it is one of another contract.
     """
 
@@ -65,18 +66,23 @@ class Embedder:
         version: str,
         threads: int = 0,
         providers: Sequence[str] = CPU,
+        *,
+        side_by_side: bool = False,
     ) -> None:
         self.version = version
         self.contract = contract
         self.dim = output.dim
         self._output = output
         self._session = _open_session(path, threads, providers)
+        apart = side_by_side and threads != 1 and tuple(providers) == CPU
+        self._alone = _open_session(path, 1, providers) if apart else self._session
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         self._check_contract(path.name)
 
-    def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def embed(self, images: NDArray[np.uint8], *, alone: bool = False) -> NDArray[np.float32]:
         """Return unit embeddings `(N, D)` float32 of uint8 RGB pictures `(N, H, W, 3)`.
 
+        `alone` keeps to the calling thread where the model was opened for it: more in all of several calls at once.
         Raises `ContractError` when the pictures are not that, or what comes out is not.
         """
         height, width = self.contract.height, self.contract.width
@@ -86,8 +92,9 @@ class Embedder:
             )
         if not len(images):
             return np.empty((0, self.dim), dtype=np.float32)
+        session = self._alone if alone else self._session
         try:
-            embeddings: NDArray[np.float32] = self._session.run([self._output.name], {self.contract.name: images})[0]
+            embeddings: NDArray[np.float32] = session.run([self._output.name], {self.contract.name: images})[0]
         except _RUNTIME_ERRORS as exc:
             raise ContractError(f"{self.version} does not run on a batch of {len(images)}: {_reason(exc)}") from exc
         self._check_output(embeddings, len(images))

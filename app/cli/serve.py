@@ -26,7 +26,7 @@ from app.settings import Settings, is_loopback, load_settings
 from index.keys import Keys
 
 BACKLOG = 2048
-SWITCH = 0.0005  # seconds, a tenth of the default: how long a decoding or searching thread may hold up the event loop
+SWITCH = 0.0001  # seconds, a fiftieth of the default, for which another thread may hold up the event loop
 GRACE = 7  # seconds for what was accepted; with the snapshots' writing the stop takes under 10
 log = logging.getLogger(__name__)
 

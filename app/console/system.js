@@ -6,6 +6,7 @@ import { showDrift } from "./drift.js";
 import { isLeft, problem } from "./problems.js";
 import { named, parse, single, sums } from "./prometheus.js";
 import { mark } from "./scores.js";
+import { showSettings } from "./settings.js";
 import { milliseconds, whole } from "./words.js";
 
 export const title = "System";
@@ -16,8 +17,10 @@ export async function show(stage, scope) {
   const health = el("section", { class: "panel", "aria-label": "Health", role: "status" });
   const numbers = el("section", { "aria-label": "Numbers" });
   const cameras = el("section", { class: "cameras", "aria-label": "Cameras" });
-  stage.append(health, numbers, cameras);
+  const settings = el("section", { class: "panel", "aria-label": "Settings" });
+  stage.append(health, numbers, cameras, settings);
   showDrift(cameras, scope);
+  showSettings(settings, scope);
   const version = await ofService(scope);
   async function look() {
     await Promise.all([checkHealth(health, scope), showNumbers(numbers, scope, version)]);
@@ -66,7 +69,7 @@ function numbers(samples, version) {
   ];
   const shown = tiles.filter(([, text]) => text !== null).map(([name, text]) => el("div", { class: "tile" }, el("dt", {}, name), el("dd", { class: "name" }, text)));
   return [el("dl", { class: "tiles" }, shown), el("div", { class: "tables" }, requests(samples), stages(samples), refusals(samples)),
-    el("p", { class: "quiet small" }, "Since the service was started. ", el("a", { href: "/metrics" }, "All metrics"), " · ", el("a", { href: "/docs" }, "Every route"), " · Settings are printed to the service's log when it starts.")];
+    el("p", { class: "quiet small" }, "Since the service was started. ", el("a", { href: "/metrics" }, "All metrics"), " · ", el("a", { href: "/docs" }, "Every route"))];
 }
 
 function value(samples, name) {

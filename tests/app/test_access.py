@@ -70,6 +70,7 @@ CALLS: dict[Route, Call] = {
     ),
     ("DELETE", "/suspects/answers"): Call("/suspects/answers", ENROLL, "query"),
     ("GET", "/drift"): Call("/drift", QUERY, "query"),
+    ("GET", "/settings"): Call("/settings", ADMIN, everywhere=True),
     ("GET", "/galleries"): Call("/galleries", ADMIN),
     ("PUT", "/galleries/{name}"): Call("/galleries/", ADMIN, "path", more={"json": {}}),
     ("DELETE", "/galleries/{name}"): Call("/galleries/", ADMIN, "path", (200, 404)),

@@ -28,6 +28,7 @@ ROUTES = {
     "/suspects/apart": {"post"},
     "/suspects/answers": {"delete"},
     "/drift": {"get"},
+    "/settings": {"get"},
     "/identities/{identity}": {"get", "patch", "delete"},
     "/galleries": {"get"},
     "/galleries/{name}": {"put", "delete"},

@@ -22,10 +22,12 @@ class SlowEmbedder:
         self.go = threading.Event()
         self.begun = threading.Event()
         self.batches: list[list[int]] = []
+        self.alone: list[bool] = []
 
-    def embed(self, images: Images) -> NDArray[np.float32]:
+    def embed(self, images: Images, *, alone: bool = False) -> NDArray[np.float32]:
         self.begun.set()
         assert self.go.wait(10)
+        self.alone.append(alone)
         values = images[:, 0, 0, 0]
         self.batches.append(values.tolist())
         if 255 in values:
@@ -38,7 +40,14 @@ def pictures(*values: int) -> Images:
 
 
 class World:
-    def __init__(self, max_queue: int = 8, max_wait: float = 0.0, max_batch: int = 4, few_sizes: bool = False) -> None:
+    def __init__(
+        self,
+        max_queue: int = 8,
+        max_wait: float = 0.0,
+        max_batch: int = 4,
+        few_sizes: bool = False,
+        sides: int = 1,
+    ) -> None:
         self.observed: list[int] = []
         self.died = 0
         self.batcher = Batcher(
@@ -48,6 +57,7 @@ class World:
             observe=lambda size, _: self.observed.append(size),
             died=self.note_death,
             few_sizes=few_sizes,
+            sides=sides,
         )
         self.batcher.start()
         self.embedder = SlowEmbedder()
@@ -256,8 +266,8 @@ def test_stop_answers_what_waits_and_takes_nothing_more() -> None:
 class DyingEmbedder(SlowEmbedder):
     """Ends the thread that embeds the value 254."""
 
-    def embed(self, images: Images) -> NDArray[np.float32]:
-        vectors = super().embed(images)
+    def embed(self, images: Images, *, alone: bool = False) -> NDArray[np.float32]:
+        vectors = super().embed(images, alone=alone)
         if 254 in images[:, 0, 0, 0]:
             raise SystemExit("planted")
         return vectors
@@ -325,6 +335,100 @@ def test_what_is_being_decoded_counts_against_the_bound() -> None:
         world.batcher.require_room(1, coming=7)
         with pytest.raises(Overloaded, match="at most 8"):
             world.batcher.require_room(1, coming=8)
+        await world.stop()
+
+    run(scenario())
+
+
+class MeetingEmbedder(SlowEmbedder):
+    """Lets so many calls go on only together."""
+
+    def __init__(self, sides: int) -> None:
+        super().__init__()
+        self.go.set()
+        self._together = threading.Barrier(sides)
+
+    def embed(self, images: Images, *, alone: bool = False) -> NDArray[np.float32]:
+        self._together.wait(10)
+        return super().embed(images, alone=alone)
+
+
+def test_what_fills_the_cores_is_shared_out_side_by_side() -> None:
+    async def scenario() -> None:
+        world = World(max_queue=100, max_batch=64, sides=3)
+        world.embedder = MeetingEmbedder(3)
+        assert values(await world.ask(*range(10))) == list(range(10))
+        assert sorted(world.embedder.batches) == [[0, 1, 2, 3], [4, 5, 6], [7, 8, 9]]
+        assert world.embedder.alone == [True] * 3
+        await world.stop()
+
+    run(scenario())
+
+
+def test_a_picture_by_itself_gets_every_core_until_it_is_done() -> None:
+    async def scenario() -> None:
+        world = World(sides=2)
+        first = await world.block()
+        tasks = [world.ask(1, 2), world.ask(3, 4)]
+        await asyncio.sleep(0.05)  # time for another side to begin, which it must not
+        assert world.batcher.depth == 4
+        world.embedder.go.set()
+        assert [values(each) for each in await asyncio.gather(first, *tasks)] == [[0], [1, 2], [3, 4]]
+        assert world.embedder.batches[0] == [0]
+        assert world.embedder.alone[:2] == [False, True]
+        assert values(await world.ask(5)) == [5]
+        assert world.embedder.alone[-1] is False
+        await world.stop()
+
+    run(scenario())
+
+
+def test_sides_together_take_no_more_than_one_batch() -> None:
+    async def scenario() -> None:
+        world = World(max_queue=100, max_batch=16, sides=2)
+        world.embedder.go.set()
+        assert values(await world.ask(*range(40))) == list(range(40))
+        assert max(map(len, world.embedder.batches)) == 8
+        await world.stop()
+
+    run(scenario())
+
+
+class LastFirstEmbedder(SlowEmbedder):
+    """Is done with the picture 0 only after the others."""
+
+    def embed(self, images: Images, *, alone: bool = False) -> NDArray[np.float32]:
+        first = 0 in images[:, 0, 0, 0]
+        if not first:
+            self.go.set()
+        vectors = super().embed(images, alone=alone)
+        assert not first or len(self.batches) == 2
+        return vectors
+
+
+def test_a_request_is_joined_in_order_whichever_side_is_done_first() -> None:
+    async def scenario() -> None:
+        world = World(sides=2)
+        world.embedder = LastFirstEmbedder()
+        assert values(await world.ask(0, 1, 2, 3)) == [0, 1, 2, 3]
+        await world.stop()
+
+    run(scenario())
+
+
+def test_a_side_whose_worker_dies_goes_on_and_leaves_the_other_alone() -> None:
+    async def scenario() -> None:
+        world = World(max_queue=100, sides=2)
+        world.embedder = DyingEmbedder()
+        tasks = [world.ask(254), world.ask(1)]
+        await asyncio.sleep(0)
+        world.embedder.go.set()
+        died, other = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(died, EmbeddingFailed)
+        assert isinstance(other, Embedded)
+        world.embedder = MeetingEmbedder(2)  # which both sides must come to
+        assert values(await world.ask(2, 3)) == [2, 3]
+        assert world.died == 1
         await world.stop()
 
     run(scenario())

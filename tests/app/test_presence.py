@@ -65,10 +65,10 @@ def test_a_client_that_goes_away_frees_its_place(tmp_path: Path, monkeypatch: py
     engine = open_engine(tiny_settings(tmp_path, max_queue=8, max_batch=1))
     go, sizes, real = threading.Event(), list[int](), engine.embedder.embed
 
-    def slow(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def slow(images: NDArray[np.uint8], *, alone: bool = False) -> NDArray[np.float32]:
         sizes.append(len(images))
         assert go.wait(20)
-        return real(images)
+        return real(images, alone=alone)
 
     def opened(_: object) -> Engine:
         return engine

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import SettingsInvalid
-from app.settings import is_loopback, load_settings
+from app.settings import TOLD, Settings, is_loopback, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -120,3 +120,13 @@ def test_every_field_is_shown_under_its_variable() -> None:
 )
 def test_loopback_addresses(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
+
+
+def test_each_setting_is_told_or_kept_back_on_purpose(tmp_path: Path) -> None:
+    kept_back = {"otlp_endpoint", "data_dir", "database_url", "blob_url", "registry_dir"}
+    assert {*TOLD, *kept_back} == set(Settings.model_fields)
+    settings = load_settings(data_dir=tmp_path, database_url="postgresql://reid:secret@host/reid", max_batch=3)
+    told = {each["name"]: each["value"] for each in settings.told()}
+    assert told["REID_MAX_BATCH"] == 3
+    assert "secret" not in str(told)
+    assert str(tmp_path) not in str(told)

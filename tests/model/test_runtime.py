@@ -178,3 +178,16 @@ def test_the_threads_that_compute_give_way(tmp_path: Path) -> None:
     assert {os.getpriority(os.PRIO_PROCESS, thread) for thread in new} == {NICE}
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) < NICE
     assert opened.dim == OUTPUT.dim
+
+
+def test_calls_side_by_side_give_the_same_and_start_no_threads(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(build_graph(INPUT, OUTPUT).SerializeToString())
+    before = set(Path("/proc/self/task").iterdir())
+    plain = Embedder(path, INPUT, OUTPUT, "tiny@1", threads=3)
+    beside = Embedder(path, INPUT, OUTPUT, "tiny@1", threads=3, side_by_side=True)
+    new = set(Path("/proc/self/task").iterdir()) - before
+    batch = pictures(5)
+    np.testing.assert_array_equal(beside.embed(batch, alone=True), plain.embed(batch))
+    np.testing.assert_array_equal(plain.embed(batch, alone=True), plain.embed(batch))
+    assert len(new) == 4  # two of each; what keeps to its caller's thread has none

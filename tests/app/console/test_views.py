@@ -209,6 +209,26 @@ def test_system_tells_health_load_and_refusals(watched: Watched, service: httpx.
     assert "POST /query" in page.get_by_role("region", name="Requests by route").inner_text()
 
 
+def test_system_shows_what_the_service_is_set_to(watched: Watched) -> None:
+    page = watched.open("system")
+    settings = page.get_by_role("region", name="Settings in effect")
+    settings.wait_for()
+    row = settings.locator("tr", has_text="REID_MAX_QUEUE")
+    assert "512" in row.inner_text()
+    assert "not set" in settings.locator("tr", has_text="REID_METRICS_PORT").inner_text()
+    assert "40,000,000" in page.get_by_role("region", name="Limits of a request").inner_text()
+
+
+def test_system_without_an_admin_key_says_what_shows_the_settings(watched: Watched) -> None:
+    watched.refusals = {403}
+    watched.page.route(
+        "**/settings", lambda route: route.fulfill(status=403, json={"code": "forbidden", "detail": "no"})
+    )
+    page = watched.open("system")
+    page.wait_for_selector("text=An admin key of all galleries shows what the service is set to.")
+    assert page.get_by_role("alert").count() == 0
+
+
 def test_system_says_which_part_failed(watched: Watched) -> None:
     watched.refusals = {503}
     problem = {"status": 503, "code": "not_ready", "detail": "search: the index cannot be read", "request_id": "R1"}

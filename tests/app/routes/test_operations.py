@@ -20,7 +20,7 @@ def test_live_and_ready(client: httpx.Client) -> None:
     assert client.get("/health/ready").json() == {"status": "ok"}
 
 
-def failing_embed(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def failing_embed(images: NDArray[np.uint8], *, alone: bool = False) -> NDArray[np.float32]:
     raise RuntimeError("planted")
 
 
