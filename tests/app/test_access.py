@@ -24,7 +24,7 @@ from tests.app.server import serving
 
 Route: TypeAlias = tuple[str, str]
 OPEN_PATHS = {"/", "/docs", "/console/{name}", "/health/live", "/health/ready", "/metrics", "/openapi.json"}
-GALLERIES = ("default", "own", "other")
+GALLERIES = ("default", "own", "foreign")
 
 
 @dataclass(frozen=True)
@@ -179,12 +179,12 @@ def test_a_bound_key_reaches_its_gallery_alone(service: Service, route: Route) -
     for gallery in (None, "own"):
         answer = send(service.client, route, key, gallery)
         assert answer.status_code in call.good, answer.text
-        assert "other" not in answer.text
+        assert "foreign" not in answer.text
         assert "default" not in answer.text or call.names is None
         if call.names in ("query", "form") and route != ("POST", "/gallery"):
             assert "own" in answer.text
         send(service.client, ("PUT", "/galleries/{name}"), key)  # what was deleted is there again
-    for gallery in ("other", "default", "nowhere"):
+    for gallery in ("foreign", "default", "nowhere"):
         if call.names is not None:
             refused(send(service.client, route, key, gallery), 403, "forbidden")
 
@@ -211,7 +211,7 @@ def test_a_query_by_json_is_bound_too(service: Service) -> None:
     page = service.client.get("/gallery", headers=headers).json()
     by_sample = {"sample_id": page["items"][0]["sample_id"]}
     assert service.client.post("/query", json=by_sample, headers=headers).json()["gallery"] == "own"
-    refused(service.client.post("/query", json={**by_sample, "gallery": "other"}, headers=headers), 403, "forbidden")
+    refused(service.client.post("/query", json={**by_sample, "gallery": "foreign"}, headers=headers), 403, "forbidden")
     answer = service.client.post("/query", data={**by_sample, "gallery": "default"}, files=[], headers=headers)
     refused(answer, 400, "malformed_request")  # httpx sends a form without files in another type
 
@@ -306,7 +306,7 @@ def test_who_deleted_is_in_the_audit_log(service: Service, settings: Settings) -
     [sample] = service.client.get("/gallery", params={"gallery": "own"}, headers=headers).json()["items"]
     service.client.delete(f"/gallery/{sample['sample_id']}", params={"gallery": "own"}, headers=headers)
     service.client.delete("/identities/person of default", headers=headers)
-    service.client.delete("/galleries/other", headers=headers)
+    service.client.delete("/galleries/foreign", headers=headers)
     with GalleryStore.open(settings.database_url, settings.blob_url, model_version=VERSION, dim=96) as store:
         told = [(each.action.value, each.actor) for each in store.audit(limit=3).items]
     assert told == [(action, made.key_id) for action in ("delete_gallery", "erase_identity", "delete_sample")]
