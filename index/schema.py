@@ -18,7 +18,7 @@ from sqlalchemy import (
     func,
 )
 
-HEAD = "0006"  # the revision that these tables are at; the newest file in `revisions/versions`
+HEAD = "0007"  # the revision that these tables are at; the newest file in `revisions/versions`
 
 # SQLite makes only a column of the type INTEGER its row id.
 Key = BigInteger().with_variant(Integer(), "sqlite")
@@ -109,7 +109,6 @@ samples = Table(
     Column("copy", BigInteger, nullable=False, default=0),
     UniqueConstraint("gallery_id", "external_id"),
     Index("ix_samples_gallery_id_id", "gallery_id", "id"),
-    Index("ix_samples_gallery_id_captured_at", "gallery_id", "captured_at"),
     Index("ix_samples_gallery_id_enrolled_at", "gallery_id", "enrolled_at"),
     Index("ix_samples_identity_id_captured_at_camera_id", "identity_id", "captured_at", "camera_id"),
     Index("ix_samples_camera_id", "camera_id"),
