@@ -8,27 +8,17 @@ import pytest
 from app import migrator as migrator_module
 from app.engine import Engine, open_engine
 from app.migrator import Migrator
-from app.reembedding import embed_picture
 from app.settings import Settings
 from index.migration import Migration, State
-from index.records import NewSample
 from model.errors import VersionDamaged
-from tests.app.parts import VERSION, person, tiny_settings, write_version
-
-OTHER = "tiny@2"
+from tests.app.moving import OTHER, two_versions
+from tests.app.parts import VERSION
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Return settings of a data folder with two versions, in which one person is enrolled with the first."""
-    for version in (VERSION, OTHER):
-        write_version(tmp_path / "models", version)
-    (tmp_path / "models" / "active").write_text(VERSION)
-    settings = tiny_settings(tmp_path, model=None)
-    with open_engine(settings) as engine:
-        vector = embed_picture(engine.model, person(0))
-        engine.gallery.enrol("default", [NewSample("anna", vector, person(0))], model_version=VERSION)
-    return settings
+    return two_versions(tmp_path)
 
 
 @pytest.fixture

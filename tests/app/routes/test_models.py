@@ -9,19 +9,16 @@ import pytest
 
 from app.application import create_app
 from app.engine import open_engine
-from app.reembedding import embed_picture
 from app.settings import Settings
 from index.keys import Scope
-from index.records import NewSample
 from model.promotion import approve
 from model.registry import Registry
+from tests.app.moving import OTHER, two_versions
 from tests.app.parts import VERSION, person, tiny_settings, write_version
 from tests.app.routes.calls import enrol, files, query, refused
 from tests.app.server import serving
 from tests.model.faulty import FAULTS, faulty_version
 from tests.tiny_model import CALIBRATION
-
-OTHER = "tiny@2"
 
 
 def activate(client: httpx.Client, **more: bool) -> httpx.Response:
@@ -31,13 +28,8 @@ def activate(client: httpx.Client, **more: bool) -> httpx.Response:
 
 def planned(folder: Path) -> tuple[Settings, str]:
     """Plan a migration to the other version in a data folder that nothing serves; return its id."""
-    for version in (VERSION, OTHER):
-        write_version(folder / "models", version)
-    (folder / "models" / "active").write_text(VERSION)
-    settings = tiny_settings(folder, model=None)
+    settings = two_versions(folder)
     with open_engine(settings) as engine:
-        vector = embed_picture(engine.model, person(0))
-        engine.gallery.enrol("default", [NewSample("anna", vector, person(0))], model_version=VERSION)
         return settings, engine.gallery.migrations.plan(OTHER, engine.embedder.dim).migration_id
 
 
