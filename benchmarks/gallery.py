@@ -34,7 +34,7 @@ from benchmarks.machine import describe, resident
 from benchmarks.simulator import Floats, Ints, Simulator, measured
 from index.gallery import GalleryStore
 from index.records import NewSample, SampleFilter
-from index.vectors import IndexOptions
+from index.vectors import IndexOptions, Storage
 
 VERSION = "simulated@1"
 BATCH = 256
@@ -88,10 +88,11 @@ def samples(vectors: Floats, people: Ints, cameras: Ints, first: int) -> list[Ne
     ]
 
 
-def open_store(folder: Path) -> GalleryStore:
+def open_store(folder: Path, storage: Storage) -> GalleryStore:
     """Open the benchmark's gallery."""
+    index = IndexOptions(storage=storage)
     return GalleryStore.open(
-        f"sqlite:///{folder}/reid.db", f"{folder}/pictures", model_version=VERSION, dim=512, index=IndexOptions()
+        f"sqlite:///{folder}/reid.db", f"{folder}/pictures", model_version=VERSION, dim=512, index=index
     )
 
 
@@ -257,10 +258,10 @@ def others(store: GalleryStore, world: World) -> dict[str, dict[str, float]]:
     return {name: timed(call, queries)[1] for name, call in calls.items()}
 
 
-def measure(count: int, folder: Path, hnsw: bool) -> dict[str, Any]:
+def measure(count: int, folder: Path, storage: Storage, hnsw: bool) -> dict[str, Any]:
     """Measure one size in this process."""
     world = World(count)
-    store = open_store(folder)
+    store = open_store(folder, storage)
     result: dict[str, Any] = {"samples": count, "batched": fill(store, world)}
     started = time.perf_counter()
     store.settle()
@@ -269,25 +270,27 @@ def measure(count: int, folder: Path, hnsw: bool) -> dict[str, Any]:
     store.delete_gallery("single")
     store.settle()
     store.close()
-    result |= _in_a_new_process(count, folder, hnsw)
+    result |= _in_a_new_process(count, folder, storage, hnsw)
     for snapshot in (folder / "reid.index").glob("*.snapshot"):
         snapshot.unlink()
     started = time.perf_counter()
-    open_store(folder).close()
+    open_store(folder, storage).close()
     result["open_from_catalogue_s"] = time.perf_counter() - started
     result["catalogue_bytes"] = (folder / "reid.db").stat().st_size
     return result
 
 
-def reopened(count: int, folder: Path, hnsw: bool) -> dict[str, Any]:
+def reopened(count: int, folder: Path, storage: Storage, hnsw: bool) -> dict[str, Any]:
     """Measure what a service that opens the gallery sees."""
     world = World(count)
     before = resident()
     started = time.perf_counter()
-    store = open_store(folder)
+    store = open_store(folder, storage)
     result: dict[str, Any] = {"open_s": time.perf_counter() - started}
+    vectors = store._indexes.serving.follower.shards[1].vectors
+    codes = vectors.codes
     result["resident_bytes"] = resident() - before
-    codes = store._indexes.serving.follower.shards[1].vectors.codes
+    result["stored_bytes"] = count * np.dtype(vectors.kind).itemsize * vectors.dim
     result["recall_measured"] = None if codes is None else codes.setting.recall
     result["depth"] = None if codes is None else codes.setting.depth
     result["queries"] = ask(store, world)
@@ -298,8 +301,8 @@ def reopened(count: int, folder: Path, hnsw: bool) -> dict[str, Any]:
     return result
 
 
-def _in_a_new_process(count: int, folder: Path, hnsw: bool) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.gallery", str(count), "--reopen", str(folder)]
+def _in_a_new_process(count: int, folder: Path, storage: Storage, hnsw: bool) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.gallery", str(count), "--storage", storage, "--reopen", str(folder)]
     done = subprocess.run([*command, *(["--hnsw"] if hnsw else [])], stdout=subprocess.PIPE, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -318,7 +321,7 @@ def show(results: list[dict[str, Any]]) -> None:
     row("codes and snapshot, in the background", lambda each: f"{each['settle_s']:.1f} s")
     row("opened from the snapshot", lambda each: f"{each['open_s']:.2f} s")
     row("opened from the catalogue", lambda each: f"{each['open_from_catalogue_s']:.1f} s")
-    row("resident, of the vectors' bytes", lambda each: f"{each['resident_bytes'] / (each['samples'] * 2048):.2f}")
+    row("resident, of the vectors' bytes", lambda each: f"{each['resident_bytes'] / each['stored_bytes']:.2f}")
     row("catalogue, bytes a sample", lambda each: f"{each['catalogue_bytes'] / each['samples']:,.0f}")
     for place, part in enumerate(SELECTIVITIES):
         cells = (_query(each["queries"][place]) for each in results)
@@ -368,6 +371,7 @@ def main() -> None:
     """Measure each size."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sizes", type=int, nargs="+")
+    parser.add_argument("--storage", choices=("float32", "float16"), default="float32", help="of vectors in memory")
     parser.add_argument("--folder", type=Path, help="where the galleries are made; a temporary one without it")
     parser.add_argument(
         "--hnsw", action="store_true", help="build a graph too, which takes a quarter of an hour a million"
@@ -377,12 +381,12 @@ def main() -> None:
     parser.add_argument("--reopen", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.reopen is not None:
-        print(json.dumps(reopened(given.sizes[0], given.reopen, given.hnsw)))
+        print(json.dumps(reopened(given.sizes[0], given.reopen, given.storage, given.hnsw)))
         return
     results = []
     for size in given.sizes:
         with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-            results.append(measure(size, Path(folder), given.hnsw))
+            results.append(measure(size, Path(folder), given.storage, given.hnsw))
     if given.out is not None:
         given.out.write_text(json.dumps(results, indent=1), encoding="ascii")
     if given.plot is not None:

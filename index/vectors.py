@@ -15,9 +15,11 @@ from index.roster import Ints
 from index.selection import Kept, Selection
 
 Scores = NDArray[np.float32]
+Storage = Literal["float32", "float16"]
 
 BLOCK_ROWS = 4096
-EXACT_NUMBERS = 10_000_000  # vector elements (20,000 × 512) that are compared one by one within 3 ms on one core
+EXACT_NUMBERS = 2_000_000  # vector elements (4,000 × 512) that are compared one by one within 0.5 ms on one core
+_CODES_A_ROW = 64  # that many are scanned in the time in which one row is compared
 _NEVER = 2**31 - 1
 _BLAS_QUERIES = 5  # from that many queries on, one matrix product is cheaper than a scan for each
 
@@ -27,8 +29,8 @@ class IndexOptions:
     """How a gallery is searched: every sample up to `exact_rows`, and above it by codes that hold `recall`."""
 
     recall: float = 0.99  # of the ten best identities
-    storage: Literal["float32", "float16"] = "float32"
-    exact_rows: int | None = None  # None: as many as are compared within 3 ms
+    storage: Storage = "float32"
+    exact_rows: int | None = None  # None: as many as are compared within 0.5 ms
 
 
 class VectorIndex(Protocol):
@@ -83,7 +85,8 @@ class FlatIndex:
     """Every vector in memory, as float32, compared by FAISS.
 
     While it has `codes`, a search over more than `exact_rows` lets them choose candidates and compares those; their
-    setting says with which recall. A search over fewer rows, and any without codes, compares every allowed row.
+    setting says with which recall. A search over fewer rows, over so few of many that a scan of all codes would take
+    longer, and any without codes, compares every allowed row.
     """
 
     kind: type[np.floating[Any]] = np.float32
@@ -123,7 +126,8 @@ class FlatIndex:
         # wait for each other, cost ten times the scan itself on a busy machine.
         faiss.omp_set_num_threads(1)
         among = self._kept.among(allowed)
-        if self.codes is not None and (len(self) if among is None else among.count) > self.exact_rows:
+        count = len(self) if among is None else among.count
+        if self.codes is not None and count > max(self.exact_rows, len(self) // _CODES_A_ROW):
             found = self._shortlist(self.codes, queries, k, among)
             if found is not None:
                 return found

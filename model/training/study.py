@@ -207,7 +207,8 @@ def _require_same(plan: list[tuple[Cell, Recipe]], done: Mapping[Cell, Result], 
 
 
 def _hash(recipe: Recipe) -> str:
-    return hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()[:16]
+    """Hash what a training depends on, which its name is not, nor what is said of it."""
+    return hashlib.sha256(recipe.model_dump_json(exclude={"name", "description"}).encode()).hexdigest()[:16]
 
 
 def _result(recipe: Recipe, found: Retrieval) -> Result:

@@ -211,6 +211,22 @@ def test_codes_of_too_few_candidates_are_not_relied_on() -> None:
     assert rows_of(index.search(asked, 50)) == [best(rows, query, range(500), 50) for query in asked]
 
 
+def test_a_few_of_many_rows_are_compared_rather_than_all_codes_scanned() -> None:
+    index = coded(32)
+    rows, asked = vectors(6400, 1, 32), vectors(6, 2, 32)
+    index.codes = Codes(index.codes.content, Setting(1))  # type: ignore[union-attr]
+    index.add(rows)
+    few, more = np.arange(0, 6400, 64), np.arange(0, 6400, 32)
+
+    def found(among: Ints) -> list[list[int]]:
+        mask = np.zeros(6400, dtype=np.bool_)
+        mask[among] = True
+        return rows_of(index.search(asked, 4, Selection.of(mask)))
+
+    assert found(few) == [best(rows, query, few.tolist(), 4) for query in asked]
+    assert found(more) != [best(rows, query, more.tolist(), 4) for query in asked]  # codes look at eight of them
+
+
 def test_codes_stay_with_their_rows_while_others_come_and_go() -> None:
     random = np.random.default_rng(0)
     index, plain = coded(32), PlainIndex(32)
