@@ -106,6 +106,9 @@ def test_results_of_two_set_ups_are_not_mixed(study: Study, tmp_path: Path) -> N
     run_study(study, tmp_path / "out", Trainer())
     more = study.model_copy(update={"seeds": (1, 2, 3)})
     assert {row.seeds for row in run_study(more, tmp_path / "out", Trainer())} == {3}
+    trainer = Trainer()
+    run_study(more.model_copy(update={"name": "another name"}), tmp_path / "out", trainer)
+    assert not trainer.asked
     other = study.model_copy(update={"recipe": "ladder"})
     with pytest.raises(RecipeError, match="trained by another"):
         run_study(other, tmp_path / "out", Trainer())
