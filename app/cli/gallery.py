@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Column, Table
 
 from app.answers import erased_answer, time_text
 from app.cli.backups import backup, restore
 from app.cli.datasets import export_dataset
 from app.cli.suspects import suspects
+from app.cli.tables import table
 from app.engine import open_engine
 from app.settings import load_settings
 from index.records import AuditEntry
@@ -65,11 +65,11 @@ def stats(as_json: Json = False) -> None:
         typer.echo(json.dumps({"model_version": version, "galleries": told}))
         return
     headings = ("gallery", "samples", "identities", "pictures kept", "retention", "search", "recall", "bytes a sample")
-    table = Table(*headings, box=None)
+    rows = table(*headings, whole=headings[1:3])
     for each, how in zip(galleries, index, strict=True):
         retention = "–" if each.retention_days is None else f"{each.retention_days} days"
         search = "exact" if how.engine == "exact" else f"codes, {how.candidates} compared"
-        table.add_row(
+        rows.add_row(
             each.name,
             str(each.samples),
             str(each.identities),
@@ -79,7 +79,7 @@ def stats(as_json: Json = False) -> None:
             f"{how.recall:.3f}",
             str(how.bytes_per_sample),
         )
-    Console().print(table)
+    Console().print(rows)
     typer.echo(f"model version {version}")
 
 
@@ -137,13 +137,10 @@ def audit(
         entries = [{**asdict(entry), "at": time_text(entry.at)} for entry in page.items]
         typer.echo(json.dumps({"entries": entries, "next_cursor": page.next_cursor}))
         return
-    whole = (Column(name, no_wrap=True) for name in ("at", "action"))
-    table = Table(
-        *whole, Column("actor", overflow="fold"), Column("of", overflow="fold"), "samples and files", box=None
-    )
+    rows = table("at", "action", "actor", "of", "samples and files", whole=("at", "action"))
     for entry in page.items:
-        table.add_row(*_audit_row(entry))
-    Console().print(table)
+        rows.add_row(*_audit_row(entry))
+    Console().print(rows)
     if page.next_cursor is not None:
         typer.echo("there are older entries: a larger --limit shows them")
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from app.answers import time_text
+from app.cli.tables import table
 from app.settings import load_settings
 from index.keys import MAX_RATE, Key, Keys, Scope
 
@@ -50,10 +50,11 @@ def list_keys(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps({"items": [_item(each) for each in found]}))
         return
-    table = Table("id", "scopes", "gallery", "rate", "label", "made", "last used", "revoked", box=None)
+    headings = ("id", "scopes", "gallery", "rate", "label", "made", "last used", "revoked")
+    rows = table(*headings, whole=("id", "made", "revoked"))
     for each in found:
-        table.add_row(*_row(each))
-    Console().print(table)
+        rows.add_row(*_row(each))
+    Console().print(rows)
 
 
 @keys.command()
@@ -82,10 +83,14 @@ def _item(key: Key) -> dict[str, object]:
 
 
 def _row(key: Key) -> list[Text]:
-    times = [_minute(each) for each in (key.created_at, key.last_used_at, key.revoked_at)]
+    times = (_day(key.created_at), _minute(key.last_used_at), _day(key.revoked_at))
     rate = "–" if key.rate is None else f"{key.rate:g}/s"
     cells = [key.key_id, ", ".join(key.names()), key.gallery or "–", rate, key.label or "–", *times]
     return [Text(cell) for cell in cells]
+
+
+def _day(at: datetime | None) -> str:
+    return "–" if at is None else f"{at:%Y-%m-%d}"
 
 
 def _minute(at: datetime | None) -> str:

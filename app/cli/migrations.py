@@ -8,12 +8,12 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Column, Table
 
 from app.activation import Wish, begin
 from app.answers import migration_answer
 from app.cli.failures import CommandError
 from app.cli.promotion import caller
+from app.cli.tables import table
 from app.engine import Engine, open_engine
 from app.migrator import Migrator, roll_back
 from app.settings import load_settings
@@ -36,12 +36,11 @@ def list_migrations(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps({"items": [migration_answer(each) for each in found]}))
         return
-    whole = (Column(name, no_wrap=True) for name in ("id", "state", "samples"))
-    table = Table(*whole, Column("from → to", overflow="fold"), box=None)
+    rows = table("id", "state", "samples", "from → to", whole=("id", "state", "samples"))
     for each in found:
         samples = str(each.total) if each.done == each.total else f"{each.done} of {each.total}"
-        table.add_row(each.migration_id, each.state, samples, f"{each.source} → {each.target}")
-    Console().print(table)
+        rows.add_row(each.migration_id, each.state, samples, f"{each.source} → {each.target}")
+    Console().print(rows)
 
 
 @migrations.command()

@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from app.activation import Wish
 from app.cli.migrations import move
 from app.cli.promotion import CheckSet, Force, Margin, caller
 from app.cli.recalibration import recalibrate
+from app.cli.tables import table
 from app.engine import active_version, open_engine
 from app.settings import Settings, load_settings
 from index.migration import State
@@ -49,10 +49,11 @@ def list_versions(as_json: Json = False) -> None:
         items = [_item(card, active) for card in cards]
         typer.echo(json.dumps({"active": active, "items": items}))
         return
-    table = Table("", "version", "input", "dim", "rank-1", "mAP", "threshold at 0.1 %", "files", box=None)
+    figures = ("input", "dim", "rank-1", "mAP", "at 0.1 %", "precisions")
+    rows = table("", "version", *figures, whole=figures)
     for card in cards:
-        table.add_row("*" if card.version == active else "", *_row(card))
-    Console().print(table)
+        rows.add_row("*" if card.version == active else "", *_row(card))
+    Console().print(rows)
 
 
 @models.command()
@@ -229,7 +230,7 @@ def _row(card: Card) -> list[Text]:
         f"{metrics.rank1:.1f}" if metrics else "–",
         f"{metrics.mAP:.1f}" if metrics else "–",
         threshold,
-        ", ".join(card.files),
+        ", ".join(card.precisions),
     ]
     return [Text(cell) for cell in cells]
 
@@ -237,17 +238,17 @@ def _row(card: Card) -> list[Text]:
 def _print_rows(first: str, second: str, rows: list[Row]) -> None:
     """Print the rows as a table, and below it the check sets that its metrics name by number."""
     check_sets = list(dict.fromkeys(row.check_set for row in rows if row.check_set))
-    table = Table("", "", first, second, "difference", box=None)
+    printed = table("", "", first, second, "difference")
     section = ""
     for row in rows:
         difference = "" if row.difference is None else f"{row.difference:+.4g}"
         name = f"{check_sets.index(row.check_set) + 1}  {row.name}" if row.check_set else row.name
         said = [each[:_HASH_SHOWN] if row.section == "files" else each for each in (row.first, row.second)]
         cells = ("" if row.section == section else row.section, name, *said, difference)
-        table.add_row(*(Text(cell, overflow="fold") for cell in cells))
+        printed.add_row(*map(Text, cells))
         section = row.section
     console = Console()
-    console.print(table)
+    console.print(printed)
     for number, check_set in enumerate(check_sets, start=1):
         console.print(f"{number}  {check_set}", soft_wrap=True, markup=False, highlight=False)
 

@@ -11,12 +11,12 @@ import numpy as np
 import orjson
 import typer
 from rich.console import Console
-from rich.table import Column, Table
 from rich.text import Text
 
 from app.cli.failures import CommandError, explain
 from app.cli.options import Key, Url
 from app.cli.report import printable
+from app.cli.tables import table
 from app.engine import Engine, open_engine
 from app.errors import InvalidParameter
 from app.forms import validate
@@ -126,17 +126,17 @@ def show(answer: dict[str, Any], console: Console) -> None:
     console.print(Text(_verdict(answer)), soft_wrap=True)
     if not answer["identities"]:
         return
-    table = Table("rank", Column("identity", overflow="fold"), "score", "", "best samples", box=None)
+    rows = table("rank", "identity", "score", "", "best samples", whole=("rank", "score", ""))
     for identity in answer["identities"]:
         best = ", ".join(_sample(sample) for sample in identity["samples"])
-        table.add_row(
+        rows.add_row(
             str(identity["rank"]),
             Text(printable(identity["identity"]), style="bold" if identity["match"] else ""),
             f"{identity['score']:.3f}",
             Text(bar(identity["score"], answer["threshold"]), style="green" if identity["match"] else "dim"),
             Text(best),
         )
-    console.print(table)
+    console.print(rows)
 
 
 def bar(score: float, threshold: float | None) -> str:

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from app.cli.progress import bar
+from app.cli.tables import table
 from app.engine import open_engine
 from app.recalibration import Choice, Measured, measure, measure_reference, register, require_new
 from app.settings import load_settings
@@ -75,13 +75,13 @@ def _told(found: Measured) -> dict[str, Any]:
 
 def _print(found: Measured, before: Calibration | None) -> None:
     old = {} if before is None else {each.false_match_rate: each.threshold for each in before.thresholds}
-    table = Table("false match rate", "threshold", "95 % interval", "true matches", "before", box=None)
+    rows = table("false match rate", "threshold", "95 % interval", "true matches", "before")
     for each in found.calibration.thresholds:
         was = old.get(each.false_match_rate)
         interval = f"{each.low:.3f} to {each.high:.3f}"
         shown = (f"{each.threshold:.3f}", interval, f"{100 * each.true_match_rate:.1f} %")
-        table.add_row(f"{each.false_match_rate:g}", *shown, "–" if was is None else f"{was:.3f}")
-    Console().print(table)
+        rows.add_row(f"{each.false_match_rate:g}", *shown, "–" if was is None else f"{was:.3f}")
+    Console().print(rows)
     for short in found.missing:
         typer.echo(
             f"no threshold at {short.false_match_rate:g}: expected {short.needed} pairs of different people, "

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from app.cli.progress import bar
+from app.cli.tables import table
 from app.engine import Engine, open_engine
 from app.parameters import Decision
 from app.settings import load_settings
@@ -48,16 +48,16 @@ def merge_threshold(engine: Engine, decision: Decision) -> float | None:
 def _print(found: Findings, limit: int) -> None:
     console = Console()
     if found.suspects:
-        table = Table("sample", "identity", "looks like", "own score", "its score", box=None)
+        rows = table("sample", "identity", "looks like", "own score", "its score", whole=("sample",))
         for each in found.suspects[:limit]:
             scores = (f"{each.own_score:.3f}", f"{each.suggested_score:.3f}")
-            table.add_row(*map(Text, (each.sample_id, each.identity, each.suggested, *scores)))
-        console.print(table)
+            rows.add_row(*map(Text, (each.sample_id, each.identity, each.suggested, *scores)))
+        console.print(rows)
     if found.merges:
-        table = Table("identity", "may be", "mean score", box=None)
+        rows = table("identity", "may be", "mean score")
         for pair in found.merges[:limit]:
-            table.add_row(*map(Text, (pair.first, pair.second, f"{pair.score:.3f}")))
-        console.print(table)
+            rows.add_row(*map(Text, (pair.first, pair.second, f"{pair.score:.3f}")))
+        console.print(rows)
     typer.echo(
         f"{len(found.suspects)} of {found.samples} samples look like another identity; {len(found.merges)} pairs of "
         f"{found.identities} identities may be one person"

@@ -101,7 +101,7 @@ def deployed(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
     try:
         imported = run("docker", "run", "--rm", *data, image, "models", "import", "/version", "--json")
         assert json.loads(imported.stdout) == {"version": "tiny@1"}
-        run("docker", "run", "--rm", "--env", "REID_MODEL=tiny@1", *data, image, "models", "activate", "tiny@1")
+        run("docker", "run", "--rm", *data, image, "models", "activate", "tiny@1", "--force")
         deployment.up()
         yield deployment
     finally:

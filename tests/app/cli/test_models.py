@@ -21,6 +21,18 @@ def test_list_marks_the_active_version(reid: Reid, data_dir: Path) -> None:
     assert "128×64" in line
 
 
+def test_a_long_version_is_read_whole_at_80_characters(
+    reid: Reid, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = "market1501-msmt17-r50-recalibrated@12"
+    write_version(data_dir / "models", long)
+    monkeypatch.setenv("COLUMNS", "80")
+    heading, *lines = reid("models", "list").out.splitlines()
+    where = slice(heading.index("version"), heading.index("input"))
+    assert long in "".join(line[where].strip() for line in lines)
+    assert "…" not in "".join(lines)
+
+
 def test_show_prints_the_card(reid: Reid, data_dir: Path) -> None:
     shown = json.loads(reid("models", "show", VERSION, "--json").out)
     assert shown["card"]["version"] == VERSION
