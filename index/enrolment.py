@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
@@ -18,21 +19,35 @@ _log = logging.getLogger(__name__)
 _Content = tuple[bytes, str, str | None]
 
 
-class Enrolment:
-    """One request: its good entries, its pictures, and the outcome of each item."""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An item as the catalogue takes it, or what is wrong with it."""
 
-    def __init__(self, items: Sequence[NewSample], version: str, dim: int) -> None:
+    entry: Entry | GalleryError
+    picture: bytes
+
+
+def prepare(item: NewSample, version: str, dim: int) -> Prepared:
+    """Check an item by itself, and hash its picture."""
+    try:
+        return Prepared(_entry(item, version, dim), item.picture)
+    except GalleryError as exc:
+        return Prepared(exc, item.picture)
+
+
+class Enrolment:
+    """What is committed at once: its good entries, their pictures, and the outcome of each item."""
+
+    def __init__(self, items: Sequence[Prepared]) -> None:
         self._outcomes: list[Enrolled | None] = [None] * len(items)
         self._entries: dict[int, Entry] = {}
         self._pictures: dict[bytes, bytes] = {}
         for index, item in enumerate(items):
-            try:
-                entry = _entry(item, version, dim)
-            except GalleryError as exc:
-                self._outcomes[index] = Enrolled(EnrolStatus.REJECTED, error=exc)
+            if isinstance(item.entry, GalleryError):
+                self._outcomes[index] = Enrolled(EnrolStatus.REJECTED, error=item.entry)
             else:
-                self._entries[index] = entry
-                self._pictures[entry.digest] = item.picture
+                self._entries[index] = item.entry
+                self._pictures[item.entry.digest] = item.picture
 
     def run(self, database: Database, pictures: PictureStore, gallery: str) -> list[Enrolled]:
         """Store the pictures, then commit the samples; what is left over after a failure is removed again."""

@@ -16,7 +16,7 @@ from index.backup import Backup, Progress, nobody
 from index.catalogue import DEFAULT_GALLERY
 from index.check import Check, remove_orphans
 from index.database import Database
-from index.enrolment import Enrolment
+from index.enrolment import Enrolment, Prepared, prepare
 from index.erasure import Eraser
 from index.errors import GalleryError, InvalidValue, PictureNotStored, SampleNotFound
 from index.follower import Shard
@@ -147,12 +147,13 @@ class GalleryStore:
         When this returns, what was created is on the disk and in every query. A bad item is rejected alone.
         Raises `GalleryNotFound`, `ModelMismatch`, `StoreUnavailable` (nothing was taken).
         """
-        return self._door.enrol(gallery, items, model_version)
+        dim = self._indexes.of(model_version).version.dim
+        prepared = [prepare(item, model_version, dim) for item in items]  # here, while another caller's is committed
+        return self._door.enrol(gallery, prepared, model_version)
 
-    def _enrol(self, gallery: str, items: Sequence[NewSample], version: str) -> list[Enrolled]:
-        outcome = Enrolment(items, version, self._indexes.of(version).version.dim).run(
-            self._database, self._pictures, gallery
-        )
+    def _enrol(self, gallery: str, items: Sequence[Prepared], version: str) -> list[Enrolled]:
+        self._indexes.of(version)  # it may have been dropped since
+        outcome = Enrolment(items).run(self._database, self._pictures, gallery)
         self._indexes.follow()
         return outcome
 

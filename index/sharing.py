@@ -3,17 +3,18 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
-from index.records import Enrolled, NewSample
+from index.records import Enrolled
 
 _MOST = 1024  # items of one commit
-Commit = Callable[[str, Sequence[NewSample], str], list[Enrolled]]
+Item = TypeVar("Item")
 
 
 @dataclass(slots=True)
-class _Request:
+class _Request(Generic[Item]):
     gallery: str
-    items: Sequence[NewSample]
+    items: Sequence[Item]
     version: str
     called: threading.Event = field(default_factory=threading.Event)  # its outcome is there, or it is its turn
     outcome: list[Enrolled] | None = None
@@ -24,20 +25,20 @@ class _Request:
         return self.outcome is not None or self.error is not None
 
 
-class SharedCommit:
+class SharedCommit(Generic[Item]):
     """Takes requests to enrol from any number of threads, and commits those that wait together.
 
     The first to come commits its own; who comes meanwhile waits, and the first of them commits for all. An item is
     judged as if the requests had come one after the other; a failure of the commit is the failure of all in it.
     """
 
-    def __init__(self, commit: Commit) -> None:
+    def __init__(self, commit: Callable[[str, Sequence[Item], str], list[Enrolled]]) -> None:
         self._commit = commit
-        self._waiting: list[_Request] = []
+        self._waiting: list[_Request[Item]] = []
         self._busy = False  # somebody commits, or is called to
         self._list = threading.Lock()
 
-    def enrol(self, gallery: str, items: Sequence[NewSample], version: str) -> list[Enrolled]:
+    def enrol(self, gallery: str, items: Sequence[Item], version: str) -> list[Enrolled]:
         """Return each item's outcome, in order, once it is committed."""
         request = _Request(gallery, items, version)
         with self._list:
@@ -61,7 +62,7 @@ class SharedCommit:
             if self._waiting:
                 self._waiting[0].called.set()
 
-    def _take(self) -> list[_Request]:
+    def _take(self) -> list[_Request[Item]]:
         """Take the first request, and those behind it that go into the same gallery, up to a bound."""
         with self._list:
             first = self._waiting[0]
@@ -76,7 +77,7 @@ class SharedCommit:
             self._waiting = rest
         return taken
 
-    def _run(self, requests: list[_Request]) -> None:
+    def _run(self, requests: list[_Request[Item]]) -> None:
         items = [item for request in requests for item in request.items]
         try:
             outcomes = self._commit(requests[0].gallery, items, requests[0].version)
