@@ -44,6 +44,9 @@ class HAP2SLoss(nn.Module):
     `L(a) = [m + D(a, S+) - D(a, S-)]+` with `D(a, S) = Σ w_i d_i / Σ w_i`. The weights are softmaxes of
     `±d / sigma` (exponential) or of `alpha·log1p(d)` and `-2·alpha·log1p(d)` (polynomial), so nothing overflows.
     `sigma` and `margin` are in units of the embeddings' distance. An anchor with an empty set is left out of the mean.
+
+    With a gradient through the weights, positives that are nearer than `D+ - sigma` are pushed away, and easy negatives
+    drawn near; the paper leaves it open. Without it the loss was ahead wherever both were tried, see docs/RESULTS.md.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class HAP2SLoss(nn.Module):
         margin: float = 0.3,
         softplus: bool = False,
         normalised: bool = False,
-        detach_weights: bool = False,
+        detach_weights: bool = True,
     ) -> None:
         super().__init__()
         self.form = PointToSet(form)

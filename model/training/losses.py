@@ -67,8 +67,13 @@ def _hap2s(recipe: LossRecipe, _parameters: Mapping[str, float]) -> nn.Module:
 
 
 def _agw(recipe: LossRecipe, _parameters: Mapping[str, float]) -> nn.Module:
-    """Return AGW's weighted regularised triplet (Ye et al., TPAMI 2021): HAP2S_E of sigma 1 and a soft margin of 0."""
-    return HAP2SLoss(PointToSet.EXPONENTIAL, sigma=1.0, margin=0.0, softplus=True, normalised=recipe.normalised)
+    """Return AGW's weighted regularised triplet: HAP2S_E of sigma 1, a soft margin of 0, a gradient through the weights.
+
+    Ye et al. "Deep Learning for Person Re-identification: A Survey and Outlook", TPAMI 2021.
+    """
+    return HAP2SLoss(
+        PointToSet.EXPONENTIAL, sigma=1.0, margin=0.0, softplus=True, normalised=recipe.normalised, detach_weights=False
+    )
 
 
 def _triplet(recipe: LossRecipe, _parameters: Mapping[str, float]) -> nn.Module:

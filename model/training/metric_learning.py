@@ -32,7 +32,7 @@ class HAP2SMetricLoss(losses.BaseMetricLossFunction):  # type: ignore[misc]
         alpha: float = 10.0,
         margin: float = 0.3,
         softplus: bool = False,
-        detach_weights: bool = False,
+        detach_weights: bool = True,
         **options: Any,  # noqa: ANN401  # distance, reducer and embedding_regularizer, which the library checks
     ) -> None:
         """Raise `RecipeError` for a distance that grows with likeness."""

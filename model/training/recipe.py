@@ -56,7 +56,7 @@ class LossRecipe(_Section):
     margin: float = Field(0.3, ge=0)
     softplus: bool = False
     normalised: bool = False
-    detach_weights: bool = False
+    detach_weights: bool = Field(True, description="no gradient through the weights of HAP2S")
     weight: float = Field(1.0, ge=0)
     identity_weight: float = Field(1.0, ge=0)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
