@@ -67,7 +67,7 @@ def _hap2s(recipe: LossRecipe, _parameters: Mapping[str, float]) -> nn.Module:
 
 
 def _agw(recipe: LossRecipe, _parameters: Mapping[str, float]) -> nn.Module:
-    """Return AGW's weighted regularised triplet: HAP2S_E of sigma 1, a soft margin of 0, a gradient through the weights.
+    """Return AGW's weighted triplet: HAP2S_E of sigma 1, a soft margin of 0, and a gradient through the weights.
 
     Ye et al. "Deep Learning for Person Re-identification: A Survey and Outlook", TPAMI 2021.
     """
