@@ -21,6 +21,7 @@ from app.engine import Engine, open_engine
 from app.errors import AddressRefused
 from app.expiry import Expiry
 from app.forms import invalid_parameter
+from app.garbage import Garbage
 from app.keyring import Keyring
 from app.logs import logging_to_stderr
 from app.metrics import Metrics
@@ -109,6 +110,7 @@ async def _running(
     try:
         log.info("ready with %s on %s", engine.model.version, ", ".join(engine.embedder.providers))
         async with (
+            Garbage(lambda: pipeline.depth).running(),
             drifting.running(),
             Expiry(engine, pipeline, metrics).running(),
             Migrator(engine, metrics).running() as migrator,

@@ -227,7 +227,8 @@ class Batcher:
         with self._changed:
             self._computing -= 1
             self._whole = False
-            self._changed.notify_all()
+            if self._waiting or self._stopping:  # else nobody has anything to begin, and is in the answer's way
+                self._changed.notify_all()
 
     def _take(self, room: int) -> list[_Slice]:
         if self._few_sizes:

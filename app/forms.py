@@ -1,6 +1,7 @@
 """Reading a request's body: bounded while it streams, validated field by field."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -107,6 +108,10 @@ class FormReader:
             raise MalformedRequest("expected multipart/form-data up to its last boundary, the body ended before")
         return Form(tuple(self._files), tuple(self._fields))
 
+    def close(self) -> None:
+        """Let the parser go, which holds the reader: in a ring the pictures would stay until garbage is looked for."""
+        del self._parser
+
     def _begin(self) -> None:
         self._part = _Part()
         self._disposition = b""
@@ -178,10 +183,11 @@ async def read_form(request: Request, *, file_fields: Collection[str], max_files
     except FormParserError as exc:
         raise MalformedRequest(f"expected a shorter boundary: {exc}") from exc
     taken = 0
-    async for chunk in request.stream():
-        taken = _count(taken, chunk, MAX_REQUEST)
-        reader.write(chunk)
-    return reader.finish()
+    with closing(reader):
+        async for chunk in request.stream():
+            taken = _count(taken, chunk, MAX_REQUEST)
+            reader.write(chunk)
+        return reader.finish()
 
 
 async def read_json(request: Request, kind: type[M]) -> M:

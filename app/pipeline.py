@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
@@ -65,7 +66,7 @@ class Pipeline:
         self._decoding = Workers("decode", settings.threads, settings.max_queue + 256)
         self._searching = Workers("search", settings.threads, settings.max_queue)
         self._gathering = Gathering(self._searching, engine.gallery)
-        self._coming = 0  # pictures that are being decoded
+        self._coming = 0  # pictures that are let in or being decoded
         self._keeping = Workers("gallery", 4, 256)
 
     def start(self) -> None:
@@ -84,8 +85,17 @@ class Pipeline:
         return self._batcher.depth
 
     def require_room(self, pictures: int) -> None:
-        """Raise `Overloaded` when the model's queue, with what is being decoded for it, has no room for so many."""
+        """Raise `Overloaded` when the model's queue, with what is coming to it, has no room for so many."""
         self._batcher.require_room(pictures, self._coming)
+
+    @contextmanager
+    def coming(self, pictures: int) -> Iterator[None]:
+        """Keep room for so many in the model's queue, as long as the block lasts."""
+        self._coming += pictures
+        try:
+            yield
+        finally:
+            self._coming -= pictures
 
     async def decode(
         self, pictures: Sequence[bytes], contract: InputContract, timing: Timing
@@ -96,12 +106,8 @@ class Pipeline:
         """
         started = time.perf_counter()
         self.require_room(len(pictures))
-        self._coming += len(pictures)
-        try:
-            with while_present():
-                decoded = await asyncio.gather(*(self._decoding.run(_prepare, each, contract) for each in pictures))
-        finally:
-            self._coming -= len(pictures)
+        with self.coming(len(pictures)), while_present():
+            decoded = await asyncio.gather(*(self._decoding.run(_prepare, each, contract) for each in pictures))
         self._count("decode", time.perf_counter() - started, timing)
         return decoded
 

@@ -1,10 +1,18 @@
 """Over the queue's bound: refused before anything else is looked at."""
 
+import asyncio
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
+from starlette.datastructures import Headers
 
 from app.application import create_app
+from app.callers import Caller
 from app.errors import Overloaded
 from tests.app.parts import person, tiny_settings
 from tests.app.routes.calls import enrol, files, refused
@@ -46,3 +54,51 @@ def test_a_connection_outlives_its_refusal(tmp_path: Path, path: str) -> None:
         app.state.service.pipeline.require_room = full
         assert client.post(path, files=files([person(0)] * 8)).status_code == 429
         assert client.post(path, files=files([person(0)] * 8)).status_code == 200
+
+
+def ask(client: httpx.Client, **headers: str) -> httpx.Response:
+    return client.post("/query", files=files([person(0)]), headers=headers)
+
+
+def test_who_is_let_in_has_a_place_before_anything_is_decoded(tmp_path: Path) -> None:
+    app = create_app(tiny_settings(tmp_path, max_queue=1))
+    with serving(app) as client, ThreadPoolExecutor(1) as pool:
+        asked, told = threading.Event(), threading.Event()
+        keyring = app.state.service.keyring
+        caller = keyring.caller
+
+        async def slow(headers: Headers) -> Caller:
+            asked.set()
+            await asyncio.to_thread(told.wait, 5)
+            found: Caller = await caller(headers)
+            return found
+
+        keyring.caller = slow
+        first = pool.submit(ask, client)
+        assert asked.wait(5)
+        refused(ask(client), 429, "overloaded")
+        told.set()
+        assert first.result().status_code == 200
+        assert ask(client).status_code == 200
+
+
+def test_who_is_refused_at_the_key_gives_the_place_back(tmp_path: Path) -> None:
+    app = create_app(tiny_settings(tmp_path, max_queue=1))
+    with serving(app) as client:
+        for _ in range(2):
+            refused(ask(client, **{"X-API-Key": "a key that was never made"}), 401, "unauthorized")
+        assert ask(client).status_code == 200
+
+
+def test_a_client_that_takes_its_time_has_no_place(tmp_path: Path) -> None:
+    app = create_app(tiny_settings(tmp_path, max_queue=1))
+    with serving(app) as client:
+        host, port = client.base_url.host, client.base_url.port
+        with socket.create_connection((host, port)) as slow:
+            slow.sendall(
+                b"POST /query HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n"
+                b"Content-Type: multipart/form-data; boundary=b\r\n\r\n"
+            )
+            end = time.monotonic() + 5
+            while ask(client).status_code != 200:
+                assert time.monotonic() < end, "a body that does not come keeps others out"

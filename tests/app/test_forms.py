@@ -1,4 +1,5 @@
 import asyncio
+import gc
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -52,6 +53,17 @@ def read_name(*chunks: bytes, kind: str = "application/json") -> NewName:
 
 
 GOOD = body(part("image", b"\x00\xff\r\n--", "a.jpg"), part("top_k", b"5"), part("image", b"2", "b.jpg"))
+
+
+@pytest.mark.parametrize("sent", [GOOD, GOOD[:-9], b"noise"])
+def test_what_was_read_goes_without_a_look_for_garbage(sent: bytes) -> None:
+    async def garbage() -> int:
+        gc.collect()
+        with suppress(MalformedRequest):
+            await read_form(request([sent], TYPE), file_fields=("image",), max_files=3)
+        return gc.collect()
+
+    assert asyncio.run(garbage()) == 0
 
 
 def test_files_and_fields_come_in_order() -> None:

@@ -191,3 +191,11 @@ def test_calls_side_by_side_give_the_same_and_start_no_threads(tmp_path: Path) -
     np.testing.assert_array_equal(beside.embed(batch, alone=True), plain.embed(batch))
     np.testing.assert_array_equal(plain.embed(batch, alone=True), plain.embed(batch))
     assert len(new) == 4  # two of each; what keeps to its caller's thread has none
+
+
+def test_threads_sleep_between_two_calls(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(build_graph(INPUT, OUTPUT).SerializeToString())
+    opened = Embedder(path, INPUT, OUTPUT, "tiny@1", threads=3)
+    options = opened._session.get_session_options()
+    assert options.get_session_config_entry("session.force_spinning_stop") == "1"

@@ -317,10 +317,17 @@ def slow() -> Iterator[Entry]:
     yield Entry(
         "a body that goes on after a refusal", _dripping(chunked + b"5\r\nnoise\r\n", b"1\r\nx\r\n"), _MALFORMED
     )
+    hidden = (_LIVE + b"\r\n") * 20
+    unread = request("POST", "/nothing", hidden, close=False).removesuffix(hidden)
     yield Entry(
         "a body that nobody asked for",
-        _dripping(request("POST", "/nothing", close=False)[:-23] + b"Content-Length: 900\r\n\r\n", b"x"),
-        f"404 not_found | {_MALFORMED}",
+        _dripping(unread, b"x"),
+        "404 not_found",
+    )
+    yield Entry("requests in such a body", _behind_an_answer(unread, hidden + _LIVE + _CLOSE), "404 not_found | 200", 2)
+    untold = b"POST /nothing HTTP/1.1\r\nHost: a\r\n\r\n"
+    yield Entry(
+        "a body that no length tells of", _behind_an_answer(untold, b"x" * 900), f"404 not_found | {_MALFORMED}", 2
     )
     yield Entry(
         "JSON a byte at a time",
@@ -343,6 +350,15 @@ def _dripping(start: bytes, more: bytes) -> Sends:
         while time.monotonic() < ends:
             connection.sendall(more)
             time.sleep(0.1)
+
+    return send
+
+
+def _behind_an_answer(start: bytes, more: bytes) -> Sends:
+    def send(connection: socket.socket) -> None:
+        connection.sendall(start)
+        connection.recv(1, socket.MSG_PEEK)
+        connection.sendall(more)
 
     return send
 
