@@ -1,5 +1,6 @@
 """Telling who calls by the key in a request's headers."""
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -12,14 +13,15 @@ from app.errors import Forbidden, Unauthorized
 from app.limits import Limits
 from app.workers import Workers
 from index.errors import GalleryError
-from index.keys import TOUCH_SECONDS, Keys
+from index.keys import TOUCH_SECONDS, Key, Keys
 
 log = logging.getLogger(__name__)
+_NONE_MADE = "no key was made"
 _EXPECTED = "expected a key, as Authorization: Bearer <key> or as X-API-Key: <key>, found"
 
 
 class Keyring:
-    """Asks the catalogue about every request's key, one indexed row, so that a revocation counts at once.
+    """Tells who calls by the key in the catalogue, read anew after every commit, so that a revocation counts at once.
 
     `local`: the service is reached from this machine only, so that it needs no key before one was made.
     """
@@ -30,6 +32,7 @@ class Keyring:
         self._clock = clock
         self._limits = Limits(clock)
         self._touched: dict[str, float] = {}
+        self._notes = keys.notes()
         # threads of its own: no enrolment or search that waits for the disk keeps a caller from being told
         self._reading = Workers("key", 2, 1024)
         self._touching = ThreadPoolExecutor(1, thread_name_prefix="key use")
@@ -39,7 +42,7 @@ class Keyring:
         text = presented(headers)
         if text is None:
             return await self._keyless(headers)
-        key = await self._reading.run(self._keys.verify, text)
+        key = await self._known(text)
         if key is None:
             raise Unauthorized(f"{_EXPECTED} one that was never made, or is revoked")
         self._note_use(key.key_id)
@@ -52,13 +55,24 @@ class Keyring:
 
     async def _keyless(self, headers: Headers) -> Caller:
         # no key is ever removed: once one was made it stays so, and a stranger costs no look-up
-        self._made = self._made or await self._reading.run(self._keys.made)
+        if not self._made and _NONE_MADE not in (notes := self._notes.current()):
+            self._made = await self._reading.run(self._keys.made)
+            notes[_NONE_MADE] = None
         if self._made:
             raise Unauthorized(f"{_EXPECTED} none")
         # a browser on this machine sends forms for any page it shows; programs do not send this header
         if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             raise Forbidden("expected a page of this service, found one of another site; make a key to call from there")
         return Caller()
+
+    async def _known(self, text: str) -> Key | None:
+        notes, name = self._notes.current(), hashlib.sha256(text.encode()).digest()
+        found: Key | None = notes.get(name)
+        if found is None:
+            found = await self._reading.run(self._keys.verify, text)
+        if found is not None:  # who guesses fills no memory
+            notes[name] = found
+        return found
 
     def _note_use(self, key_id: str) -> None:
         """Have the time of the key's last use written, in the background, at most once a minute."""
@@ -77,6 +91,7 @@ class Keyring:
         """Finish what runs, then end the threads."""
         self._reading.close()
         self._touching.shutdown()
+        self._notes.close()
 
 
 def presented(headers: Headers) -> str | None:

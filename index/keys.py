@@ -20,6 +20,7 @@ from sqlalchemy import Row, bindparam, insert, or_, select, update
 from index import audit, catalogue, values
 from index.database import Database
 from index.errors import InvalidValue, KeyNotFound
+from index.notes import Notes
 from index.records import Action
 from index.schema import keys
 
@@ -60,7 +61,7 @@ _ANY = select(keys.c.id).limit(1)
 
 
 class Keys:
-    """The keys of one data folder. Nothing is remembered between two calls, so a revocation counts at once."""
+    """The keys of one data folder. Each call reads them anew; `notes` are for who asks often."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -116,6 +117,10 @@ class Keys:
             audit.write_key(connection, Action.CREATE_KEY, key_id, gallery, actor)
             made = _key(connection.execute(_BY_ID, {"key_id": key_id}).one())
         return made, f"reid_{key_id}_{secret}"
+
+    def notes(self) -> Notes:
+        """Return notes for what was read here; to be closed."""
+        return Notes(self._database.file)
 
     def made(self) -> bool:
         """Tell whether any key was ever made; one that is revoked counts."""

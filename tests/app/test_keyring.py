@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from starlette.datastructures import Headers
@@ -128,3 +129,38 @@ def test_a_use_that_cannot_be_written_is_no_reason_to_refuse(
     keyring.close()
     assert f"the last use of key {made.key_id} could not be written down: the disk is full" in caplog.text
     assert text[18:] not in caplog.text
+
+
+def test_the_catalogue_is_asked_again_only_when_something_was_committed(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, text = keys.create([Scope.QUERY])
+    verify = Mock(wraps=keys.verify)
+    monkeypatch.setattr(keys, "verify", verify)
+    monkeypatch.setattr(keys, "touch", lambda _: None)
+    keyring = Keyring(keys, local=True)
+    for _ in range(3):
+        assert ask(keyring, x_api_key=text).key_id == made.key_id
+    assert verify.call_count == 1
+    keys.create([Scope.ADMIN])
+    assert ask(keyring, x_api_key=text).key_id == made.key_id
+    assert verify.call_count == 2
+    keys.revoke(made.key_id)
+    with pytest.raises(Unauthorized, match="is revoked"):
+        ask(keyring, x_api_key=text)
+    keyring.close()
+
+
+def test_that_no_key_was_made_is_asked_again_only_when_something_was_committed(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Mock(wraps=keys.made)
+    monkeypatch.setattr(keys, "made", made)
+    keyring = Keyring(keys, local=True)
+    for _ in range(3):
+        assert ask(keyring) == Caller()
+    assert made.call_count == 1
+    keys.create([Scope.ADMIN])
+    with pytest.raises(Unauthorized, match="found none"):
+        ask(keyring)
+    keyring.close()
