@@ -7,7 +7,7 @@ from model.training.recipe import bundled_recipes, read_recipe
 
 
 def test_bundled_recipes_are_valid() -> None:
-    assert bundled_recipes() == ["cpu", "cpu-longer", "ladder", "ladder-small", "paper", "strong", "student"]
+    assert bundled_recipes() == ["cpu", "ladder", "ladder-small", "paper", "strong", "student"]
     for name in bundled_recipes():
         assert read_recipe(name).name == name
 
@@ -39,5 +39,5 @@ def test_mistakes_are_named(recipe_file: Path, tmp_path: Path, old: str, new: st
 
 
 def test_unknown_recipe_lists_what_there_is() -> None:
-    with pytest.raises(RecipeError, match="cpu, cpu-longer, ladder, ladder-small, paper, strong, student"):
+    with pytest.raises(RecipeError, match="cpu, ladder, ladder-small, paper, strong, student"):
         read_recipe("gpu")
