@@ -17,6 +17,7 @@ SIZE = (5.2, 3.4)  # inches
 _MAPPED = 600  # embeddings; more make the map slow and no clearer
 _COLOURED = 20  # identities
 _BINS = 80
+_LINE = 0.2  # inches, of a legend
 
 
 def to_svg(figure: Figure) -> Markup:
@@ -47,7 +48,8 @@ def error_bars(series: Mapping[str, Sequence[tuple[float, float, float]]], x_lab
     for name, points in series.items():
         x, y, deviation = np.array(points, dtype=np.float64).reshape(-1, 3).T
         axes.errorbar(x, y, yerr=deviation, label=name, marker=".", capsize=3)
-    axes.legend()
+    figure.set_figheight(SIZE[1] + _LINE * -(-len(series) // 2))
+    figure.legend(loc="outside lower center", ncols=2, fontsize="small")  # of many series, it would lie on them
     return to_svg(figure)
 
 
