@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ARRAY, JSON, BigInteger, Connection, Row, any_, bindparam, delete, func, insert, select, update
+from sqlalchemy import ARRAY, BigInteger, Connection, Row, any_, bindparam, delete, func, insert, select, update
 
 from index import names, ulid, values
 from index.database import chunks
 from index.errors import GalleryNotFound, ModelMismatch, SampleNotFound
+from index.hot import HotStatement
 from index.records import Sample
 from index.schema import (
     attribute_pairs,
@@ -78,7 +79,7 @@ def now() -> int:
 
 _NUMBERS = select(ledger.c.serving_version_id, ledger.c.last_seq, ledger.c.last_sample)
 _VERSIONS = select(versions.c.version, versions.c.id, versions.c.dim)
-_POSITION = (
+_POSITION = HotStatement(
     select(galleries.c.id, ledger.c.last_seq)
     .select_from(galleries.join(ledger, ledger.c.id == 1))
     .where(galleries.c.name == bindparam("gallery"))
@@ -102,10 +103,11 @@ def last_seq(connection: Connection) -> int:
 
 def position(connection: Connection, gallery: str) -> tuple[int, int]:
     """Return a gallery's number and the number of the last change of the catalogue."""
-    row = connection.execute(_POSITION, {"gallery": gallery}).one_or_none()
-    if row is None:
+    rows = _POSITION.rows(connection, {"gallery": gallery})
+    if not rows:
         raise GalleryNotFound(_no_gallery(gallery))
-    return row.id, row.last_seq
+    number, last = rows[0]
+    return number, last
 
 
 def log(connection: Connection, gallery: int, touched: Sequence[int | None]) -> None:
@@ -216,11 +218,11 @@ _SAMPLES_BY_EXTERNAL_ID = _SAMPLE.where(
     samples.c.external_id.in_(bindparam("external_ids", expanding=True)), _OF_THE_GALLERY
 )
 # The numbers are one value: a list of parameters would be written into the statement anew for each query.
-_LISTED = func.json_each(bindparam("numbers", type_=JSON)).table_valued("value")
-_BY_NUMBER = {
-    "sqlite": _SAMPLE.where(samples.c.id.in_(select(_LISTED.c.value))),
-    "postgresql": _SAMPLE.where(samples.c.id == any_(bindparam("numbers", type_=ARRAY(BigInteger)))),
-}
+_LISTED = func.json_each(bindparam("json")).table_valued("value")
+_BY_NUMBER = HotStatement(
+    _SAMPLE.where(samples.c.id.in_(select(_LISTED.c.value))),
+    server=_SAMPLE.where(samples.c.id == any_(bindparam("numbers", type_=ARRAY(BigInteger)))),
+)
 
 
 def to_sample(row: Sequence[Any], gallery: str) -> Sample:
@@ -235,15 +237,16 @@ def to_sample(row: Sequence[Any], gallery: str) -> Sample:
         {} if attributes == "{}" else json.loads(attributes),
         external_id,
         digest.hex(),
-        stored,
+        bool(stored),
         values.moment(enrolled),
     )
 
 
 def by_number(connection: Connection, gallery: str, wanted: Iterable[int]) -> dict[int, Sample]:
     """Read samples by their numbers."""
-    rows = connection.execute(_BY_NUMBER[connection.dialect.name], {"numbers": list(wanted)})
-    return {row[0]: to_sample(row, gallery) for row in rows.all()}
+    numbers = list(wanted)
+    rows = _BY_NUMBER.rows(connection, {"numbers": numbers, "json": json.dumps(numbers)})
+    return {row[0]: to_sample(row, gallery) for row in rows}
 
 
 def sample(connection: Connection, gallery: Gallery, sample_id: str) -> Row[Any]:

@@ -209,14 +209,17 @@ def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
 
 
 def _raw(connection: Connection) -> sqlite3.Connection:
-    """Return the driver's own connection, outside any transaction."""
+    """Return the driver's own connection."""
     raw = connection.connection.dbapi_connection
     assert isinstance(raw, sqlite3.Connection)
     return raw
 
 
 def _begin(connection: Connection) -> None:
-    if statement := connection.get_execution_options().get("begin"):
+    statement = connection.get_execution_options().get("begin")
+    if statement and connection.dialect.name == "sqlite":
+        _raw(connection).execute(statement)  # as a `HotStatement` does: every query begins
+    elif statement:
         connection.exec_driver_sql(statement)
 
 
