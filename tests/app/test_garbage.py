@@ -70,6 +70,16 @@ def test_it_does_not_stay_for_ever() -> None:
     assert not outlives(Garbage(much, every=0.001, longest=0.01), 0.05)
 
 
+def test_what_was_there_before_is_not_gone_through() -> None:
+    async def run() -> int:
+        async with Garbage(nothing).running():
+            return len(gc.get_objects())
+
+    there = len(gc.get_objects())
+    assert asyncio.run(run()) < there / 10
+    assert gc.get_freeze_count() == 0
+
+
 def test_python_has_its_way_again_afterwards() -> None:
     before = gc.get_threshold()
     gc.set_threshold(700, 10, 11)
