@@ -203,8 +203,7 @@ def bare(store: GalleryStore, world: World, hnsw: bool) -> dict[str, dict[str, f
     found = {}
     if vectors.codes is not None:
         codes = vectors.codes
-        wide = codes.setting
-        found[CODES] = timed(lambda query: codes.search(query, wide.depth, None, wide.part), queries)[1]
+        found[CODES] = timed(lambda query: codes.search(query, codes.depth, None, codes.setting.part), queries)[1]
         found[CHECKED] = timed(lambda query: vectors.search(query, 256), queries)[1]
     found["Flat"] = timed(lambda query: vectors.compare(query, 256), queries[:50])[1]
     if hnsw:
@@ -229,7 +228,7 @@ def over_bare(store: GalleryStore, world: World) -> dict[str, float]:
         CHECKED: lambda query: vectors.search(query, 256),
     }
     if codes is not None:
-        calls[CODES] = lambda query: codes.search(query, codes.setting.depth, None, codes.setting.part)
+        calls[CODES] = lambda query: codes.search(query, codes.depth, None, codes.setting.part)
     spent: dict[str, list[float]] = {name: [] for name in calls}
     queries = world.queries()
     for place in range(len(queries)):
@@ -292,7 +291,7 @@ def reopened(count: int, folder: Path, storage: Storage, hnsw: bool) -> dict[str
     result["resident_bytes"] = resident() - before
     result["stored_bytes"] = count * np.dtype(vectors.kind).itemsize * vectors.dim
     result["recall_measured"] = None if codes is None else codes.setting.recall
-    result["depth"] = None if codes is None else codes.setting.depth
+    result["depth"] = None if codes is None else codes.depth
     result["queries"] = ask(store, world)
     result["bare"] = bare(store, world, hnsw)
     result["over"] = over_bare(store, world)

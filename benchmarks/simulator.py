@@ -132,7 +132,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--version", default="market1501-r50@2")
+    parser.add_argument("--version", default="market1501-r18@1")
     given = parser.parse_args()
     embedder = Registry(Path("data/models")).open(given.version)
     _, gallery = embed_test(embedder, read_dataset(given.data))

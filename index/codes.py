@@ -60,6 +60,12 @@ class Codes:
         return self._rows
 
     @property
+    def depth(self) -> int:
+        """How many candidates hold the measured recall: the more rows came since, the more lie before a neighbour."""
+        grown = len(self) / self.setting.rows if self.setting.rows else 1.0
+        return round(self.setting.depth * max(1.0, grown))
+
+    @property
     def divided(self) -> bool:
         """Whether there are lists, of which a part may be scanned."""
         return self._lists > 1

@@ -15,7 +15,7 @@ from index.selection import Selection
 _log = logging.getLogger(__name__)
 _TRAINING_ROWS = 65_536
 _ENCODED_ROWS = 16_384  # at once
-_GROWN = 4  # times the rows that a code was learnt from; then it is learnt again
+_GROWN = 2  # times the rows that a code was learnt from; then it is learnt again
 _TRIALS = 120  # samples of the gallery that are searched for, to measure the recall
 _AT_ONCE = 5  # trials that are compared with all rows while writers wait
 _IDENTITIES = 10

@@ -186,7 +186,7 @@ class FlatIndex:
     ) -> tuple[Scores, Ints] | None:
         """Search by codes and compare what they found; None where that were fewer than `k` rows."""
         left = len(self) if allowed is None else allowed.count
-        depth = min(left, max(codes.setting.depth, 2 * k))
+        depth = min(left, max(codes.depth, 2 * k))
         part = min(1.0, codes.setting.part * len(self) / left)  # as many allowed rows are met as without a filter
         scores, rows = _nothing(len(queries), k)
         for place, near in enumerate(codes.search(queries, depth, allowed, part)):

@@ -113,4 +113,4 @@ def _info(name: str, shard: Shard) -> IndexInfo:
     size = shard.vectors.bytes_per_row + Roster.BYTES_PER_ROW
     if codes is None:
         return IndexInfo(name, held, "exact", 1.0, held, size)
-    return IndexInfo(name, held, "codes", codes.setting.recall, codes.setting.depth, size)
+    return IndexInfo(name, held, "codes", codes.setting.recall, codes.depth, size)

@@ -285,7 +285,10 @@ class Registry:
             for top in (self.root, self.bundled):
                 if (top / name / number).is_dir():
                     return top / name / number
-        raise VersionNotFound(f"expected a version out of {', '.join(self.versions()) or 'none'}, found {version}")
+        raise VersionNotFound(
+            f"expected a version out of {', '.join(self.versions()) or 'none'}, found {version}: "
+            "bring it with `reid models import` or `pull`"
+        )
 
 
 def sha256(path: Path) -> str:

@@ -37,7 +37,7 @@ from model.training.train import train as run_training
 DataOption = Annotated[Path, typer.Option(help="the data set: its folder, or a CSV manifest")]
 DatasetOption = Annotated[str, typer.Option(help=f"{', '.join(NAMES)}; name:N is the N-th of several splits")]
 ModelOption = Annotated[
-    str, typer.Option(help="a version such as market1501-r50@2, or its folder; default: the active one")
+    str, typer.Option(help="a version such as market1501-r18@1, or its folder; default: the active one")
 ]
 RegistryOption = Annotated[Path, typer.Option(envvar="REID_REGISTRY_DIR", help="where versions are registered")]
 WeightsOption = Annotated[
@@ -174,7 +174,7 @@ def export(
     run: Annotated[Path, typer.Option(help="a training run's folder")],
     data: DataOption,
     out: Annotated[Path, typer.Option(help="the version's new folder; then `reid models import` it")],
-    version: Annotated[str, typer.Option(help="name@number", metavar="NAME@N")] = "market1501-r50@1",
+    version: Annotated[str, typer.Option(help="name@number", metavar="NAME@N")] = "market1501-r18@1",
     terms: Annotated[
         str, typer.Option(help="terms of use, beside those of the data")
     ] = "Weights: as their source says.",

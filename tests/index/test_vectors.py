@@ -227,6 +227,20 @@ def test_a_few_of_many_rows_are_compared_rather_than_all_codes_scanned() -> None
     assert found(more) != [best(rows, query, more.tolist(), 4) for query in asked]  # codes look at eight of them
 
 
+def test_a_gallery_that_grows_has_more_candidates_compared() -> None:
+    codes = coded(32).codes
+    assert codes is not None
+    rows = vectors(400, 1, 32)
+    codes.setting = Setting(depth=10, rows=100)
+    depths = []
+    for start in range(0, 400, 100):
+        codes.add(rows[start : start + 100])
+        depths.append(codes.depth)
+    assert depths == [10, 20, 30, 40]
+    codes.setting = Setting(depth=10)
+    assert codes.depth == 10
+
+
 def test_codes_stay_with_their_rows_while_others_come_and_go() -> None:
     random = np.random.default_rng(0)
     index, plain = coded(32), PlainIndex(32)

@@ -133,5 +133,5 @@ def test_version_of_another_network_is_refused(
     assert "another network than the recipe" in capsys.readouterr().err
     assert reid("train", *known, "--weights", "tiny@9", "--out", tmp_path / "run") == 1
     assert "tiny@9" in capsys.readouterr().err
-    assert reid("train", *known, "--weights", "market1501-r50@2", "--out", tmp_path / "run") == 1
+    assert reid("train", *known, "--weights", "market1501-r18@1", "--out", tmp_path / "run") == 1
     assert "--with-weights" in capsys.readouterr().err
