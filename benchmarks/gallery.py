@@ -286,10 +286,9 @@ def reopened(count: int, folder: Path, storage: Storage, hnsw: bool) -> dict[str
     started = time.perf_counter()
     store = open_store(folder, storage)
     result: dict[str, Any] = {"open_s": time.perf_counter() - started}
-    vectors = store._indexes.serving.follower.shards[1].vectors
-    codes = vectors.codes
+    codes = store._indexes.serving.follower.shards[1].vectors.codes
     result["resident_bytes"] = resident() - before
-    result["stored_bytes"] = count * np.dtype(vectors.kind).itemsize * vectors.dim
+    result["stored_bytes"] = count * np.dtype(storage).itemsize * 512
     result["recall_measured"] = None if codes is None else codes.setting.recall
     result["depth"] = None if codes is None else codes.depth
     result["queries"] = ask(store, world)
