@@ -22,6 +22,11 @@ def old_knot() -> "weakref.ref[Knot]":
     return weakref.ref(knot)
 
 
+def many() -> list[list[int]]:
+    """Make enough new objects for a full collection: a quarter of those that outlived the last one."""
+    return [[each] for each in range(200_000 + len(gc.get_objects()))]
+
+
 def outlives(garbage: Garbage, seconds: float) -> bool:
     """Run for so long, with enough of new objects for Python to want a full collection; tell what became of a knot."""
 
@@ -29,7 +34,7 @@ def outlives(garbage: Garbage, seconds: float) -> bool:
         gc.collect()
         async with garbage.running():
             found = old_knot()
-            held = [[each] for each in range(200_000)]
+            held = many()
             assert held
             await asyncio.sleep(seconds)
             return found() is not None
@@ -46,9 +51,9 @@ def much() -> int:
 
 
 def test_python_collects_it_by_itself_without() -> None:
-    """What the other tests stand on: so many new objects are enough for a full collection."""
+    """What the other tests stand on."""
     found = old_knot()
-    held = [[each] for each in range(200_000)]
+    held = many()
     assert held
     assert found() is None
 
