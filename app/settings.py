@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.cores import usable_cores
 from app.errors import SettingsInvalid
+from index.records import Storage
 from model.card import VERSION_PATTERN
 
 PREFIX = "REID_"
@@ -80,7 +81,7 @@ class Settings(BaseSettings):
     index_recall: float = Field(
         0.99, gt=0, le=1, description="a part above 0 and up to 1 of the ten best identities that a search is to find"
     )
-    index_storage: Literal["float32", "float16"] = Field("float32", description="float32 or float16")
+    index_storage: Storage = Field("float32", description="float32 or float16")
     index_exact_rows: int | None = Field(
         None, ge=0, description="a number of samples up to which a gallery is compared one by one"
     )

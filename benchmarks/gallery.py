@@ -33,8 +33,8 @@ from app.rerank import rerank
 from benchmarks.machine import describe, resident
 from benchmarks.simulator import Floats, Ints, Simulator, measured
 from index.gallery import GalleryStore
-from index.records import NewSample, SampleFilter
-from index.vectors import IndexOptions, Storage
+from index.records import NewSample, SampleFilter, Storage
+from index.vectors import IndexOptions
 
 VERSION = "simulated@1"
 BATCH = 256

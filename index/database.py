@@ -93,7 +93,7 @@ class Database:
         if self.file is None:
             return True
         with self._door, database_faults(), self._engine.connect() as connection:
-            raw = _raw(connection)
+            raw = sqlite_driver(connection)
             raw.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_MILLISECONDS}")
             busy = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             raw.execute(f"PRAGMA busy_timeout = {1000 * _BUSY_SECONDS}")
@@ -106,12 +106,12 @@ class Database:
                 server.clean(connection, list(metadata.tables))
             return
         with self._door, database_faults(), self._engine.connect() as connection:
-            _raw(connection).execute("VACUUM")
+            sqlite_driver(connection).execute("VACUUM")
 
     def copy(self, target: Path) -> None:
         """Copy the SQLite file, as it is at one moment, while others read and write."""
         with database_faults(), closing(sqlite3.connect(target)) as copy, self._engine.connect() as connection:
-            _raw(connection).backup(copy)
+            sqlite_driver(connection).backup(copy)
 
     def require_whole(self) -> None:
         """Raise `StoreUnavailable` where a restore was cut short: its pictures are there, and not the catalogue."""
@@ -208,8 +208,8 @@ def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     cursor.close()
 
 
-def _raw(connection: Connection) -> sqlite3.Connection:
-    """Return the driver's own connection."""
+def sqlite_driver(connection: Connection) -> sqlite3.Connection:
+    """Return SQLite's own connection beneath SQLAlchemy's."""
     raw = connection.connection.dbapi_connection
     assert isinstance(raw, sqlite3.Connection)
     return raw
@@ -218,7 +218,7 @@ def _raw(connection: Connection) -> sqlite3.Connection:
 def _begin(connection: Connection) -> None:
     statement = connection.get_execution_options().get("begin")
     if statement and connection.dialect.name == "sqlite":
-        _raw(connection).execute(statement)  # as a `HotStatement` does: every query begins
+        sqlite_driver(connection).execute(statement)  # as a `HotStatement` does: every query begins
     elif statement:
         connection.exec_driver_sql(statement)
 

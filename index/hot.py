@@ -1,12 +1,13 @@
 """Statements that every query runs."""
 
-import sqlite3
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Connection, Select
 from sqlalchemy.dialects import sqlite
+
+from index.database import sqlite_driver
 
 
 class HotStatement:
@@ -28,10 +29,8 @@ class HotStatement:
             return connection.execute(self._server, parameters).all()
         if not connection.in_transaction():
             connection.begin()
-        raw = connection.connection.dbapi_connection
-        assert isinstance(raw, sqlite3.Connection)
         sql, fixed = self._compiled
-        found: list[tuple[Any, ...]] = raw.execute(sql, fixed | parameters).fetchall()
+        found: list[tuple[Any, ...]] = sqlite_driver(connection).execute(sql, fixed | parameters).fetchall()
         return found
 
     @cached_property

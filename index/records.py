@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Embedding: TypeAlias = NDArray[np.float32]  # (D,) or (N, D), unit length
+Storage: TypeAlias = Literal["float32", "float16"]  # of embeddings in memory
 T = TypeVar("T")
 
 

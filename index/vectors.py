@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import faiss
 import numpy as np
@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from index.codes import Codes
 from index.memory import RowMemory
-from index.records import Embedding
+from index.records import Embedding, Storage
 from index.roster import Ints
 from index.selection import Kept, Selection
 
 Scores = NDArray[np.float32]
-Storage = Literal["float32", "float16"]
 
 BLOCK_ROWS = 4096
 EXACT_NUMBERS = 2_000_000  # vector elements (4,000 × 512) that are compared one by one within 0.5 ms on one core
