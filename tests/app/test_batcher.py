@@ -432,3 +432,17 @@ def test_a_side_whose_worker_dies_goes_on_and_leaves_the_other_alone() -> None:
         await world.stop()
 
     run(scenario())
+
+
+def test_a_stop_while_one_has_every_core_ends_the_sides_that_wait_for_it() -> None:
+    async def scenario() -> None:
+        world = World(sides=2)
+        blocked = await world.block()
+        stopping = asyncio.create_task(asyncio.to_thread(world.batcher.stop))
+        while not world.batcher._stopping:
+            await asyncio.sleep(0)
+        world.embedder.go.set()
+        await asyncio.wait_for(stopping, 10)
+        assert values(await blocked) == [0]
+
+    run(scenario())
