@@ -131,9 +131,9 @@ class Batcher:
             self._changed.notify_all()
         for side in range(self._sides):
             joined = None
-            while joined is not self._threads[side]:  # one that dies meanwhile has a successor
-                joined = self._threads[side]
-                joined.join()
+            while joined is not (thread := self._thread(side)):  # one that dies meanwhile has a successor
+                thread.join()
+                joined = thread
 
     @property
     def depth(self) -> int:
@@ -169,6 +169,10 @@ class Batcher:
         self._waiting += job.waiting
         (self._bulk if bulk else self._queries).append(job)
 
+    def _thread(self, side: int) -> threading.Thread:
+        with self._changed:
+            return self._threads[side]
+
     def _worker(self, side: int) -> threading.Thread:
         return threading.Thread(target=self._supervise, args=(side,), name="embedding", daemon=True)
 
@@ -181,8 +185,9 @@ class Batcher:
             for part in self._in_hand[side]:
                 self._deliver(partial(_fail, part.job, exc))
             self._died()
-            self._threads[side] = self._worker(side)
-            self._threads[side].start()
+            with self._changed:  # who stops the service joins no thread that has yet to start
+                self._threads[side] = self._worker(side)
+                self._threads[side].start()
 
     def _work(self, side: int) -> None:
         while batch := self._next_batch():

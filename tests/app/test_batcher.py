@@ -1,6 +1,7 @@
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -309,6 +310,33 @@ def test_a_worker_that_dies_while_the_service_stops_leaves_nobody_waiting() -> N
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         assert [type(each) for each in answers] == [EmbeddingFailed] * 4 + [Embedded]
         await first
+
+    run(scenario())
+
+
+class LateThread(threading.Thread):
+    """A worker that takes a while to start, and says when it is about to."""
+
+    about_to = threading.Event()
+
+    def start(self) -> None:
+        if self.name == "embedding":
+            self.about_to.set()
+            time.sleep(0.1)
+        super().start()
+
+
+def test_a_stop_waits_for_the_successor_of_a_worker_to_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        world = World()
+        monkeypatch.setattr("app.batcher.threading.Thread", LateThread)
+        world.embedder = DyingEmbedder()
+        world.embedder.go.set()
+        task = world.ask(254)
+        assert await asyncio.to_thread(LateThread.about_to.wait, 10)
+        await world.stop()
+        with pytest.raises(EmbeddingFailed):
+            await task
 
     run(scenario())
 

@@ -1,8 +1,9 @@
 import json
-import os
-import threading
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from textwrap import dedent
 
 import numpy as np
 import onnx
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from model.card import InputContract, OutputContract
 from model.errors import ContractError, VersionDamaged
-from model.runtime import NICE, Embedder
+from model.runtime import Embedder
 from tests.tiny_model import build_graph
 
 INPUT = InputContract(height=32, width=16)
@@ -167,31 +168,63 @@ def test_an_unknown_provider_is_refused_with_those_there_are(tmp_path: Path) -> 
         Embedder(path, INPUT, OUTPUT, "tiny@1", providers=["Abacus"])
 
 
+def alone(script: str, model: Path) -> None:
+    """Run a script in a process of its own, whose threads are known."""
+    subprocess.run([sys.executable, "-c", PREFACE + dedent(script), str(model)], check=True, timeout=60)
+
+
+PREFACE = '''
+import os, sys, threading, time
+from functools import partial
+from pathlib import Path
+import numpy as np
+from model.card import InputContract, OutputContract
+from model.runtime import NICE, Embedder
+
+def tasks():
+    return set(map(int, os.listdir("/proc/self/task")))
+
+before = tasks()
+
+def started(count):
+    """Return the threads that were started, when those that opened the sessions are gone and so many are left."""
+    until = time.monotonic() + 10
+    while len(found := tasks() - before) != count and time.monotonic() < until:
+        time.sleep(0.01)
+    assert len(found) == count, found
+    return found
+
+made = partial(Embedder, Path(sys.argv[1]), InputContract(height=32, width=16), OutputContract(dim=32), "tiny@1")
+'''
+
+
 def test_the_threads_that_compute_give_way(tmp_path: Path) -> None:
-    before = set(Path("/proc/self/task").iterdir())
-    graph = build_graph(INPUT, OUTPUT)
     path = tmp_path / "model.onnx"
-    path.write_bytes(graph.SerializeToString())
-    opened = Embedder(path, INPUT, OUTPUT, "tiny@1", threads=3)
-    new = {int(task.name) for task in set(Path("/proc/self/task").iterdir()) - before}
-    assert len(new) >= 2  # the third is whoever calls
-    assert {os.getpriority(os.PRIO_PROCESS, thread) for thread in new} == {NICE}
-    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) < NICE
-    assert opened.dim == OUTPUT.dim
+    path.write_bytes(build_graph(INPUT, OUTPUT).SerializeToString())
+    alone(
+        """
+        opened = made(threads=3)
+        new = started(2)  # the third is whoever calls
+        assert {os.getpriority(os.PRIO_PROCESS, thread) for thread in new} == {NICE}
+        assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) < NICE
+        """,
+        path,
+    )
 
 
 def test_calls_side_by_side_give_the_same_and_start_no_threads(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(build_graph(INPUT, OUTPUT).SerializeToString())
-    before = set(Path("/proc/self/task").iterdir())
-    plain = Embedder(path, INPUT, OUTPUT, "tiny@1", threads=3)
-    beside = Embedder(path, INPUT, OUTPUT, "tiny@1", threads=3, side_by_side=True)
-    new = set(Path("/proc/self/task").iterdir()) - before
-    batch = pictures(5)
-    np.testing.assert_array_equal(beside.embed(batch, alone=True), plain.embed(batch))
-    np.testing.assert_array_equal(plain.embed(batch, alone=True), plain.embed(batch))
-    # two of each; what keeps to its caller's thread has none, and those that opened the sessions are gone by now
-    assert sum(task.exists() for task in new) == 4
+    alone(
+        """
+        plain, beside = made(threads=3), made(threads=3, side_by_side=True)
+        batch = np.random.default_rng(1).integers(0, 256, (5, 32, 16, 3), dtype=np.uint8)
+        np.testing.assert_array_equal(beside.embed(batch, alone=True), plain.embed(batch))
+        np.testing.assert_array_equal(plain.embed(batch, alone=True), plain.embed(batch))
+        started(4)  # two of each; what keeps to its caller's thread has none
+        """,
+        path,
+    )
 
 
 def test_threads_sleep_between_two_calls(tmp_path: Path) -> None:
