@@ -64,4 +64,7 @@ def _grown(pages: mmap.mmap | None, size: int) -> mmap.mmap:
 
 
 def _map(size: int) -> mmap.mmap:
-    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):  # rows are read from all over the memory: each small page is looked up anew
+        pages.madvise(mmap.MADV_HUGEPAGE)
+    return pages

@@ -28,7 +28,7 @@ class NewSample:
     others: Mapping[str, Embedding] = field(default_factory=dict)  # by further versions, while galleries move to one
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which takes five times as long to make: an answer has many
 class Sample:
     """One enrolled picture."""
 
@@ -78,7 +78,7 @@ class SampleFilter:
     exclude_sample: str | None = None  # a sample id
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which takes five times as long to make: an answer has many
 class RankedSample:
     """One enrolled picture with its cosine similarity to the query."""
 
@@ -86,7 +86,7 @@ class RankedSample:
     score: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which takes five times as long to make: an answer has many
 class RankedIdentity:
     """One person with the score of the best sample, and the best samples, best first."""
 
