@@ -11,7 +11,7 @@ from sqlalchemy import ARRAY, BigInteger, Connection, Row, any_, bindparam, dele
 from index import names, ulid, values
 from index.database import chunks
 from index.errors import GalleryNotFound, ModelMismatch, SampleNotFound
-from index.hot import HotStatement
+from index.hot import HotInsert, HotStatement
 from index.records import Sample
 from index.schema import (
     attribute_pairs,
@@ -84,6 +84,7 @@ _POSITION = HotStatement(
     .select_from(galleries.join(ledger, ledger.c.id == 1))
     .where(galleries.c.name == bindparam("gallery"))
 )
+_CHANGES = HotInsert(change_log)
 
 
 def numbers(connection: Connection) -> Numbers:
@@ -116,7 +117,7 @@ def log(connection: Connection, gallery: int, touched: Sequence[int | None]) -> 
         return
     last = last_seq(connection)
     rows = [{"seq": last + step, "gallery_id": gallery, "sample": it} for step, it in enumerate(touched, 1)]
-    connection.execute(insert(change_log), rows)
+    _CHANGES.run(connection, rows)
     connection.execute(update(ledger).values(last_seq=last + len(touched)))
 
 
@@ -223,6 +224,8 @@ _BY_NUMBER = HotStatement(
     _SAMPLE.where(samples.c.id.in_(select(_LISTED.c.value))),
     server=_SAMPLE.where(samples.c.id == any_(bindparam("numbers", type_=ARRAY(BigInteger)))),
 )
+_NEW_SAMPLES = HotInsert(samples)
+_NEW_EMBEDDINGS = HotInsert(embeddings)
 
 
 def to_sample(row: Sequence[Any], gallery: str) -> Sample:
@@ -291,9 +294,9 @@ def add(
     last = numbers(connection)
     ids = ulid.following(_last_sample_id(connection), time.time_ns() // 1_000_000, len(entries))
     keys = range(last.sample + 1, last.sample + 1 + len(entries))
-    connection.execute(insert(samples), _sample_rows(connection, gallery, entries, keys, ids))
-    connection.execute(
-        insert(embeddings),
+    _NEW_SAMPLES.run(connection, _sample_rows(connection, gallery, entries, keys, ids))
+    _NEW_EMBEDDINGS.run(
+        connection,
         [
             {"sample_id": key, "version_id": version_ids[name], "vector": vector}
             for key, entry in zip(keys, entries, strict=True)

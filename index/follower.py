@@ -204,7 +204,7 @@ def read_vectors(connection: Connection, version_id: int, dim: int, keys: Sequen
     """Read the embeddings of samples; a sample without one of this version is left out."""
     found: dict[int, Embedding] = {}
     for chunk in chunks(keys):
-        for key, blob in connection.execute(_VECTORS, {"version": version_id, "keys": chunk}):
+        for key, blob in connection.execute(_VECTORS, {"version": version_id, "keys": chunk}).all():
             vector = _vector(blob, dim)
             if vector is not None:
                 found[key] = vector
@@ -250,7 +250,7 @@ def _facts(rows: Iterable[Sequence[Any]]) -> Facts:
 
 def _state(connection: Connection, version_id: int, dim: int, gallery: int, keys: list[int]) -> Change:
     vectors = read_vectors(connection, version_id, dim, keys)
-    parts = [_facts(connection.execute(_FACTS_BY_NUMBER, {"keys": chunk})) for chunk in chunks(keys)]
+    parts = [_facts(connection.execute(_FACTS_BY_NUMBER, {"keys": chunk}).all()) for chunk in chunks(keys)]
     present = Facts(*(np.concatenate(columns) for columns in zip(EMPTY, *parts, strict=True)))
     present = present.take(np.array([key in vectors for key in present.ids.tolist()], dtype=np.bool_))
     stacked = np.array([vectors[key] for key in present.ids.tolist()], dtype=np.float32).reshape(-1, dim)

@@ -1,10 +1,10 @@
-"""Statements that every query runs."""
+"""Statements that every query and every enrolment runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import Connection, Select, Table, insert
 from sqlalchemy.dialects import sqlite
 
 from index.database import sqlite_driver
@@ -38,3 +38,25 @@ class HotStatement:
         """The statement's text, and those of its parameters that are always the same."""
         compiled = self._statement.compile(dialect=sqlite.dialect(paramstyle="named"))
         return compiled.string, dict(compiled.params)
+
+
+class HotInsert:
+    """An insert of many rows, each with a value for every column of the table, in SQLite's own types.
+
+    On SQLite its driver takes them as they are: SQLAlchemy would go through every value of every row, which takes a
+    third of an enrolment. The connection is in a transaction.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._statement = insert(table)
+
+    def run(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write the rows."""
+        if connection.dialect.name == "sqlite":
+            sqlite_driver(connection).executemany(self._text, rows)
+        else:
+            connection.execute(self._statement, rows)
+
+    @cached_property
+    def _text(self) -> str:
+        return self._statement.compile(dialect=sqlite.dialect(paramstyle="named")).string

@@ -1,7 +1,7 @@
 """Learning how to search a large gallery: its code, and how wide to look for the recall that is wanted."""
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -13,7 +13,7 @@ from index.roster import Ints
 from index.selection import Selection
 
 _log = logging.getLogger(__name__)
-_TRAINING_ROWS = 65_536
+_TRAINING_ROWS = 16_384
 _ENCODED_ROWS = 16_384  # at once
 _GROWN = 2  # times the rows that a code was learnt from; then it is learnt again
 _TRIALS = 120  # samples of the gallery that are searched for, to measure the recall
@@ -57,31 +57,48 @@ def learn(follower: Follower, gallery: int, shard: Shard, recall: float) -> None
     _log.info("gallery %d of %d samples: searched by codes from now on, recall %s", *told)
 
 
+@dataclass(frozen=True, slots=True)
+class _Trials:
+    """Some of a gallery's samples, searched for among all that have a code."""
+
+    rows: Ints
+    queries: Embedding
+    people: list[set[int]]  # the ten best identities of each, by comparison with every sample
+
+
 def _choose(follower: Follower, shard: Shard, codes: Codes, trials: Ints, recall: float) -> Setting:
     """Return the first setting, from narrow to wide, that reaches the recall; else the best of them."""
-    settings = [
-        Setting(depth, part) for part, depth in product(PARTS if codes.divided else PARTS[-1:], DEPTHS)
-    ]  # fmt: skip
-    found = np.zeros(len(settings))
-    wanted = 0
-    for start in range(0, len(trials), _AT_ONCE):
-        some = trials[start : start + _AT_ONCE]
+    wanted = [
+        _compared(follower, shard, codes, trials[start : start + _AT_ONCE]) for start in range(0, len(trials), _AT_ONCE)
+    ]
+    tried = []
+    for part, depth in product(PARTS if codes.divided else PARTS[-1:], DEPTHS):
+        tried.append(_measured(follower, shard, codes, Setting(depth, part), wanted))
+        if tried[-1].recall >= recall:
+            return tried[-1]
+    return max(tried, key=lambda setting: setting.recall)
+
+
+def _compared(follower: Follower, shard: Shard, codes: Codes, rows: Ints) -> _Trials:
+    with follower.lock.reading():
+        rows = rows[shard.roster.live[rows]]
+        queries = shard.vectors.read(rows)
+        coded = shard.roster.live.copy()
+        coded[len(codes) :] = False  # what came since has no code yet
+        found = shard.vectors.compare(queries, _NEIGHBOURS + 1, Selection.of(coded))[1]
+        return _Trials(rows, queries, _people(shard, found, rows))
+
+
+def _measured(follower: Follower, shard: Shard, codes: Codes, setting: Setting, wanted: list[_Trials]) -> Setting:
+    """Return a setting with its recall."""
+    found = 0
+    for trials in wanted:
         with follower.lock.reading():
-            some = some[shard.roster.live[some]]
-            if len(some) == 0:
-                continue
-            queries = shard.vectors.read(some)
-            coded = shard.roster.live.copy()
-            coded[len(codes) :] = False  # what came since has no code yet
-            exact = _people(shard, shard.vectors.compare(queries, _NEIGHBOURS + 1, Selection.of(coded))[1], some)
-            wanted += sum(map(len, exact))
-            for place, setting in enumerate(settings):
-                near = codes.search(queries, setting.depth, None, setting.part)
-                found[place] += _overlap(exact, _people(shard, _ranked(shard, queries, near), some))
-    recalls = found / max(wanted, 1)
-    enough = np.flatnonzero(recalls >= recall)
-    chosen = int(enough[0]) if len(enough) else int(np.argmax(recalls))
-    return replace(settings[chosen], recall=round(float(recalls[chosen]), 4))
+            near = codes.search(trials.queries, setting.depth, None, setting.part)
+            people = _people(shard, _ranked(shard, trials.queries, near), trials.rows)
+        found += sum(len(exact & ours) for exact, ours in zip(trials.people, people, strict=True))
+    total = sum(len(exact) for trials in wanted for exact in trials.people)
+    return replace(setting, recall=round(found / max(total, 1), 4))
 
 
 def _ranked(shard: Shard, queries: Embedding, near: Ints) -> list[Ints]:
@@ -100,7 +117,3 @@ def _people(shard: Shard, ranked: Ints | list[Ints], asked: Ints) -> list[set[in
         seen = dict.fromkeys(shard.roster.facts.identities[rows[(rows >= 0) & (rows != own)]].tolist())
         people.append(set(list(seen)[:_IDENTITIES]))
     return people
-
-
-def _overlap(wanted: list[set[int]], found: list[set[int]]) -> int:
-    return sum(len(ours & theirs) for ours, theirs in zip(wanted, found, strict=True))

@@ -46,7 +46,7 @@ def drop_empty_identities(connection: Connection, among: Iterable[int]) -> None:
 def _numbered(connection: Connection, names: Table, gallery: int, wanted: Iterable[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for chunk in chunks(wanted):
-        rows = connection.execute(_NUMBERED[names], {"gallery": gallery, "wanted": chunk})
+        rows = connection.execute(_NUMBERED[names], {"gallery": gallery, "wanted": chunk}).all()
         found.update((row.name, row.id) for row in rows)
     return found
 
