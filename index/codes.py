@@ -48,6 +48,9 @@ class Codes:
     @classmethod
     def train(cls, sample: Embedding, rows: int) -> "Codes":
         """Learn the code from some vectors, (N, D), for a gallery of about `rows`."""
+        # One thread: OpenMP's wait for each other awake, beside all that a service does, and then take a hundred times
+        # as long.
+        faiss.omp_set_num_threads(1)
         dim = sample.shape[1]
         directions = min(DIRECTIONS, dim - dim % 2)
         lists = rows // ROWS_PER_LIST if rows >= DIVIDED_FROM else 1

@@ -122,6 +122,35 @@ def test_a_recall_that_no_code_reaches_leaves_the_search_exact(folder: Path, cap
     store.close()
 
 
+def test_the_recall_that_is_told_is_that_of_a_slow_count(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("index.learning.DEPTHS", (20,))
+    with open_store(folder, index=IndexOptions(recall=0.1, exact_rows=300)) as store:
+        enrol(store, [sample(number) for number in range(600)])  # a person each
+        store.settle()
+        index = store._indexes.serving.follower.shards[1].vectors
+        assert index.codes is not None
+        embeddings = index.read(np.arange(600))
+        found = 0
+        for row, query in enumerate(embeddings):
+            order = np.argsort(-(embeddings @ query))
+            near = set(index.codes.search(query[None], 20, None, 1.0)[0].tolist())
+            nearest = [other for other in order if other != row][:10]
+            ours = [other for other in order if other != row and other in near][:10]
+            found += len(set(nearest) & set(ours))
+        assert 0.3 < found / 6000 < 0.97
+        assert index.codes.setting.recall == pytest.approx(found / 6000, abs=0.05)
+
+
+def test_of_settings_that_are_not_enough_the_best_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("index.learning.DEPTHS", (2, 300))
+    with caplog.at_level(logging.WARNING), open_store(folder, index=IndexOptions(recall=1.01, exact_rows=300)) as store:
+        enrol(store, [sample(number) for number in range(600)])
+        store.settle()
+    assert "codes reach a recall of 1.0 only" in caplog.text
+
+
 @pytest.mark.parametrize("index", [IndexOptions(), CODED])
 def test_space_is_taken_back_while_others_write(folder: Path, index: IndexOptions) -> None:
     store = open_store(folder, index=index)
