@@ -13,11 +13,13 @@ import numpy as np
 from index.records import Embedding
 from index.roster import Ints
 from index.selection import Selection
+from index.threads import compute_alone
 
 DIRECTIONS = 128
 ROWS_PER_LIST = 8192  # of a divided scan
 DIVIDED_FROM = 4_000_000  # rows; below, all codes are scanned, and no list can be missed
 DEPTHS = (512, 1024, 2048, 4096)
+_ENROLLED_AT_ONCE = 1024  # rows at most
 PARTS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of the lists
 
 
@@ -48,9 +50,7 @@ class Codes:
     @classmethod
     def train(cls, sample: Embedding, rows: int) -> "Codes":
         """Learn the code from some vectors, (N, D), for a gallery of about `rows`."""
-        # One thread: OpenMP's wait for each other awake, beside all that a service does, and then take a hundred times
-        # as long.
-        faiss.omp_set_num_threads(1)
+        compute_alone()
         dim = sample.shape[1]
         directions = min(DIRECTIONS, dim - dim % 2)
         lists = rows // ROWS_PER_LIST if rows >= DIVIDED_FROM else 1
@@ -80,6 +80,8 @@ class Codes:
 
     def add(self, vectors: Embedding) -> None:
         """Append rows, (N, D)."""
+        if len(vectors) <= _ENROLLED_AT_ONCE:  # what is loaded comes in larger blocks, when nothing else is done yet
+            compute_alone()
         numbers = np.arange(self._rows, self._rows + len(vectors))
         self._index.add_with_ids(np.ascontiguousarray(vectors), numbers)
         self._rows += len(vectors)

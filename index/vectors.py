@@ -13,6 +13,7 @@ from index.memory import RowMemory
 from index.records import Embedding, Storage
 from index.roster import Ints
 from index.selection import Kept, Selection
+from index.threads import compute_alone
 
 Scores = NDArray[np.float32]
 
@@ -121,9 +122,7 @@ class FlatIndex:
 
     def search(self, queries: Embedding, k: int, allowed: Selection | None = None) -> tuple[Scores, Ints]:
         """Return the `k` best rows of each query, best first, (Q, k) each, filled up with -1."""
-        # One thread for each search: a service has many at once, and OpenMP's threads, which spin while they
-        # wait for each other, cost ten times the scan itself on a busy machine.
-        faiss.omp_set_num_threads(1)
+        compute_alone()
         among = self._kept.among(allowed)
         count = len(self) if among is None else among.count
         if self.codes is not None and count > max(self.exact_rows, len(self) // _CODES_A_ROW):
@@ -151,7 +150,7 @@ class FlatIndex:
         found = np.empty(len(rows), dtype=np.float32)
         asked = np.ascontiguousarray(query, dtype=np.float32)
         wanted = np.ascontiguousarray(rows, dtype=np.int64)
-        faiss.omp_set_num_threads(1)
+        compute_alone()
         # read where they lie: gathered first, they would be written once more and given to BLAS, whose threads
         # wait for each other
         faiss.fvec_inner_products_by_idx(  # type: ignore[attr-defined]

@@ -1,7 +1,9 @@
 """One suite over all engines; the plain one shows what an engine is to do."""
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import faiss
 import numpy as np
 import pytest
 
@@ -255,6 +257,29 @@ def test_codes_stay_with_their_rows_while_others_come_and_go() -> None:
     asked = plain.read(live)
     index.codes.setting = Setting(30)  # type: ignore[union-attr]  # a row whose code is another's is not among them
     assert (index.search(asked, 1)[1][:, 0] == live).mean() > 0.99
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda index: Codes.train(index.read(np.arange(len(index))), 400),
+        lambda index: index.add(vectors(20, 1, DIM)),
+        lambda index: index.search(vectors(1, 2, DIM), 5),
+        lambda index: index.products(np.arange(3), vectors(1, 3, DIM)[0]),
+    ],
+    ids=["learning", "adding", "searching", "comparing"],
+)
+def test_what_a_service_does_is_computed_on_the_calling_thread(compute: Callable[[FlatIndex], object]) -> None:
+    index = coded(DIM)
+    index.add(vectors(700, 1, DIM))
+
+    def threads() -> int:
+        faiss.omp_set_num_threads(3)
+        compute(index)
+        return faiss.omp_get_max_threads()
+
+    with ThreadPoolExecutor(1) as thread:  # the number is a thread's own
+        assert thread.submit(threads).result() == 1
 
 
 def test_memory_grows_without_moving_what_is_read() -> None:
