@@ -20,6 +20,8 @@ ROWS_PER_LIST = 8192  # of a divided scan
 DIVIDED_FROM = 4_000_000  # rows; below, all codes are scanned, and no list can be missed
 DEPTHS = (512, 1024, 2048, 4096)
 _ENROLLED_AT_ONCE = 1024  # rows at most
+_LEARNT_FROM = 16_384  # rows; from four times as many the codes are no better
+_LEARNT_A_LIST = 64
 PARTS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of the lists
 
 
@@ -47,14 +49,18 @@ class Codes:
         self._lists: int = faiss.extract_index_ivf(self._index).nlist
         self._rows = 0
 
+    @staticmethod
+    def training_rows(rows: int) -> int:
+        """How many vectors to learn from for a gallery of about `rows`."""
+        return max(_LEARNT_FROM, _LEARNT_A_LIST * _lists(rows))
+
     @classmethod
     def train(cls, sample: Embedding, rows: int) -> "Codes":
         """Learn the code from some vectors, (N, D), for a gallery of about `rows`."""
         compute_alone()
         dim = sample.shape[1]
         directions = min(DIRECTIONS, dim - dim % 2)
-        lists = rows // ROWS_PER_LIST if rows >= DIVIDED_FROM else 1
-        spec = f"PCAR{directions},IVF{lists},PQ{directions // 2}x4fs"
+        spec = f"PCAR{directions},IVF{_lists(rows)},PQ{directions // 2}x4fs"
         index = faiss.index_factory(dim, spec, faiss.METRIC_INNER_PRODUCT)
         index.train(np.ascontiguousarray(sample))
         return cls(faiss.serialize_index(index).tobytes(), Setting(DEPTHS[-1]))
@@ -95,3 +101,7 @@ class Codes:
         parameters = faiss.SearchParametersPreTransform(index_params=lists)  # type: ignore[call-arg]
         rows: Ints = self._index.search(np.ascontiguousarray(queries), depth, params=parameters)[1]
         return rows
+
+
+def _lists(rows: int) -> int:
+    return rows // ROWS_PER_LIST if rows >= DIVIDED_FROM else 1

@@ -13,7 +13,6 @@ from index.roster import Ints
 from index.selection import Selection
 
 _log = logging.getLogger(__name__)
-_TRAINING_ROWS = 16_384
 _ENCODED_ROWS = 16_384  # at once
 _GROWN = 2  # times the rows that a code was learnt from; then it is learnt again
 _TRIALS = 120  # samples of the gallery that are searched for, to measure the recall
@@ -36,8 +35,8 @@ def learn(follower: Follower, gallery: int, shard: Shard, recall: float) -> None
     random = np.random.default_rng(0)
     with follower.lock.reading():
         live = np.flatnonzero(shard.roster.live)
-        sample = shard.vectors.read(np.sort(random.permutation(live)[:_TRAINING_ROWS]))
         rows = len(shard.vectors)
+        sample = shard.vectors.read(np.sort(random.permutation(live)[: Codes.training_rows(rows)]))
     codes = Codes.train(sample, rows)
     while (start := len(codes)) < rows:
         with follower.lock.reading():
