@@ -44,7 +44,7 @@ class HotInsert:
     """An insert of many rows, each with a value for every column of the table, in SQLite's own types.
 
     On SQLite its driver takes them as they are: SQLAlchemy would go through every value of every row, which takes a
-    third of an enrolment. The connection is in a transaction.
+    tenth of an enrolment. The connection is in a transaction.
     """
 
     def __init__(self, table: Table) -> None:

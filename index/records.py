@@ -28,7 +28,9 @@ class NewSample:
     others: Mapping[str, Embedding] = field(default_factory=dict)  # by further versions, while galleries move to one
 
 
-@dataclass(slots=True)  # not frozen, which takes five times as long to make: an answer has many
+# Not frozen, nor are `RankedSample` and `RankedIdentity`: an answer has many, and a frozen one takes five times as
+# long to make.
+@dataclass(slots=True)
 class Sample:
     """One enrolled picture."""
 
@@ -78,7 +80,7 @@ class SampleFilter:
     exclude_sample: str | None = None  # a sample id
 
 
-@dataclass(slots=True)  # not frozen, which takes five times as long to make: an answer has many
+@dataclass(slots=True)
 class RankedSample:
     """One enrolled picture with its cosine similarity to the query."""
 
@@ -86,7 +88,7 @@ class RankedSample:
     score: float
 
 
-@dataclass(slots=True)  # not frozen, which takes five times as long to make: an answer has many
+@dataclass(slots=True)
 class RankedIdentity:
     """One person with the score of the best sample, and the best samples, best first."""
 
