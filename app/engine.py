@@ -158,7 +158,10 @@ def active_version(settings: Settings, registry: Registry) -> str:
 
 
 def open_model(settings: Settings, registry: Registry, version: str) -> Model:
-    """Open a version with the settings' precision, threads and providers."""
+    """Open a version with the settings' precision, threads and providers, and keep it beside what it embeds.
+
+    A later release may bring another version: without this one it could not open the gallery.
+    """
     embedder = registry.open(
         version,
         precision=settings.precision,
@@ -166,4 +169,8 @@ def open_model(settings: Settings, registry: Registry, version: str) -> Model:
         providers=settings.providers,
         side_by_side=True,
     )
+    try:
+        registry.keep(version)
+    except RegistryError as exc:
+        log.warning("%s is not kept in the registry, so save it before the package is replaced: %s", version, exc)
     return Model(embedder, registry.card(version))

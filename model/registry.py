@@ -138,6 +138,17 @@ class Registry:
                 self._take(parcel)
         return parcel.card.version
 
+    def keep(self, version: str) -> None:
+        """Copy a version that comes with the package into the registry, where it stays when the package brings another.
+
+        Changes nothing where it is kept already. Raises `RegistryError` when it cannot be written.
+        """
+        if self._is_kept(version):
+            return
+        with open_parcel(self._folder(version)) as parcel, self._writing():
+            if not self._is_kept(version):  # by another process
+                self._take(parcel)
+
     def export_version(self, version: str, target: Path) -> None:
         """Write a version as one file, which `import_version` takes; the same version gives the same bytes.
 
@@ -167,7 +178,7 @@ class Registry:
         Raises `VersionInUse` for one of those, the active one, and one that comes with the package.
         """
         folder = self._folder(version)
-        if folder.is_relative_to(self.bundled):
+        if version in self._named(self.bundled):
             raise VersionInUse(f"{version} comes with the package and cannot be removed")
         with self._writing():
             if self._is_active(version):
@@ -189,6 +200,9 @@ class Registry:
         """Return what `record_promotion` wrote, of one version or of all, the oldest first."""
         known = read_history(self.root / HISTORY)
         return tuple(each for each in known if version in (None, each.version))
+
+    def _is_kept(self, version: str) -> bool:
+        return version in self._named(self.root)
 
     def _is_active(self, version: str) -> bool:
         try:

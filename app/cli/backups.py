@@ -1,19 +1,25 @@
 """`reid gallery backup` and `reid gallery restore`."""
 
 import json
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from app.cli.failures import CommandError, explain
 from app.cli.progress import bar
 from app.engine import open_engine
 from app.settings import Settings, load_settings
 from index.keys import Keys
 from index.restore import restore as restore_into
+from index.versions import versions_in_use
+from model.errors import RegistryError
+from model.registry import Registry
 
 _Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
+_VERSIONS = "models"  # in a folder of backups
 _Folder = Annotated[Path, typer.Argument(help="A folder of backups, apart from the data folder.")]
 
 
@@ -24,10 +30,15 @@ def backup(
 ) -> None:
     """Back up catalogue and pictures, also while the service runs; pictures that are there already are not copied.
 
-    Everything is read back before the backup gets its name. Model versions are not in it.
+    Everything is read back before the backup gets its name. The model versions that it needs lie beside it.
     """
-    with open_engine(load_settings()) as engine, bar("Backing up") as progress:
+    settings = load_settings()
+    with open_engine(settings) as engine, bar("Backing up") as progress:
         made = engine.gallery.backup(folder, keep=keep, progress=progress)
+    try:
+        save_versions(settings, folder / _VERSIONS)
+    except (RegistryError, OSError) as exc:
+        raise CommandError(f"{made.name} is whole, but without the model versions it needs: {explain(exc)}") from exc
     if as_json:
         typer.echo(json.dumps(asdict(made)))
         return
@@ -50,6 +61,7 @@ def restore(
     settings = load_settings()
     with bar("Restoring") as progress:
         done = restore_into(folder, settings.database_url, settings.blob_url, name=name, progress=progress)
+    missing = bring_versions(settings, folder / _VERSIONS)
     report = done.report
     if as_json:
         typer.echo(json.dumps({**asdict(done), "clean": report.clean}))
@@ -59,9 +71,40 @@ def restore(
         state = "clean" if report.clean else f"{len(report.problems)} problems"
         typer.echo(f"{done.name}: {report.samples} samples, {report.pictures} pictures: {state}")
         typer.echo(f"its model version is {done.model_version}")
+        for version in missing:
+            typer.echo(f"{version} is not in the backup: bring it with reid models import")
         _tell_keys(settings)
     if not report.clean:
         raise typer.Exit(1)
+
+
+def save_versions(settings: Settings, folder: Path) -> None:
+    """Write every model version that the store needs as one file, as `reid models export` does.
+
+    Raises `RegistryError` for one that is damaged, `OSError` for a folder that cannot be written.
+    """
+    registry = Registry(settings.registry_dir)
+    folder.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as draft:
+        for use in versions_in_use(settings.database_url):
+            whole = Path(draft) / _file_name(use.version)
+            registry.export_version(use.version, whole)
+            whole.replace(folder / whole.name)
+
+
+def bring_versions(settings: Settings, folder: Path) -> list[str]:
+    """Register the model versions that the store needs out of a backup; return those that it does not have."""
+    registry = Registry(settings.registry_dir)
+    there = registry.versions()
+    missing = [use.version for use in versions_in_use(settings.database_url) if use.version not in there]
+    for version in missing:
+        if (file := folder / _file_name(version)).exists():
+            registry.import_version(file, expected=version)
+    return [version for version in missing if not (folder / _file_name(version)).exists()]
+
+
+def _file_name(version: str) -> str:
+    return f"{version}.zip"
 
 
 def _tell_keys(settings: Settings) -> None:

@@ -1,12 +1,17 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from app import engine
 from app.engine import open_engine
 from index.errors import StoreUnavailable
 from index.gallery import GalleryStore
-from tests.app.parts import tiny_settings
+from index.records import NewSample
+from model.registry import Registry
+from tests.app.parts import VERSION, person, tiny_settings, write_version
 
 
 @pytest.mark.parametrize(
@@ -26,3 +31,35 @@ def test_a_server_leaves_the_snapshots_in_the_data_folder(
     with pytest.raises(StoreUnavailable):
         open_engine(settings)
     assert given["snapshots"] == (None if folder is None else settings.data_dir / folder)
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of versions that come with the package, which has the tiny one."""
+    folder = tmp_path / "package"
+    write_version(folder)
+    monkeypatch.setattr(engine, "Registry", lambda root: Registry(root, folder))
+    return folder
+
+
+def test_a_gallery_opens_when_the_package_brings_another_version(tmp_path: Path, package: Path) -> None:
+    settings = tiny_settings(tmp_path / "data", registry_dir=tmp_path / "data" / "kept", model=None)
+    with open_engine(settings) as before:
+        vector = np.eye(1, before.embedder.dim, dtype=np.float32)[0]
+        before.gallery.enrol("default", [NewSample("anna", vector, person(0))], model_version=VERSION)
+    shutil.rmtree(package)
+    write_version(package, "tiny@2", shift=100.0)
+    with open_engine(settings) as after:
+        assert after.model.version == VERSION
+        assert after.registry.versions() == [VERSION, "tiny@2"]
+        assert after.gallery.sample_count() == 1
+
+
+def test_a_registry_that_cannot_be_written_is_told_and_serves(
+    tmp_path: Path, package: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    settings = tiny_settings(tmp_path / "data", registry_dir=tmp_path / "file" / "kept", model=None)
+    with open_engine(settings) as opened:
+        assert opened.model.version == VERSION
+    assert f"{VERSION} is not kept in the registry" in caplog.text

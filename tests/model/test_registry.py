@@ -1,3 +1,4 @@
+import shutil
 import stat
 import subprocess
 import sys
@@ -192,6 +193,38 @@ def test_only_the_file_that_is_used_is_checked(tmp_path: Path, registry: Registr
     registry.open("tiny@3", threads=1)
     with pytest.raises(VersionDamaged):
         registry.open("tiny@3", precision="fp32", threads=1)
+
+
+def test_a_version_of_the_package_is_kept_when_the_package_brings_another(registry: Registry) -> None:
+    registry.keep("tiny@1")
+    registry.keep("tiny@1")
+    kept = sha256(registry.file("tiny@1"))
+    shutil.rmtree(registry.bundled)
+    write_version(registry.bundled / "tiny" / "2", number=2)
+    assert registry.versions() == ["tiny@1", "tiny@2"]
+    assert registry.open("tiny@1", threads=1).version == "tiny@1"
+    assert sha256(registry.file("tiny@1")) == kept
+    registry.activate("tiny@2")
+    registry.remove("tiny@1")  # of the package no more
+    assert registry.versions() == ["tiny@2"]
+
+
+def test_what_is_kept_of_the_package_is_not_removed(registry: Registry, second: Path) -> None:
+    registry.import_version(second)
+    registry.keep("tiny@2")  # is there already
+    registry.keep("tiny@1")
+    registry.activate("tiny@2")
+    with pytest.raises(VersionInUse, match="tiny@1 comes with the package"):
+        registry.remove("tiny@1")
+    with pytest.raises(VersionNotFound):
+        registry.keep("tiny@3")
+
+
+def test_a_damaged_version_of_the_package_is_not_kept(registry: Registry) -> None:
+    registry.file("tiny@1").write_bytes(b"other")
+    with pytest.raises(VersionDamaged):
+        registry.keep("tiny@1")
+    assert not list(registry.root.glob("tiny/*"))
 
 
 @pytest.mark.parametrize("version", ["nobody@9", "tiny@9", "tiny", "", "../tiny@1", "tiny@1\n", "TINY@1", "tiny@01"])

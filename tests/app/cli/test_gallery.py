@@ -1,5 +1,4 @@
 import json
-import shutil
 import sqlite3
 from pathlib import Path
 
@@ -105,7 +104,6 @@ def test_backup_and_restore(
     refused = reid("gallery", "restore", tmp_path / "kept")
     assert (refused.code, refused.err.count("\n")) == (1, 1)
     assert refused.err.startswith("reid: expected an empty data folder to restore into, found reid.db")
-    shutil.copytree(data_dir / "models", tmp_path / "new" / "models")
     monkeypatch.setenv("REID_DATA_DIR", str(tmp_path / "new"))
     gone = reid("gallery", "restore", tmp_path / "kept", "--backup", made["name"])
     assert (gone.code, "expected a backup named" in gone.err) == (1, True)
@@ -124,6 +122,33 @@ def test_restore_in_json(
     monkeypatch.setenv("REID_DATA_DIR", str(tmp_path / "new"))
     done = json.loads(reid("gallery", "restore", tmp_path / "kept", "--json").out)
     assert (done["name"], done["clean"], done["report"]["samples"]) == (made["name"], True, made["samples"])
+
+
+def test_a_backup_without_its_model_version_is_told(
+    reid: Reid, data_dir: Path, market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reid("ingest", market, "--json")
+    reid("gallery", "backup", tmp_path / "kept")
+    assert [path.name for path in (tmp_path / "kept" / "models").iterdir()] == [f"{VERSION}.zip"]
+    (tmp_path / "kept" / "models" / f"{VERSION}.zip").unlink()
+    monkeypatch.setenv("REID_DATA_DIR", str(tmp_path / "new"))
+    done = reid("gallery", "restore", tmp_path / "kept")
+    assert done.code == 0
+    assert done.out.endswith(
+        f"its model version is {VERSION}\n{VERSION} is not in the backup: bring it with reid models import\n"
+    )
+
+
+def test_a_model_version_that_cannot_be_saved_is_told_after_the_backup(
+    reid: Reid, data_dir: Path, market: Path, tmp_path: Path
+) -> None:
+    reid("ingest", market, "--json")
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "models").write_text("not a folder")
+    ran = reid("gallery", "backup", tmp_path / "kept")
+    assert (ran.code, ran.err.count("\n")) == (1, 1)
+    assert "is whole, but without the model versions it needs" in ran.err
+    assert ran.err.endswith("models: File exists\n")
 
 
 def test_suspects_are_listed(reid: Reid, data_dir: Path, market: Path) -> None:
