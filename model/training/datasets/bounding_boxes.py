@@ -29,9 +29,10 @@ class BoundingBoxes:
         return f"the folders {TRAIN}, {QUERY} and {GALLERY} of files such as {self.example}"
 
     def fits(self, root: Path) -> bool:
-        """Return whether the folders are there and a training file has a name of this data set's."""
+        """Return whether the folders are there and a file has a name of this data set's."""
         folder = self._folder(root)
-        return folder is not None and any(self.pattern.fullmatch(path.name) for path in (folder / TRAIN).iterdir())
+        files = (path for split in (TRAIN, QUERY, GALLERY) for path in (folder / split).iterdir()) if folder else ()
+        return any(self.pattern.fullmatch(path.name) for path in files)
 
     def read(self, root: Path) -> Dataset:
         """Read the three splits' file lists."""
@@ -41,11 +42,11 @@ class BoundingBoxes:
     def read_split(self, root: Path, split: str) -> LabelledImages:
         """Read one split's file list, by name; junk images (identity -1) are left out.
 
-        Raises `DatasetError` when the folder or its names are not what they should be.
+        Nothing to train on is no error: what is only measured needs none. Raises `DatasetError` when the folder or its names are not what they should be.
         """
         folder = self.find(root) / split
         files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-        if not files:
+        if not files and split != TRAIN:
             raise DatasetError(f"expected JPEG or PNG files in {folder}, found none; unpack the data set again")
         images = label_files(f"{self.name}/{split}", files, [self.parse(path) for path in files])
         return images.subset(images.identities != JUNK)

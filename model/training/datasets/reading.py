@@ -1,5 +1,6 @@
 """One entry for every data set: by its name, or by what lies in its folder."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ LAYOUTS: tuple[Layout, ...] = (
     manifest.LAYOUT,
     folder.LAYOUT,
 )
+_NAME = r"[\w.-]*\w"
 NAMES = (AUTO, *(layout.name for layout in LAYOUTS))
 
 
@@ -41,8 +43,7 @@ def recognise(path: Path) -> Layout:
     """Return the one layout that fits what lies at `path`."""
     fitting = [layout for layout in LAYOUTS if layout.fits(path)]
     if not fitting:
-        known = "; ".join(f"{layout.name}: {layout.looks}" for layout in LAYOUTS)
-        raise DatasetError(f"no known data set at {path}, where there is {_describe(path)}; expected one of {known}")
+        raise DatasetError(f"no known data set at {path}, where there is {_describe(path)}; {_expected(path)}")
     if len(fitting) > 1:
         names = ", ".join(layout.name for layout in fitting)
         raise DatasetError(f"{path} can be read as {names}; say which with --dataset")
@@ -59,6 +60,15 @@ def choose_reader(name: str) -> Callable[[Path], Dataset]:
     if (split or "1") not in splits or name.endswith(":"):
         raise DatasetError(f"expected a split of {plain} from 1 to {len(splits)}, found {split!r}")
     return layout.readers[int(split or "1") - 1]
+
+
+def _expected(path: Path) -> str:
+    """Say what the layouts look like that have a name in common with what is there, or which layouts there are."""
+    names = [path.name] if path.is_file() else [entry.name for entry in path.iterdir()]
+    near = [layout for layout in LAYOUTS if any(name in re.findall(_NAME, layout.looks) for name in names)]
+    if near:
+        return f"expected {'; or '.join(f'{layout.name}: {layout.looks}' for layout in near)}"
+    return f"expected one of {', '.join(layout.name for layout in LAYOUTS)}; --dataset NAME tells what one looks like"
 
 
 def _describe(path: Path) -> str:

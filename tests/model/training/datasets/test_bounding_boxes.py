@@ -16,11 +16,26 @@ def test_missing_folder_is_named(tmp_path: Path, missing: str) -> None:
         BOXES.read(tmp_path)
 
 
-def test_empty_folder_is_named(tmp_path: Path) -> None:
-    for path in (market(tmp_path) / QUERY).iterdir():
-        path.unlink()
-    with pytest.raises(DatasetError, match=r"expected JPEG or PNG files in .*query"):
+@pytest.mark.parametrize("split", [QUERY, GALLERY])
+def test_empty_folder_is_named(tmp_path: Path, split: str) -> None:
+    empty(market(tmp_path) / split)
+    assert BOXES.fits(tmp_path)
+    with pytest.raises(DatasetError, match=f"expected JPEG or PNG files in .*{split}"):
         BOXES.read(tmp_path)
+
+
+def test_what_is_only_measured_needs_nothing_to_train_on(tmp_path: Path) -> None:
+    empty(market(tmp_path) / TRAIN)
+    assert BOXES.fits(tmp_path)
+    dataset = BOXES.read(tmp_path)
+    assert (len(dataset.train), len(dataset.query) > 0, len(dataset.gallery) > 0) == (0, True, True)
+    with pytest.raises(DatasetError, match="expected train images in market1501, found none"):
+        dataset.require("train")
+
+
+def empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
 
 
 def test_foreign_name_is_shown(tmp_path: Path) -> None:
@@ -32,7 +47,7 @@ def test_foreign_name_is_shown(tmp_path: Path) -> None:
 def test_one_foreign_name_does_not_hide_what_the_data_set_is(tmp_path: Path) -> None:
     (market(tmp_path) / TRAIN / "0000.jpg").touch()
     assert BOXES.fits(tmp_path)
-    for path in (tmp_path / TRAIN).iterdir():
+    for path in tmp_path.glob("*/*"):
         path.rename(path.with_name(f"x{path.name}"))
     assert not BOXES.fits(tmp_path)
 

@@ -69,14 +69,32 @@ def test_an_unknown_name_is_told_the_known_ones(tmp_path: Path, name: str, messa
         read_dataset(tmp_path, name)
 
 
-def test_when_nothing_fits_every_layout_is_described(tmp_path: Path) -> None:
+def test_when_nothing_fits_the_layouts_are_named(tmp_path: Path) -> None:
     write_picture(tmp_path / "Ann" / "1.jpg")
-    with pytest.raises(DatasetError) as caught:
-        read_dataset(tmp_path)
-    message = str(caught.value)
-    assert "where there is Ann/; expected one of market1501: the folders bounding_box_train" in message
-    assert all(f"{layout.name}: {layout.looks}" in message for layout in LAYOUTS)
+    message = read_dataset_error(tmp_path)
+    assert "where there is Ann/; expected one of market1501, cuhk03-labeled, " in message
+    assert all(layout.name in message for layout in LAYOUTS)
+    assert message.endswith("folder; --dataset NAME tells what one looks like")
     assert read_dataset_error(tmp_path / "Ann" / "1.jpg").startswith("no known data set at")
+
+
+@pytest.mark.parametrize(
+    ("there", "near"),
+    [
+        ("query/0001.png", {"market1501", "dukemtmc-reid", "cuhk03-np-labeled", "cuhk03-np-detected"}),
+        ("mask_train_v2/0000/1.jpg", {"msmt17-v2"}),
+        ("cars_annos.mat", {"cars196"}),
+        ("images.txt", {"cub200"}),
+        ("train/Ann/1.jpg", {"msmt17-v1", "folder"}),
+    ],
+)
+def test_when_a_part_is_missing_the_layouts_that_have_the_others_are_described(
+    tmp_path: Path, there: str, near: set[str]
+) -> None:
+    write_picture(tmp_path / there)
+    message = read_dataset_error(tmp_path)
+    described = {layout.name for layout in LAYOUTS if f"{layout.name}: {layout.looks}" in message}
+    assert described == near
 
 
 def read_dataset_error(path: Path, name: str = "auto") -> str:
