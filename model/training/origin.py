@@ -45,7 +45,8 @@ def write_weights(weights: dict[str, Tensor], path: Path) -> None:
 
     Statistics and factors of the norms stay exact; they are small, and a variance may be too small for float16.
     """
-    safetensors.torch.save_file({name: _stored(value) for name, value in weights.items()}, path)
+    # not save_file: it lets nobody but the writer read the file, and who serves may be another
+    path.write_bytes(safetensors.torch.save({name: _stored(value) for name, value in weights.items()}))
 
 
 def _stored(value: Tensor) -> Tensor:

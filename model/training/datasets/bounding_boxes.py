@@ -42,7 +42,8 @@ class BoundingBoxes:
     def read_split(self, root: Path, split: str) -> LabelledImages:
         """Read one split's file list, by name; junk images (identity -1) are left out.
 
-        Nothing to train on is no error: what is only measured needs none. Raises `DatasetError` when the folder or its names are not what they should be.
+        Nothing to train on is no error: what is only measured needs none. Raises `DatasetError` when the folder or its
+        names are not what they should be.
         """
         folder = self.find(root) / split
         files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)

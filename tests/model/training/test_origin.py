@@ -135,3 +135,9 @@ def test_version_of_another_network_is_refused(
     assert "tiny@9" in capsys.readouterr().err
     assert reid("train", *known, "--weights", "market1501-r18@1", "--out", tmp_path / "run") == 1
     assert "--with-weights" in capsys.readouterr().err
+
+
+def test_who_may_read_other_files_may_read_the_weights(tmp_path: Path) -> None:
+    write_weights({"layer": torch.ones(2, 2)}, tmp_path / WEIGHTS)
+    (tmp_path / "other").write_text("")
+    assert (tmp_path / WEIGHTS).stat().st_mode == (tmp_path / "other").stat().st_mode
