@@ -32,8 +32,9 @@ check: $(V)/.dev  ## format, lint, types, import directions
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# OpenMP's threads wait for each other awake, so each worker has one of them
 test: $(V)/.dev  ## the tests, WORKERS=2 at a time
-	$(BIN)/pytest -m "not stress" --numprocesses $(WORKERS) --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not stress" --numprocesses $(WORKERS) --dist worksteal
 
 stress: $(V)/.dev  ## the long tests: kill -9, soaks
 	$(BIN)/pytest -m stress --timeout 3600

@@ -16,6 +16,8 @@ EXTRAS = {
     "onnx": "train",
     "safetensors": "train",
     "scipy": "train",
+    "sklearn": "train",
+    "threadpoolctl": "train",
     "torch": "train",
     "torchvision": "train",
     "psycopg": "scale",

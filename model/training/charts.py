@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
 
 from model.card import Threshold
 from model.training.evaluation import Embedded
@@ -89,7 +90,8 @@ def embedding_map(images: Embedded, seed: int) -> Markup:
     chosen = np.flatnonzero(np.isin(images.identities, names))[:_MAPPED]
     perplexity = min(30.0, (len(chosen) - 1) / 3)
     tsne = TSNE(metric="cosine", init="random", perplexity=perplexity, random_state=seed)
-    plane = tsne.fit_transform(images.embeddings[chosen])  # (n, 2)
+    with threadpool_limits(1):  # its threads wait for each other awake: beside a training two took 14 s, one takes 3
+        plane = tsne.fit_transform(images.embeddings[chosen])  # (n, 2)
     figure, axes = _axes("", "")
     axes.scatter(plane[:, 0], plane[:, 1], c=images.identities[chosen] % _COLOURED, cmap="tab20", s=12)
     axes.set_xticks([])

@@ -91,7 +91,7 @@ def test_a_folder_that_is_no_data_set_is_one_line(
     }
     assert reid(verb, "--data", tmp_path, *arguments[verb]) == 1
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
-    assert "an empty folder; expected one of market1501: the folders bounding_box_train" in line
+    assert "an empty folder; expected one of market1501, cuhk03-labeled, " in line
 
 
 def test_export_without_a_run_is_one_line(tmp_path: Path, market: Path, capsys: pytest.CaptureFixture[str]) -> None:
