@@ -1,6 +1,7 @@
 """The verbs of the command line that need torch."""
 
 import json
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model.card import CARD_NAME, FILES, VERSION_PATTERN, Metrics, Precision, read_card
+from model.errors import RecipeError
 from model.labels import find_suspects
 from model.registry import Registry
 from model.runtime import Embedder
@@ -39,7 +41,15 @@ DatasetOption = Annotated[str, typer.Option(help=f"{', '.join(NAMES)}; name:N is
 ModelOption = Annotated[
     str, typer.Option(help="a version such as market1501-r18@1, or its folder; default: the active one")
 ]
-RegistryOption = Annotated[Path, typer.Option(envvar="REID_REGISTRY_DIR", help="where versions are registered")]
+RegistryOption = Annotated[
+    Path,
+    typer.Option(
+        envvar="REID_REGISTRY_DIR",
+        default_factory=lambda: Path(os.environ.get("REID_DATA_DIR", "data"), "models"),
+        show_default="models in REID_DATA_DIR",
+        help="where versions are registered",
+    ),
+]
 WeightsOption = Annotated[
     str | None,
     typer.Option(
@@ -61,6 +71,7 @@ def default_device() -> str:
 def train(
     data: DataOption,
     out: Annotated[Path, typer.Option(help="the run's folder; a run found there goes on where it was")],
+    registry: RegistryOption,
     recipe: Annotated[str, typer.Option(help=f"{', '.join(bundled_recipes())}, or a TOML file")] = "cpu",
     weights: WeightsOption = None,
     teacher: Annotated[Path | None, typer.Option(help="the teacher's run folder, for a recipe that distils")] = None,
@@ -68,7 +79,6 @@ def train(
     mlflow: Annotated[
         str | None, typer.Option(envvar="MLFLOW_TRACKING_URI", help="also record the run on this MLflow server")
     ] = None,
-    registry: RegistryOption = Path("data/models"),
     device: DeviceOption = "",
     dataset: DatasetOption = AUTO,
     json_output: Annotated[bool, typer.Option("--json", help="print the held-out metrics as JSON")] = False,
@@ -98,17 +108,18 @@ def train(
         typer.echo(json.dumps(metrics))
     else:
         figures = "  ".join(f"{name} {100 * value:.1f}" for name, value in metrics.items())
-        typer.echo(f"held-out identities: {figures}\nreport: {out / REPORT}\nnext: reid export --run {out}")
+        typer.echo(f"held-out identities: {figures}\nreport: {out / REPORT}")
+        typer.echo(f"next: reid export --run {out} --data {data} --out {out}-export")
 
 
 def study(
     plan: Annotated[str, typer.Argument(help=f"{', '.join(bundled_studies())}, or a TOML file")],
     data: DataOption,
     out: Annotated[Path, typer.Option(help="the study's folder; one found there goes on where it was")],
+    registry: RegistryOption,
     recipe: Annotated[str, typer.Option(help="the common set-up, instead of the study's own")] = "",
     weights: WeightsOption = None,
     cache: CacheOption = None,
-    registry: RegistryOption = Path("data/models"),
     device: DeviceOption = "",
     dataset: DatasetOption = AUTO,
     json_output: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
@@ -136,8 +147,8 @@ def study(
 
 def evaluate(
     data: DataOption,
+    registry: RegistryOption,
     model: ModelOption = "",
-    registry: RegistryOption = Path("data/models"),
     precision: Annotated[Precision | None, typer.Option(help="int8 or fp32; default: the one that is served")] = None,
     flip: Annotated[bool, typer.Option("--flip", help="also with embeddings averaged with the mirror image's")] = False,
     rerank: Annotated[bool, typer.Option("--rerank", help="also with k-reciprocal re-ranking")] = False,
@@ -174,7 +185,10 @@ def export(
     run: Annotated[Path, typer.Option(help="a training run's folder")],
     data: DataOption,
     out: Annotated[Path, typer.Option(help="the version's new folder; then `reid models import` it")],
-    version: Annotated[str, typer.Option(help="name@number", metavar="NAME@N")] = "market1501-r18@1",
+    registry: RegistryOption,
+    version: Annotated[
+        str, typer.Option(help="name@number; default: the run's name and its next number", metavar="NAME@N")
+    ] = "",
     terms: Annotated[
         str, typer.Option(help="terms of use, beside those of the data")
     ] = "Weights: as their source says.",
@@ -191,12 +205,12 @@ def export(
     baseline: Annotated[
         str, typer.Option(help="also measure this version on the data, for `reid models check`; active, none or a name")
     ] = "active",
-    registry: RegistryOption = Path("data/models"),
     dataset: DatasetOption = AUTO,
     json_output: Annotated[bool, typer.Option("--json", help="print the card")] = False,
 ) -> None:
     """Export a run to ONNX, fp32 and int8, with parity, thresholds and figures in its card."""
     tell_progress()
+    version = version or next_version(run, registry)
     images = read_dataset(data, dataset)
     keep: tuple[Precision, ...] = ("int8",) if int8_only else ("int8", "fp32")
     card = run_export(
@@ -222,8 +236,8 @@ def export(
 def audit(
     data: DataOption,
     out: Annotated[Path, typer.Option(help="an HTML page to look at; a CSV file is written beside it")],
+    registry: RegistryOption,
     model: ModelOption = "",
-    registry: RegistryOption = Path("data/models"),
     limit: Annotated[int, typer.Option(min=1, help="images listed at most")] = 200,
     dataset: DatasetOption = AUTO,
     json_output: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
@@ -269,6 +283,22 @@ def find_weights(weights: str | None, registry: Path) -> Path | None:
     if weights is None or Path(weights).exists() or not re.fullmatch(VERSION_PATTERN, weights):
         return None if weights is None else Path(weights)
     return Registry(registry).weights(weights)
+
+
+def next_version(run: Path, registry: Path) -> str:
+    """Return the version of a run's name after those that are registered; raise `RecipeError` when it is no name."""
+    name = run.resolve().name
+    numbers = [
+        int(number)
+        for known, _, number in (each.partition("@") for each in Registry(registry).versions())
+        if known == name
+    ]
+    version = f"{name}@{max(numbers, default=0) + 1}"
+    if not re.fullmatch(VERSION_PATTERN, version):
+        raise RecipeError(
+            f"{name!r} cannot be a version's name, of small letters, digits, . _ and -: give one as --version"
+        )
+    return version
 
 
 def find_baseline(baseline: str, registry: Path) -> Running | None:

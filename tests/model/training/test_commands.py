@@ -1,10 +1,12 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from app.cli import main
 from model.card import read_card
+from model.registry import Registry
 from model.synthetic import write_market
 from tests.model.training.datasets.trees import cub200
 
@@ -87,13 +89,33 @@ def test_a_folder_that_is_no_data_set_is_one_line(
     arguments: dict[str, list[str | Path]] = {
         "train": ["--recipe", recipe_file, "--out", tmp_path / "run"],
         "evaluate": ["--model", folder],
-        "export": ["--run", run, "--out", tmp_path / "version"],
+        "export": ["--run", run, "--out", tmp_path / "version", "--version", "tiny@1"],
     }
     assert reid(verb, "--data", tmp_path, *arguments[verb]) == 1
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
     assert "an empty folder; expected one of market1501, cuhk03-labeled, " in line
 
 
+def test_export_without_a_version_takes_the_name_of_the_run_and_its_next_number(
+    run: Path, market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REID_DATA_DIR", str(tmp_path / "data"))
+    mine = shutil.copytree(run, tmp_path / "mine")
+    arguments = ("export", "--run", mine, "--data", market, "--out", tmp_path / "version", "--baseline", "none")
+    assert reid(*arguments) == 0
+    assert read_card(tmp_path / "version" / "card.json").version == "mine@1"
+    Registry(tmp_path / "data" / "models").import_version(tmp_path / "version")
+    assert reid(*arguments) == 0
+    assert read_card(tmp_path / "version" / "card.json").version == "mine@2"
+
+
+def test_a_run_whose_name_is_none_for_a_version_is_one_line(
+    market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert reid("export", "--run", tmp_path / "A b", "--data", market, "--out", tmp_path / "version") == 1
+    assert "'A b' cannot be a version's name" in capsys.readouterr().err
+
+
 def test_export_without_a_run_is_one_line(tmp_path: Path, market: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert reid("export", "--run", tmp_path, "--data", market, "--out", tmp_path / "version") == 1
+    assert reid("export", "--run", tmp_path / "none", "--data", market, "--out", tmp_path / "version") == 1
     assert "expected a training run" in capsys.readouterr().err
