@@ -77,9 +77,10 @@ def scores(positive: NDArray[np.float32], negative: NDArray[np.float32], thresho
     bins = np.linspace(min(positive.min(), negative.min()), 1, _BINS).tolist()
     axes.hist(negative, bins=bins, density=True, alpha=0.6, label="two identities")
     axes.hist(positive, bins=bins, density=True, alpha=0.6, label="one identity")
-    for row in thresholds:
+    for line, row in enumerate(thresholds):  # each named a line lower, since two may be close
         axes.axvline(row.threshold, linestyle="--", linewidth=1, color="grey")
-        axes.annotate(f"{row.false_match_rate:g}", (row.threshold, 0.98), xycoords=("data", "axes fraction"), va="top")
+        place = (row.threshold, 0.98 - 0.06 * line)
+        axes.annotate(f"{row.false_match_rate:g}", place, xycoords=("data", "axes fraction"), va="top")
     axes.legend(loc="upper left")
     return to_svg(figure)
 
