@@ -109,6 +109,8 @@ async def _running(
     pipeline.start()
     try:
         log.info("ready with %s on %s", engine.model.version, ", ".join(engine.embedder.providers))
+        if newer := engine.registry.newer(engine.model.version):
+            log.info("%s is there too: reid models activate %s moves the galleries to it", newer, newer)
         async with (
             Garbage(lambda: pipeline.depth).running(),
             drifting.running(),

@@ -50,6 +50,12 @@ class Registry:
         """Return all versions as `name@n`, by name and number; one with a damaged card is left out and logged."""
         return [version for version in self._named(self.bundled, self.root) if self._readable(version)]
 
+    def newer(self, version: str) -> str | None:
+        """Return the highest version of the same name where it is above this one, such as one of a later release."""
+        name, _ = _sort_key(version)
+        highest = max((each for each in self.versions() if _sort_key(each)[0] == name), key=_sort_key, default=version)
+        return highest if _sort_key(highest) > _sort_key(version) else None
+
     def card(self, version: str) -> Card:
         """Return a version's card; raise `VersionNotFound` or, when it is not the version's, `VersionDamaged`."""
         folder = self._folder(version)

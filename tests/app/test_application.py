@@ -9,7 +9,7 @@ from app.application import create_app
 from app.engine import open_engine
 from app.problems import STATUS_OF
 from index.keys import Keys, Scope
-from tests.app.parts import person, tiny_settings
+from tests.app.parts import person, tiny_settings, write_version
 from tests.app.routes.calls import enrol, files, names, query, refused
 from tests.app.server import serving
 
@@ -49,6 +49,18 @@ ROUTES = {
 @pytest.fixture
 def openapi(tmp_path: Path) -> dict[str, Any]:
     return create_app(tiny_settings(tmp_path)).openapi()
+
+
+@pytest.mark.parametrize(("number", "told"), [(2, True), (1, False)])
+def test_a_newer_version_than_the_one_that_serves_is_told_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, number: int, told: bool
+) -> None:
+    settings = tiny_settings(tmp_path, log_level="info")
+    if number != 1:
+        write_version(settings.registry_dir, f"tiny@{number}")
+    with serving(create_app(settings)):
+        pass
+    assert ("tiny@2 is there too: reid models activate tiny@2" in caplog.text) == told
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.org"])

@@ -209,6 +209,17 @@ def test_a_version_of_the_package_is_kept_when_the_package_brings_another(regist
     assert registry.versions() == ["tiny@2"]
 
 
+def test_a_newer_version_is_one_of_the_same_name_and_a_higher_number(registry: Registry, tmp_path: Path) -> None:
+    assert registry.newer("tiny@1") is None
+    for number in (9, 10):
+        registry.import_version(write_version(tmp_path / str(number), number=number))
+    registry.import_version(write_version(tmp_path / "other", name="other", number=11))
+    assert registry.newer("tiny@1") == "tiny@10"
+    assert registry.newer("tiny@9") == "tiny@10"
+    assert registry.newer("tiny@10") is None
+    assert registry.newer("gone@1") is None
+
+
 def test_what_is_kept_of_the_package_is_not_removed(registry: Registry, second: Path) -> None:
     registry.import_version(second)
     registry.keep("tiny@2")  # is there already
