@@ -30,7 +30,7 @@ from model.training.evaluation import Retrieval
 from model.training.export import Running
 from model.training.export import export as run_export
 from model.training.parallel import joined, share
-from model.training.recipe import Recipe, bundled_recipes, read_recipe
+from model.training.recipe import Recipe, bundled_recipes, override, parse_settings, read_recipe
 from model.training.report import REPORT
 from model.training.study import STUDY_PAGE, bundled_studies, read_study, run_study
 from model.training.telling import tell_progress
@@ -38,9 +38,7 @@ from model.training.train import train as run_training
 
 DataOption = Annotated[Path, typer.Option(help="the data set: its folder, or a CSV manifest")]
 DatasetOption = Annotated[str, typer.Option(help=f"{', '.join(NAMES)}; name:N is the N-th of several splits")]
-ModelOption = Annotated[
-    str, typer.Option(help="a version such as market1501-r18@1, or its folder; default: the active one")
-]
+ModelOption = Annotated[str, typer.Option(help="a version such as mine@1, or its folder; default: the active one")]
 RegistryOption = Annotated[
     Path,
     typer.Option(
@@ -73,6 +71,10 @@ def train(
     out: Annotated[Path, typer.Option(help="the run's folder; a run found there goes on where it was")],
     registry: RegistryOption,
     recipe: Annotated[str, typer.Option(help=f"{', '.join(bundled_recipes())}, or a TOML file")] = "cpu",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="change a setting of the recipe, such as loss.alpha=5"),
+    ] = None,
     weights: WeightsOption = None,
     teacher: Annotated[Path | None, typer.Option(help="the teacher's run folder, for a recipe that distils")] = None,
     cache: CacheOption = None,
@@ -88,7 +90,8 @@ def train(
     On several GPUs or machines: torchrun --nproc-per-node 2 -m app.cli train …
     """
     tell_progress()
-    plan, images = read_recipe(recipe), read_dataset(data, dataset)
+    plan = override(read_recipe(recipe), parse_settings(settings or ()))
+    images = read_dataset(data, dataset)
     device = device or default_device()
     with joined(device):
         result = run_training(

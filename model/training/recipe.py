@@ -2,9 +2,10 @@
 
 import math
 import tomllib
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -181,6 +182,40 @@ def read_recipe(name: str) -> Recipe:
     else:
         raise RecipeError(f"expected a recipe out of {', '.join(bundled_recipes())} or a TOML file, found {name}")
     return parse_toml(Recipe, f"recipe {name}", text)
+
+
+def override(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
+    """Return the recipe with some settings replaced, each named dotted, as in `loss.form` or `stages.0.epochs`."""
+    content = recipe.model_dump(mode="json")
+    for name, value in changes.items():
+        *sections, last = name.split(".")
+        place: Any = content
+        try:
+            for section in sections:
+                place = place[_key(place, section)]
+            place[_key(place, last)]  # a new one would be a mistake
+            place[_key(place, last)] = value
+        except (KeyError, IndexError, TypeError, ValueError) as exc:
+            raise RecipeError(f"expected a setting of the recipe such as loss.form, found {name}") from exc
+    return validate(Recipe, f"recipe {recipe.name}", content)
+
+
+def _key(place: object, text: str) -> str | int:
+    return int(text) if isinstance(place, list) else text
+
+
+def parse_settings(texts: Iterable[str]) -> dict[str, object]:
+    """Return settings given as `NAME=VALUE`, the value as in TOML, where text needs no quotes."""
+    found: dict[str, object] = {}
+    for text in texts:
+        name, given, value = text.partition("=")
+        if not given:
+            raise RecipeError(f"expected a setting as NAME=VALUE, such as loss.alpha=5, found {text}")
+        try:
+            found[name.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[name.strip()] = value.strip()
+    return found
 
 
 def parse_toml(kind: type[Parsed], what: str, text: str) -> Parsed:

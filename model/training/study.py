@@ -19,7 +19,7 @@ from model.errors import RecipeError
 from model.training import charts
 from model.training.checkpoint import NAME as CHECKPOINT
 from model.training.evaluation import Retrieval
-from model.training.recipe import Recipe, parse_toml, read_recipe, validate
+from model.training.recipe import Recipe, override, parse_toml, read_recipe
 
 RESULTS = "results.jsonl"
 STUDY_PAGE = "study.html"
@@ -121,20 +121,6 @@ def cells(study: Study) -> Iterator[tuple[Cell, Recipe]]:
             for series in study.series:
                 changes = {**series.set, **point.set, "seed": seed, "name": f"{study.name} {series.name} {point.x:g}"}
                 yield Cell(series.name, point.x, seed), override(base, changes)
-
-
-def override(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
-    """Return the recipe with some settings replaced, each named dotted as in `loss.form`."""
-    content = recipe.model_dump(mode="json")
-    for name, value in changes.items():
-        *sections, last = name.split(".")
-        place = content
-        for section in sections:
-            place = place.get(section, {}) if isinstance(place, dict) else {}
-        if last not in place:
-            raise RecipeError(f"expected a setting of the recipe such as loss.form, found {name}")
-        place[last] = value
-    return validate(Recipe, "recipe", content)
 
 
 def run_study(study: Study, out: Path, train: Train) -> list[Summary]:

@@ -86,7 +86,10 @@ def hold_out(images: LabelledImages, identities: int, seed: int) -> tuple[Labell
     """Split off `identities` whole identities; return what is left for training, and the held-out images."""
     names = np.unique(images.identities)
     if identities >= len(names) - 1:
-        raise DatasetError(f"cannot hold out {identities} of {len(names)} identities: give a smaller number")
+        raise DatasetError(
+            f"cannot hold out {identities} of {len(names)} identities: give a smaller number, such as "
+            f"--set held_out_identities={len(names) // 5}"
+        )
     chosen = np.random.default_rng(seed).permutation(names)[:identities]
     held = np.isin(images.identities, chosen)
     return images.subset(~held), images.subset(held)

@@ -8,6 +8,7 @@ from app.cli import main
 from model.card import read_card
 from model.registry import Registry
 from model.synthetic import write_market
+from model.training.checkpoint import load_checkpoint
 from tests.model.training.datasets.trees import cub200
 
 
@@ -22,6 +23,20 @@ def test_train_goes_on_where_a_run_ended(
 ) -> None:
     assert reid("train", "--data", market, "--recipe", recipe_file, "--out", run, "--device", "cpu", "--json") == 0
     assert set(json.loads(capsys.readouterr().out)) == {"rank1", "mAP", "mINP"}
+
+
+def test_train_takes_settings_beside_the_recipe(
+    run: Path, recipe_file: Path, market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = ("train", "--data", market, "--recipe", recipe_file, "--weights", run, "--out", tmp_path / "run")
+    assert reid(*known, "--set", "held_out_identities=20") == 1
+    assert "such as --set held_out_identities=2" in capsys.readouterr().err
+    assert reid(*known, "--set", "loss.form=extreme", "--set", "optimiser.speed=1") == 1
+    assert "found optimiser.speed" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    assert reid(*known, "--set", "loss.form=extreme", "--set", "stages.1.epochs=2", "--device", "cpu") == 0
+    trained = load_checkpoint(tmp_path / "run").recipe
+    assert (trained.loss.form, trained.epochs, trained.loss.softplus) == ("extreme", 3, True)
 
 
 def test_evaluate_prints_the_figures_of_the_card(

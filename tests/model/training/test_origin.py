@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +134,24 @@ def test_version_of_another_network_is_refused(
     assert "another network than the recipe" in capsys.readouterr().err
     assert reid("train", *known, "--weights", "tiny@9", "--out", tmp_path / "run") == 1
     assert "tiny@9" in capsys.readouterr().err
-    assert reid("train", *known, "--weights", "market1501-r18@1", "--out", tmp_path / "run") == 1
+
+
+def test_registered_version_without_weights_is_refused(
+    registry: Registry,
+    folder: Path,
+    recipe_file: Path,
+    market: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    without = shutil.copytree(folder, tmp_path / "without")
+    (without / WEIGHTS).unlink()
+    card = read_card(without / "card.json")
+    files = {name: digest for name, digest in card.files.items() if name != WEIGHTS}
+    write_card(card.model_copy(update={"version": "tiny@3", "files": files}), without / "card.json")
+    registry.import_version(without)
+    known = ("--data", market, "--registry", registry.root, "--device", "cpu", "--recipe", recipe_file)
+    assert reid("train", *known, "--weights", "tiny@3", "--out", tmp_path / "run") == 1
     assert "--with-weights" in capsys.readouterr().err
 
 

@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 
 from model.errors import RecipeError
-from model.training.recipe import bundled_recipes, read_recipe
+from model.training.recipe import bundled_recipes, override, parse_settings, read_recipe
 
 
 def test_bundled_recipes_are_valid() -> None:
-    assert bundled_recipes() == ["cpu", "ladder", "ladder-small", "paper", "strong", "student"]
+    assert bundled_recipes() == ["cpu", "cpu-larger", "ladder", "ladder-small", "paper", "strong", "student"]
     for name in bundled_recipes():
         assert read_recipe(name).name == name
 
@@ -39,5 +39,45 @@ def test_mistakes_are_named(recipe_file: Path, tmp_path: Path, old: str, new: st
 
 
 def test_unknown_recipe_lists_what_there_is() -> None:
-    with pytest.raises(RecipeError, match="cpu, ladder, ladder-small, paper, strong, student"):
+    with pytest.raises(RecipeError, match="cpu, cpu-larger, ladder, ladder-small, paper, strong, student"):
         read_recipe("gpu")
+
+
+def test_settings_are_replaced_and_nothing_else() -> None:
+    recipe = read_recipe("cpu")
+    changed = override(recipe, {"loss.alpha": 5, "stages.1.epochs": 2, "network.opened": {"layer2": 1}, "seed": 7})
+    assert (changed.loss.alpha, changed.stages[1].epochs, changed.network.opened, changed.seed) == (
+        5.0, 2, {"layer2": 1.0}, 7,
+    )  # fmt: skip
+    back = {"loss.alpha": 10, "stages.1.epochs": 18, "network.opened": {}, "seed": 1}
+    assert override(changed, back) == recipe
+    assert override(recipe, {}) == recipe
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"loss.gamma": 1}, "found loss.gamma"),
+        ({"loss.form.deep": 1}, "found loss.form.deep"),
+        ({"stages.9.epochs": 1}, r"found stages\.9\.epochs"),
+        ({"stages.last.epochs": 1}, r"found stages\.last\.epochs"),
+        ({"distillation.logits": 1}, r"found distillation\.logits"),
+        ({"loss.sigma": -1}, r"recipe ladder: loss\.sigma"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_named(changes: dict[str, object], said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        override(read_recipe("ladder"), changes)
+
+
+def test_settings_are_written_as_in_toml_and_text_needs_no_quotes() -> None:
+    texts = ["loss.alpha=5", "loss.softplus = false", "loss.form=extreme", 'name="a = b"', "network.frozen=['conv1']"]
+    assert parse_settings(texts) == {
+        "loss.alpha": 5,
+        "loss.softplus": False,
+        "loss.form": "extreme",
+        "name": "a = b",
+        "network.frozen": ["conv1"],
+    }
+    with pytest.raises(RecipeError, match=r"NAME=VALUE, such as loss\.alpha=5, found loss\.alpha"):
+        parse_settings(["loss.alpha"])

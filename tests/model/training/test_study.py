@@ -9,14 +9,13 @@ from app.cli import main
 from model.errors import RecipeError
 from model.training.checkpoint import NAME as CHECKPOINT
 from model.training.evaluation import Retrieval
-from model.training.recipe import Recipe, read_recipe
+from model.training.recipe import Recipe
 from model.training.study import (
     RESULTS,
     STUDY_PAGE,
     Study,
     bundled_studies,
     cells,
-    override,
     read_study,
     run_study,
 )
@@ -118,19 +117,6 @@ def test_bundled_studies_are_of_settings_that_exist() -> None:
     assert set(bundled_studies()) >= {"alpha", "noise", "sigma"}
     for name in bundled_studies():
         assert len(list(cells(read_study(name)))) >= 12
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"loss.gamma": 1}, "found loss.gamma"),
-        ({"loss.form.deep": 1}, "found loss.form.deep"),
-        ({"loss.sigma": -1}, "loss.sigma"),
-    ],
-)
-def test_a_setting_that_does_not_fit_is_named(changes: dict[str, object], said: str) -> None:
-    with pytest.raises(RecipeError, match=said):
-        override(read_recipe("ladder"), changes)
 
 
 @pytest.mark.parametrize("text", ["name = ", "name = 1", PLAN.replace("seeds", "grains")])
