@@ -12,10 +12,11 @@ from app.cli.failures import CommandError, explain
 from app.cli.progress import bar
 from app.engine import open_engine
 from app.settings import Settings, load_settings
+from index.database import sync_folder
 from index.keys import Keys
 from index.restore import restore as restore_into
 from index.versions import versions_in_use
-from model.errors import RegistryError
+from model.errors import ModelError, RegistryError
 from model.registry import Registry
 
 _Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
@@ -54,7 +55,7 @@ def restore(
     name: Annotated[str | None, typer.Option("--backup", help="One of the folder's; the newest otherwise.")] = None,
     as_json: _Json = False,
 ) -> None:
-    """Restore a backup into an empty data folder; exit with 1 when the store then finds anything wrong.
+    """Restore a backup into an empty data folder; exit with 1 when the store then finds anything wrong or missing.
 
     Every hash is compared before anything is put in place. A restore that was cut short can be run again.
     """
@@ -64,17 +65,17 @@ def restore(
     missing = bring_versions(settings, folder / _VERSIONS)
     report = done.report
     if as_json:
-        typer.echo(json.dumps({**asdict(done), "clean": report.clean}))
+        typer.echo(json.dumps({**asdict(done), "clean": report.clean, "missing": missing}))
     else:
         for problem in report.problems:
             typer.echo(problem)
         state = "clean" if report.clean else f"{len(report.problems)} problems"
         typer.echo(f"{done.name}: {report.samples} samples, {report.pictures} pictures: {state}")
         typer.echo(f"its model version is {done.model_version}")
-        for version in missing:
-            typer.echo(f"{version} is not in the backup: bring it with reid models import")
+        for version, reason in missing.items():
+            typer.echo(f"{version} must be brought with reid models import: {reason}")
         _tell_keys(settings)
-    if not report.clean:
+    if missing or not report.clean:
         raise typer.Exit(1)
 
 
@@ -90,17 +91,22 @@ def save_versions(settings: Settings, folder: Path) -> None:
             whole = Path(draft) / _file_name(use.version)
             registry.export_version(use.version, whole)
             whole.replace(folder / whole.name)
+    sync_folder(folder)
 
 
-def bring_versions(settings: Settings, folder: Path) -> list[str]:
-    """Register the model versions that the store needs out of a backup; return those that it does not have."""
+def bring_versions(settings: Settings, folder: Path) -> dict[str, str]:
+    """Register the model versions that the store needs out of a backup; return why others are not there."""
     registry = Registry(settings.registry_dir)
     there = registry.versions()
-    missing = [use.version for use in versions_in_use(settings.database_url) if use.version not in there]
-    for version in missing:
-        if (file := folder / _file_name(version)).exists():
-            registry.import_version(file, expected=version)
-    return [version for version in missing if not (folder / _file_name(version)).exists()]
+    missing = {}
+    for version in (use.version for use in versions_in_use(settings.database_url)):
+        if version in there:
+            continue
+        try:
+            registry.import_version(folder / _file_name(version), expected=version)
+        except ModelError as exc:
+            missing[version] = str(exc)
+    return missing
 
 
 def _file_name(version: str) -> str:

@@ -122,21 +122,34 @@ def test_restore_in_json(
     monkeypatch.setenv("REID_DATA_DIR", str(tmp_path / "new"))
     done = json.loads(reid("gallery", "restore", tmp_path / "kept", "--json").out)
     assert (done["name"], done["clean"], done["report"]["samples"]) == (made["name"], True, made["samples"])
+    assert done["missing"] == {}
 
 
-def test_a_backup_without_its_model_version_is_told(
-    reid: Reid, data_dir: Path, market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("saved", "reason"), [(None, "found no tiny@1.zip"), (b"torn", "not a whole archive")])
+def test_a_model_version_that_a_backup_lacks_is_told(
+    reid: Reid,
+    data_dir: Path,
+    market: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    saved: bytes | None,
+    reason: str,
 ) -> None:
     reid("ingest", market, "--json")
     reid("gallery", "backup", tmp_path / "kept")
-    assert [path.name for path in (tmp_path / "kept" / "models").iterdir()] == [f"{VERSION}.zip"]
-    (tmp_path / "kept" / "models" / f"{VERSION}.zip").unlink()
+    [file] = (tmp_path / "kept" / "models").iterdir()
+    assert file.name == f"{VERSION}.zip"
+    if saved is None:
+        file.unlink()
+    else:
+        file.write_bytes(saved)
     monkeypatch.setenv("REID_DATA_DIR", str(tmp_path / "new"))
     done = reid("gallery", "restore", tmp_path / "kept")
-    assert done.code == 0
-    assert done.out.endswith(
-        f"its model version is {VERSION}\n{VERSION} is not in the backup: bring it with reid models import\n"
-    )
+    assert done.code == 1
+    assert f"clean\nits model version is {VERSION}\n{VERSION} must be brought with reid models import: " in done.out
+    assert reason in done.out
+    reid("models", "import", data_dir / "models" / "tiny" / "1")
+    assert reid("gallery", "check").code == 0
 
 
 def test_a_model_version_that_cannot_be_saved_is_told_after_the_backup(
