@@ -11,10 +11,12 @@ from model.card import WEIGHTS, read_card, write_card
 from model.errors import RecipeError
 from model.parity import TOLERANCES
 from model.registry import Registry
+from model.training.augment import normalise
 from model.training.checkpoint import load_checkpoint
-from model.training.network import ReidNetwork
+from model.training.network import ReidNetwork, load_trained
 from model.training.origin import read_origin, write_weights
-from model.training.recipe import read_recipe
+from model.training.recipe import Recipe, read_recipe
+from model.trial import draw
 from tests.model.training.conftest import LOOSE
 
 
@@ -153,6 +155,20 @@ def test_registered_version_without_weights_is_refused(
     known = ("--data", market, "--registry", registry.root, "--device", "cpu", "--recipe", recipe_file)
     assert reid("train", *known, "--weights", "tiny@3", "--out", tmp_path / "run") == 1
     assert "--with-weights" in capsys.readouterr().err
+
+
+def test_training_can_begin_from_the_bundled_version(tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "models")
+    version = registry.active()
+    card = registry.card(version)
+    weights = read_origin(registry.weights(version)).weights
+    network = ReidNetwork(Recipe.model_validate(card.recipe).network, len(weights["classifier.weight"])).eval()
+    load_trained(network, weights)
+    people = draw(card.input.height, card.input.width)
+    with torch.inference_mode():
+        expected = network.embed(normalise(torch.from_numpy(people).permute(0, 3, 1, 2))).numpy()
+    found = registry.open(version, threads=1).embed(people)
+    assert np.einsum("nd,nd->n", expected, found).min() > 0.97
 
 
 def test_who_may_read_other_files_may_read_the_weights(tmp_path: Path) -> None:
