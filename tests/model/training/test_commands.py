@@ -6,9 +6,11 @@ import pytest
 
 from app.cli import main
 from model.card import read_card
+from model.parity import TOLERANCES
 from model.registry import Registry
 from model.synthetic import write_market
 from model.training.checkpoint import load_checkpoint
+from tests.model.training.conftest import LOOSE
 from tests.model.training.datasets.trees import cub200
 
 
@@ -114,6 +116,7 @@ def test_a_folder_that_is_no_data_set_is_one_line(
 def test_export_without_a_version_takes_the_name_of_the_run_and_its_next_number(
     run: Path, market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(TOLERANCES, "int8", LOOSE)
     monkeypatch.setenv("REID_DATA_DIR", str(tmp_path / "data"))
     mine = shutil.copytree(run, tmp_path / "mine")
     arguments = ("export", "--run", mine, "--data", market, "--out", tmp_path / "version", "--baseline", "none")
