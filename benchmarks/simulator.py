@@ -132,14 +132,15 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--version", default="market1501-r18@1")
+    parser.add_argument("--version", help="default: the active one")
     given = parser.parse_args()
-    embedder = Registry(Path("data/models")).open(given.version)
+    registry = Registry(Path("data/models"))
+    embedder = registry.open(given.version or registry.active())
     _, gallery = embed_test(embedder, read_dataset(given.data))
     names, counts = np.unique(gallery.identities, return_counts=True)
     people = np.isin(gallery.identities, names[(counts >= 4) & (names > 0)])  # neither distractors nor junk
     vectors, labels = gallery.embeddings[people], gallery.identities[people]
-    statistics = measure(given.version, vectors, labels, gallery.cameras[people])
+    statistics = measure(embedder.version, vectors, labels, gallery.cameras[people])
     STATISTICS.write_text(json.dumps(asdict(statistics)) + "\n", encoding="ascii")
     world = Simulator(statistics, len(np.unique(labels)), len(np.unique(gallery.cameras)))
     [(simulated, people_of, _)] = world.crowd(len(vectors), len(vectors))
