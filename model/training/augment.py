@@ -1,4 +1,4 @@
-"""Augmentation of whole batches on the device: flip, padded crop, random erasing.
+"""Augmentation of whole batches on the device: colour jitter, flip, padded crop, random erasing.
 
 Zhong, Zheng, Kang, Li, Yang. "Random Erasing Data Augmentation", AAAI 2020.
 """
@@ -16,26 +16,47 @@ MEAN = (0.485, 0.456, 0.406)  # ImageNet's, of RGB in [0, 1]
 STD = (0.229, 0.224, 0.225)
 _ERASED_AREA = (0.02, 0.4)  # of the picture
 _ERASED_ASPECT = (0.3, 1 / 0.3)
+_LUMA = (0.299, 0.587, 0.114)  # of R, G, B (ITU-R BT.601)
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Chances of flipping and erasing, and the crop's padding in pixels.
+    """Chances of flipping, erasing and losing all colour, the crop's padding in pixels, and how far colours vary.
 
-    What is drawn for a picture does not depend on how many processes share the batch.
+    `jitter` is the largest difference of exposure, contrast, saturation and each channel's gain (white balance), as a
+    natural logarithm. What is drawn for a picture does not depend on how many processes share the batch.
     """
 
     flip: float
     pad: int
     erasing: float
+    jitter: float = 0.0
+    grayscale: float = 0.0
     share: Share = ALONE
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return normalised, augmented float images `(N, 3, H, W)` of uint8 ones; `generator` is on the CPU."""
-        x = normalise(images)
+        x = normalise(self._recolour(images, generator))
         x = self._flip(x, generator)
         x = self._crop(x, generator)
         return self._erase(x, generator)
+
+    def _recolour(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Show each picture as another camera might: one linear map of its colours, clipped where a sensor would be."""
+        if not self.jitter and not self.grayscale:
+            return images
+        n, device = len(images), images.device
+        exposure, contrast, saturation, red, green, blue, chance = self._draw(7, images, generator)
+        exposure, contrast, saturation, *gains = (
+            torch.exp(self.jitter * (2 * drawn - 1)) for drawn in (exposure, contrast, saturation, red, green, blue)
+        )
+        saturation = torch.where(chance < self.grayscale, 0, saturation)[:, None, None]
+        luma = torch.tensor(_LUMA, device=device)
+        towards_grey = saturation * torch.eye(3, device=device) + (1 - saturation) * luma.expand(3, 3)  # (N, 3, 3)
+        colours = towards_grey * (torch.stack(gains, dim=1) * exposure[:, None])[:, None, :]
+        x = torch.bmm(colours, images.float().reshape(n, 3, -1)).reshape(images.shape)
+        mean = (x * luma.view(3, 1, 1)).sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True)  # (N, 1, 1, 1)
+        return (mean + contrast[:, None, None, None] * (x - mean)).clamp(0, 255)
 
     def _flip(self, x: Tensor, generator: torch.Generator) -> Tensor:
         (chosen,) = self._draw(1, x, generator) < self.flip
@@ -83,7 +104,7 @@ def _between(start: Tensor, length: Tensor, size: int) -> Tensor:
 
 
 def normalise(images: Tensor) -> Tensor:
-    """Return uint8 RGB `(N, 3, H, W)` as float32 with ImageNet's mean and deviation."""
+    """Return RGB `(N, 3, H, W)` of 0 to 255 as float32 with ImageNet's mean and deviation."""
     mean = torch.tensor(MEAN, device=images.device).view(3, 1, 1)
     std = torch.tensor(STD, device=images.device).view(3, 1, 1)
     return (images.float() / 255 - mean) / std

@@ -154,6 +154,9 @@ def evaluate(
     model: ModelOption = "",
     precision: Annotated[Precision | None, typer.Option(help="int8 or fp32; default: the one that is served")] = None,
     flip: Annotated[bool, typer.Option("--flip", help="also with embeddings averaged with the mirror image's")] = False,
+    white_balance: Annotated[
+        bool, typer.Option("--white-balance", help="also with each camera's red, green and blue up to a fifth off")
+    ] = False,
     rerank: Annotated[bool, typer.Option("--rerank", help="also with k-reciprocal re-ranking")] = False,
     multi_query: Annotated[bool, typer.Option("--multi-query", help="also with queries pooled by camera")] = False,
     single_shot: Annotated[
@@ -173,7 +176,9 @@ def evaluate(
         print_classes(embedder.version, images.name, evaluate_retrieval_set(embedder, images), json_output=json_output)
         return
     single_shot = single_shot or images.protocol == "single-shot"
-    variants = Variants(flip=flip, rerank=rerank, multi_query=multi_query, single_shot=single_shot)
+    variants = Variants(
+        flip=flip, white_balance=white_balance, rerank=rerank, multi_query=multi_query, single_shot=single_shot
+    )
     metrics = [
         as_metrics(row.result, precision=found, command=this_command(), protocol=row.protocol)
         for row in evaluate_variants(embedder, images, variants)

@@ -1,6 +1,6 @@
 """Embeddings of a data set's images, by the very path that serves: bytes, preprocessing, ONNX file."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,21 +17,44 @@ from model.training.datasets.images import LabelledImages
 from model.training.evaluation import Embedded, unit_rows
 
 BATCH = 32
+WHITE_BALANCE = 0.2  # the largest difference of a channel's gain, as a natural logarithm
+
+View = Callable[[NDArray[np.uint8], NDArray[np.int64]], NDArray[np.uint8]]
+"""What is shown of pictures `(N, H, W, 3)` that cameras `(N,)` took."""
 
 
-def embed_images(embedder: Embedder, images: LabelledImages, *, batch: int = BATCH, mirrored: bool = False) -> Embedded:
-    """Return the unit embeddings of the images, or of their mirror images; memory stays at one batch of pictures."""
+def embed_images(
+    embedder: Embedder, images: LabelledImages, *, batch: int = BATCH, view: View | None = None
+) -> Embedded:
+    """Return the unit embeddings of the images, or of a view of them; memory stays at one batch of pictures."""
     blocks = prepared_batches(images.paths, embedder.contract, batch)
     shown = track(
         blocks, f"embedding {images.name}", total=-(-len(images) // batch), console=Console(stderr=True), transient=True
     )
-    embeddings = np.concatenate([embedder.embed(mirror(block) if mirrored else block) for block in shown])
+    cameras = (images.cameras[start : start + batch] for start in range(0, len(images), batch))
+    embeddings = np.concatenate(
+        [
+            embedder.embed(block if view is None else view(block, taken_by))
+            for block, taken_by in zip(shown, cameras, strict=True)
+        ]
+    )
     return Embedded(embeddings, images.identities, images.cameras)
 
 
-def mirror(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return pictures `(N, H, W, 3)` with left and right exchanged."""
+def mirror(pictures: NDArray[np.uint8], _cameras: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return pictures with left and right exchanged."""
     return np.ascontiguousarray(pictures[:, :, ::-1])
+
+
+def balance_by_camera(pictures: NDArray[np.uint8], cameras: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return pictures as they would be had each camera a white balance of its own: always the same for a camera."""
+    gains = {
+        camera: np.exp(np.random.default_rng([0, camera]).uniform(-WHITE_BALANCE, WHITE_BALANCE, 3))
+        for camera in np.unique(cameras).tolist()
+    }
+    of_pictures = np.stack([gains[camera] for camera in cameras.tolist()])  # (N, 3)
+    balanced: NDArray[np.float64] = pictures * of_pictures[:, None, None, :]
+    return balanced.round().clip(0, 255).astype(np.uint8)
 
 
 def average(first: Embedded, second: Embedded) -> Embedded:

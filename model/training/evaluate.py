@@ -9,18 +9,21 @@ from model.runtime import Embedder
 from model.training import reranking
 from model.training.class_retrieval import ClassRetrieval, evaluate_classes
 from model.training.datasets.dataset import Dataset
-from model.training.embedding import average, embed_images
+from model.training.embedding import View, average, balance_by_camera, embed_images, mirror
 from model.training.evaluation import PROTOCOL, Embedded, Retrieval, evaluate_retrieval
 from model.training.protocols import DRAWS, MULTI_QUERY, SINGLE_SHOT, evaluate_single_shot, pool_queries
 
 Precision = Literal["fp32", "int8", "torch"]
+FLIP = "flip averaged"
+WHITE_BALANCE = "a white balance by camera"
 
 
 @dataclass(frozen=True)
 class Variants:
-    """What is measured beside the single query: each adds rows of its own, and combines with the others."""
+    """What is measured beside the single query: each adds rows of its own; the two of pictures do not combine."""
 
     flip: bool = False
+    white_balance: bool = False
     rerank: bool = False
     multi_query: bool = False
     single_shot: bool = False
@@ -40,21 +43,22 @@ def evaluate_version(embedder: Embedder, dataset: Dataset) -> Retrieval:
 
 
 def evaluate_variants(embedder: Embedder, dataset: Dataset, variants: Variants) -> list[Row]:
-    """Measure the single query and every variant that is asked for, each image embedded once, or twice for the flip."""
+    """Measure the single query and every variant asked for; each variant of the pictures embeds them once more."""
     plain = embed_test(embedder, dataset)
     rows = list(rank_variants(*plain, variants))
     if variants.flip:
-        mirrored = embed_test(embedder, dataset, mirrored=True)
+        mirrored = embed_test(embedder, dataset, mirror)
         query, gallery = (average(*views) for views in zip(plain, mirrored, strict=True))
-        rows += [Row(f"{row.protocol}; flip averaged", row.result) for row in rank_variants(query, gallery, variants)]
+        rows += [Row(f"{row.protocol}; {FLIP}", row.result) for row in rank_variants(query, gallery, variants)]
+    if variants.white_balance:
+        balanced = embed_test(embedder, dataset, balance_by_camera)
+        rows += [Row(f"{row.protocol}; {WHITE_BALANCE}", row.result) for row in rank_variants(*balanced, variants)]
     return rows
 
 
-def embed_test(embedder: Embedder, dataset: Dataset, *, mirrored: bool = False) -> tuple[Embedded, Embedded]:
+def embed_test(embedder: Embedder, dataset: Dataset, view: View | None = None) -> tuple[Embedded, Embedded]:
     """Return the test split's queries and gallery, embedded by the path that serves."""
-    query, gallery = (
-        embed_images(embedder, dataset.require(split), mirrored=mirrored) for split in ("query", "gallery")
-    )
+    query, gallery = (embed_images(embedder, dataset.require(split), view=view) for split in ("query", "gallery"))
     return query, gallery
 
 

@@ -35,9 +35,9 @@ from model.training.calibration import calibrate
 from model.training.checkpoint import Checkpoint, load_checkpoint
 from model.training.datasets.dataset import Dataset
 from model.training.datasets.images import LabelledImages, hold_out
-from model.training.embedding import embed_images
-from model.training.evaluate import as_metrics, evaluate_version
-from model.training.evaluation import Embedded, Retrieval, evaluate_retrieval
+from model.training.embedding import balance_by_camera, embed_images
+from model.training.evaluate import WHITE_BALANCE, as_metrics, evaluate_version
+from model.training.evaluation import PROTOCOL, Embedded, Retrieval, evaluate_retrieval
 from model.training.network import ReidNetwork
 from model.training.open_set import measure_open_set
 from model.training.origin import write_weights
@@ -132,7 +132,7 @@ def write_version(
         embedder = write_file(exported, precision, version)
         embedded[precision] = embed_images(embedder, exported.held_out)
         parities.append(check_parity(exported, embedder, embedded[precision], precision))
-        metrics += measure(Running(embedder, precision), embedded[precision], dataset, command)
+        metrics += measure(Running(embedder, precision), exported.held_out, embedded[precision], dataset, command)
     card = Card(
         version=version,
         created=created_now(),
@@ -157,9 +157,21 @@ def write_version(
     return card
 
 
-def measure(running: Running, held_out: Embedded, dataset: Dataset, command: str) -> list[Metrics]:
-    """Return a version's figures on the held-out images, embedded by it, and on the test split where there is one."""
-    rows = [as_metrics(rank_all(held_out), precision=running.precision, command=command, split="held-out")]
+def measure(
+    running: Running, images: LabelledImages, held_out: Embedded, dataset: Dataset, command: str
+) -> list[Metrics]:
+    """Return a version's figures on the held-out images, and on the test split where there is one.
+
+    The held-out images, embedded by the version as they are, are also shown as cameras would that see colours
+    otherwise: those of users are not those that it was trained on.
+    """
+    balanced = embed_images(running.embedder, images, view=balance_by_camera)
+    rows = [
+        as_metrics(
+            rank_all(embedded), precision=running.precision, command=command, split="held-out", protocol=protocol
+        )
+        for embedded, protocol in ((held_out, PROTOCOL), (balanced, f"{PROTOCOL}; {WHITE_BALANCE}"))
+    ]
     if len(dataset.query):
         test = evaluate_version(running.embedder, dataset)
         rows.append(as_metrics(test, precision=running.precision, command=command))
@@ -168,7 +180,7 @@ def measure(running: Running, held_out: Embedded, dataset: Dataset, command: str
 
 def measure_baseline(running: Running, held_out: LabelledImages, dataset: Dataset, command: str) -> Baseline:
     """Measure another version on the same images; what it was trained on itself makes it look better there."""
-    rows = measure(running, embed_images(running.embedder, held_out), dataset, command)
+    rows = measure(running, held_out, embed_images(running.embedder, held_out), dataset, command)
     return Baseline(version=running.embedder.version, metrics=tuple(rows))
 
 
@@ -184,12 +196,13 @@ def add_weights(exported: Exported, card: Card) -> Card:
 def begin(run: Path, dataset: Dataset, folder: Path) -> Exported:
     """Read the run, check the pixels that are served, and embed the held-out images with the network itself."""
     checkpoint = load_checkpoint(run)
-    train, held_out = hold_out(dataset.require("train"), checkpoint.recipe.held_out_identities, checkpoint.recipe.seed)
+    recipe = checkpoint.recipe
+    train, held_out = hold_out(dataset.require("train"), recipe.held_out_identities, recipe.seed)
     if train.sha256() != checkpoint.data_sha256:
         raise DatasetError(f"{run} was trained on other files than those of {dataset.name}; give the same --data")
-    network = ReidNetwork(checkpoint.recipe.network, checkpoint.identities)
+    network = ReidNetwork(recipe.network, checkpoint.identities)
     network.load_state_dict(checkpoint.served)
-    stage = checkpoint.recipe.stages[-1]
+    stage = recipe.stages[-1]
     contract = InputContract(height=stage.height, width=stage.width)
     check_pixels(held_out.paths, contract)
     reference = embed_with(network, held_out, contract)

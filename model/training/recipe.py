@@ -108,6 +108,10 @@ class Stage(_Section):
     flip: float = Field(0.5, ge=0, le=1)
     pad: int = Field(0, ge=0)
     erasing: float = Field(0, ge=0, le=1)
+    jitter: float = Field(
+        0, ge=0, le=1, description="exposure, contrast, saturation and white balance each by a factor of e^±jitter"
+    )
+    grayscale: float = Field(0, ge=0, le=1)
 
 
 class Recipe(_Section):

@@ -185,20 +185,20 @@ def write_page(study: Study, rows: list[Summary], path: Path) -> None:
 
 def _require_same(plan: list[tuple[Cell, Recipe]], done: Mapping[Cell, Result], out: Path) -> None:
     for cell, recipe in plan:
-        if cell in done and done[cell].recipe != _hash(recipe):
+        if cell in done and done[cell].recipe != fingerprint(recipe):
             raise RecipeError(
                 f"expected {out} to be empty or a study by the same recipe, found {cell.folder} trained by another: "
                 "give another folder as --out"
             )
 
 
-def _hash(recipe: Recipe) -> str:
+def fingerprint(recipe: Recipe) -> str:
     """Hash what a training depends on, which its name is not, nor what is said of it."""
     return hashlib.sha256(recipe.model_dump_json(exclude={"name", "description"}).encode()).hexdigest()[:16]
 
 
 def _result(recipe: Recipe, found: Retrieval) -> Result:
-    return Result(_hash(recipe), 100 * found.rank(1), 100 * found.mAP, 100 * found.mINP)
+    return Result(fingerprint(recipe), 100 * found.rank(1), 100 * found.mAP, 100 * found.mINP)
 
 
 def _summary(series: str, x: float, found: list[Result]) -> Summary:

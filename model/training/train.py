@@ -124,7 +124,7 @@ def train(
             stage = recipe.stage_of(epoch)
             if network.freeze(epoch):  # which parameters are synchronised is settled when it is distributed
                 forward = compiled(distribute(network), recipe)
-            augment = Augmentation(stage.flip, stage.pad, stage.erasing, mine)
+            augment = Augmentation(stage.flip, stage.pad, stage.erasing, stage.jitter, stage.grayscale, mine)
             for batch in torch.from_numpy(sampler.epoch(epoch))[step % per_epoch :]:
                 set_rate(optimiser, recipe, step / per_epoch)
                 generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)

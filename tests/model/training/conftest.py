@@ -47,6 +47,8 @@ epochs = 1
 height = 64
 width = 32
 erasing = 0.5
+jitter = 0.2
+grayscale = 0.1
 """
 
 

@@ -57,12 +57,13 @@ def test_evaluate_prints_the_figures_of_the_card(
 
 
 def test_evaluate_prints_a_row_per_variant(folder: Path, market: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ("--flip", "--rerank", "--multi-query", "--single-shot")
+    asked = ("--flip", "--white-balance", "--rerank", "--multi-query", "--single-shot")
     assert reid("evaluate", "--model", folder, "--data", market, *asked, "--json") == 0
     rows = json.loads(capsys.readouterr().out)["metrics"]
-    assert len(rows) == 10
-    assert len({row["protocol"] for row in rows}) == 10
+    assert len(rows) == 15
+    assert len({row["protocol"] for row in rows}) == 15
     assert sum("flip averaged" in row["protocol"] for row in rows) == 5
+    assert sum("white balance" in row["protocol"] for row in rows) == 5
     assert reid("evaluate", "--model", folder, "--data", market, "--rerank") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-2:] == [f"{number}  {row['protocol']}" for number, row in enumerate(rows[:2], start=1)]

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from model.card import read_card
 from model.errors import DatasetError
@@ -9,7 +10,7 @@ from model.preprocess import prepare
 from model.runtime import Embedder
 from model.training.datasets.images import LabelledImages
 from model.training.datasets.reading import read_dataset
-from model.training.embedding import average, embed_images, mirror
+from model.training.embedding import WHITE_BALANCE, average, balance_by_camera, embed_images, mirror
 from model.training.evaluation import Embedded
 from tests.tiny_model import write_version
 
@@ -36,16 +37,41 @@ def test_embeddings_are_those_of_the_pictures_by_any_batch(embedder: Embedder, i
 def test_mirrored_embeddings_are_those_of_the_mirrored_pictures(embedder: Embedder, images: LabelledImages) -> None:
     pictures = [prepare(path.read_bytes(), embedder.contract) for path in images.paths]
     turned = np.stack([[[row[-1 - x] for x in range(len(row))] for row in picture] for picture in pictures])
-    found = embed_images(embedder, images, mirrored=True)
+    found = embed_images(embedder, images, view=mirror)
     assert found.embeddings == pytest.approx(embedder.embed(turned), abs=1e-5)
     assert not np.allclose(found.embeddings, embed_images(embedder, images).embeddings, atol=1e-2)
 
 
 def test_mirroring_exchanges_left_and_right_and_nothing_else() -> None:
     pictures = np.random.default_rng(0).integers(256, size=(2, 4, 3, 3), dtype=np.uint8)
-    assert mirror(pictures)[1, 2, 0].tolist() == pictures[1, 2, 2].tolist()
-    assert mirror(mirror(pictures)).tolist() == pictures.tolist()
-    assert mirror(pictures).flags["C_CONTIGUOUS"]
+    turned = mirror(pictures, np.array([1, 2]))
+    assert turned[1, 2, 0].tolist() == pictures[1, 2, 2].tolist()
+    assert mirror(turned, np.array([1, 2])).tolist() == pictures.tolist()
+    assert turned.flags["C_CONTIGUOUS"]
+
+
+def test_a_view_is_given_each_picture_with_its_camera(embedder: Embedder, images: LabelledImages) -> None:
+    seen: list[int] = []
+
+    def note(pictures: NDArray[np.uint8], cameras: NDArray[np.int64]) -> NDArray[np.uint8]:
+        assert len(pictures) == len(cameras)
+        seen.extend(cameras.tolist())
+        return pictures
+
+    embed_images(embedder, images, batch=3, view=note)
+    assert seen == images.cameras.tolist()
+
+
+def test_a_camera_has_one_white_balance_and_another_camera_another() -> None:
+    grey = np.full((3, 2, 2, 3), 100, dtype=np.uint8)
+    first, other, again = balance_by_camera(grey, np.array([4, 6, 4]))
+    assert (first == again).all()
+    assert (first == first[0, 0]).all()
+    assert first[0, 0].tolist() != other[0, 0].tolist()
+    gains = np.log(np.stack([balance_by_camera(grey[:1], np.array([camera]))[0, 0, 0] for camera in range(200)]) / 100)
+    assert 0.9 * WHITE_BALANCE < abs(gains).max() < WHITE_BALANCE + 0.01
+    assert abs(np.corrcoef(gains.T) - np.eye(3)).max() < 0.3  # each channel by itself
+    assert balance_by_camera(np.full((1, 1, 1, 3), 255, dtype=np.uint8), np.array([4])).max() == 255  # not wrapped
 
 
 def test_the_average_points_between_both() -> None:

@@ -8,8 +8,8 @@ from model.runtime import Embedder
 from model.training import reranking
 from model.training.datasets.dataset import Dataset
 from model.training.datasets.reading import read_dataset
-from model.training.embedding import average
-from model.training.evaluate import Variants, as_metrics, embed_test, evaluate_variants, evaluate_version
+from model.training.embedding import average, balance_by_camera, mirror
+from model.training.evaluate import WHITE_BALANCE, Variants, as_metrics, embed_test, evaluate_variants, evaluate_version
 from model.training.evaluation import PROTOCOL, evaluate_retrieval
 from model.training.protocols import MULTI_QUERY, pool_queries
 from tests.tiny_model import write_version
@@ -37,7 +37,7 @@ def test_each_row_is_what_its_protocol_says(embedder: Embedder, dataset: Dataset
         row.protocol: row.result.mAP
         for row in evaluate_variants(embedder, dataset, Variants(flip=True, rerank=True, multi_query=True))
     }
-    plain, mirrored = embed_test(embedder, dataset), embed_test(embedder, dataset, mirrored=True)
+    plain, mirrored = embed_test(embedder, dataset), embed_test(embedder, dataset, mirror)
     flipped = [average(*views) for views in zip(plain, mirrored, strict=True)]
     for (query, gallery), ending in ((plain, ""), (flipped, "; flip averaged")):
         pooled = pool_queries(query, gallery)
@@ -48,6 +48,15 @@ def test_each_row_is_what_its_protocol_says(embedder: Embedder, dataset: Dataset
         assert found[protocol] == evaluate_retrieval(pooled, gallery, scores=scores).mAP
     assert len(found) == 8
     assert len(set(found.values())) > 4
+
+
+def test_white_balance_is_measured_on_pictures_whose_cameras_have_each_their_own(
+    embedder: Embedder, dataset: Dataset
+) -> None:
+    plain, balanced = evaluate_variants(embedder, dataset, Variants(white_balance=True))
+    assert (plain.protocol, balanced.protocol) == (PROTOCOL, f"{PROTOCOL}; {WHITE_BALANCE}")
+    assert balanced.result.mAP == evaluate_retrieval(*embed_test(embedder, dataset, balance_by_camera)).mAP
+    assert balanced.result.mAP != plain.result.mAP
 
 
 def test_metrics_are_in_percent_and_name_protocol_and_split(embedder: Embedder, dataset: Dataset) -> None:

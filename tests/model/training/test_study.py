@@ -1,4 +1,5 @@
 import json
+import shutil
 import statistics
 from pathlib import Path
 
@@ -9,13 +10,15 @@ from app.cli import main
 from model.errors import RecipeError
 from model.training.checkpoint import NAME as CHECKPOINT
 from model.training.evaluation import Retrieval
-from model.training.recipe import Recipe
+from model.training.recipe import Recipe, bundled_recipes
 from model.training.study import (
     RESULTS,
     STUDY_PAGE,
     Study,
     bundled_studies,
     cells,
+    fingerprint,
+    read_results,
     read_study,
     run_study,
 )
@@ -143,3 +146,17 @@ def test_the_verb_trains_and_prints(
     rows = json.loads(capsys.readouterr().out)
     assert [row["x"] for row in rows] == [0.0, 0.5]
     assert all(0 <= row["mAP"] <= 100 for row in rows)
+
+
+LADDERS = [recipe for recipe in bundled_recipes() if recipe.startswith("ladder")]
+PUBLISHED = Path(__file__).parents[3] / "docs" / "results"
+
+
+@pytest.mark.parametrize("name", bundled_studies())
+def test_published_results_can_be_gone_on_from(name: str, tmp_path: Path) -> None:
+    shutil.copy(PUBLISHED / f"{name}.jsonl", tmp_path / RESULTS)
+    set_ups = [read_study(name).model_copy(update={"recipe": recipe, "seeds": (1, 2, 3)}) for recipe in LADDERS]
+    known = {(cell, fingerprint(recipe)) for study in set_ups for cell, recipe in cells(study)}
+    found = {(cell, result.recipe) for cell, result in read_results(tmp_path).items()}
+    assert found
+    assert found <= known
