@@ -9,8 +9,8 @@ export function cardParts(card) {
   return [figures(card.metrics), decisions(card.calibration), charts(card), openSet(card.open_set), origin(card)].filter(Boolean);
 }
 
-/** The last part of a protocol tells rows apart; the rest is the same for all. */
-const short = row => `${row.protocol.split(";").at(-1).trim()}, ${row.precision}`;
+/** What follows a protocol's first part tells rows apart; the first is the same for all. */
+const short = row => `${row.protocol.split("; ").slice(1).join(", ")}, ${row.precision}`;
 
 function figures(rows) {
   if (!rows.length) return el("p", { class: "quiet" }, "The card has no figures.");

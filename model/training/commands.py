@@ -330,7 +330,8 @@ def open_version(model: str, registry: Path, precision: Precision | None) -> tup
 
 def print_metrics(title: str, rows: Sequence[Metrics]) -> None:
     """Print figures as a table, and below it the protocols that its rows name by number."""
-    table = Table("", "precision", "rank-1", "rank-5", "rank-10", "mAP", "mINP", "queries", "gallery")
+    headings = ("", "precision", "rank-1", "rank-5", "rank-10", "mAP", "mINP", "queries", "gallery")
+    table = Table(*headings, box=None)  # lines between them would cut words off in a narrow window
     protocols = list(dict.fromkeys(row.protocol for row in rows))
     for row in rows:
         figures = (f"{value:.1f}" for value in (row.rank1, row.rank5, row.rank10, row.mAP, row.mINP))

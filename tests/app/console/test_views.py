@@ -126,6 +126,27 @@ def test_models_show_their_cards_and_ask_before_a_change(watched: Watched) -> No
     assert "0.95" in (page.locator("svg.chart").last.get_attribute("aria-label") or "")
 
 
+def test_a_cards_figures_are_told_apart(watched: Watched) -> None:
+    def two_rows(route: Any) -> None:  # noqa: ANN401 - Playwright's
+        answer = route.fetch()
+        body = answer.json()
+        for item in body["items"]:
+            row = item["card"]["metrics"][0]
+            item["card"]["metrics"] = [
+                {**row, "protocol": f"single query; {rest}"} for rest in ("held-out", "a white balance by camera; held-out")
+            ]
+        route.fulfill(response=answer, json=body)
+
+    watched.page.route("**/models", two_rows)
+    page = watched.open("models")
+    page.wait_for_selector("text=tiny@2")
+    rows = page.get_by_role("region", name="Figures").first.locator("tbody tr")
+    assert [row.inner_text().split("\t")[0] for row in rows.all()] == [
+        "held-out, fp32",
+        "a white balance by camera, held-out, fp32",
+    ]
+
+
 def test_a_migration_is_followed(watched: Watched) -> None:
     item = {
         "migration_id": "M1", "source": "tiny@1", "target": "tiny@2", "state": "running", "done": 120, "total": 480,

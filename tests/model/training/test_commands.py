@@ -67,7 +67,7 @@ def test_evaluate_prints_a_row_per_variant(folder: Path, market: Path, capsys: p
     assert reid("evaluate", "--model", folder, "--data", market, "--rerank") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-2:] == [f"{number}  {row['protocol']}" for number, row in enumerate(rows[:2], start=1)]
-    assert f"{rows[1]['mAP']:.1f}" in lines[-4]
+    assert f"{rows[1]['mAP']:.1f}" in lines[-3]
 
 
 def test_a_data_set_without_cameras_is_measured_by_its_classes(
