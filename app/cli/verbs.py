@@ -31,6 +31,9 @@ VERBS = (
         "gallery", "app.cli.gallery:gallery", "Check, count, audit, expire, back up, restore and export the galleries."
     ),
     Verb("data", "model.training.data:data", "Check a data set and every picture in it. Needs the train extra."),
+    Verb(
+        "recipe", "model.training.recipe_text:recipe", "Print a recipe with all of its settings. Needs the train extra."
+    ),
     Verb("train", "model.training.commands:train", "Train a network with the HAP2S loss. Needs the train extra."),
     Verb("study", "model.training.commands:study", "Train many times with one thing changed. Needs the train extra."),
     Verb("audit", "model.training.commands:audit", "List likely wrong labels of a data set. Needs the train extra."),

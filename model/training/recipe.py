@@ -30,10 +30,10 @@ class NetworkRecipe(_Section):
         "mobilenet_v3_large",
         "convnext_tiny",
         "vit_b_16",
-    ]
+    ] = Field(description="torchvision's")
     instance_norm: bool = Field(False, description="IBN-a, of the ResNets")
-    pooling: Literal["gem", "average"] = "gem"
-    last_stride: Literal[1, 2] = 1
+    pooling: Literal["gem", "average"] = Field("gem", description="of the last feature map")
+    last_stride: Literal[1, 2] = Field(1, description="of a ResNet's last stage; 1 keeps twice the detail")
     embedding_dim: int = Field(0, ge=0, description="0: the pooled feature is the embedding")
     bottleneck: bool = Field(True, description="BNNeck between the metric feature and the classifier")
     hidden_dim: int = Field(0, ge=0, description="a layer before the embedding, as the paper's FC-1024")
@@ -49,80 +49,86 @@ class NetworkRecipe(_Section):
 class LossRecipe(_Section):
     """The metric loss, HAP2S or a rival, and the identity cross-entropy beside it."""
 
-    kind: Literal["hap2s", "agw", "triplet", "contrastive", "multi-similarity", "circle"] = "hap2s"
+    kind: Literal["hap2s", "agw", "triplet", "contrastive", "multi-similarity", "circle"] = Field(
+        "hap2s", description="a rival has the parameters below, and none of form to detach_weights"
+    )
     parameters: dict[str, float] = Field({}, description="a rival's own, by pytorch-metric-learning's names")
-    form: PointToSet = PointToSet.EXPONENTIAL
-    sigma: float = Field(0.5, gt=0)
-    alpha: float = Field(10.0, gt=0)
-    margin: float = Field(0.3, ge=0)
-    softplus: bool = False
-    normalised: bool = False
+    form: PointToSet = Field(
+        PointToSet.EXPONENTIAL, description="HAP2S_E, HAP2S_P, or their limits; extreme: batch-hard"
+    )
+    sigma: float = Field(0.5, gt=0, description="of the exponential form: the smaller, the more the hardest count")
+    alpha: float = Field(10.0, gt=0, description="of the polynomial form: the larger, the more the hardest count")
+    margin: float = Field(0.3, ge=0, description="of the hinge; added within the softplus too")
+    softplus: bool = Field(False, description="a soft margin instead of the hinge")
+    normalised: bool = Field(False, description="compare embeddings of unit length")
     detach_weights: bool = Field(True, description="no gradient through the weights of HAP2S")
-    weight: float = Field(1.0, ge=0)
-    identity_weight: float = Field(1.0, ge=0)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    weight: float = Field(1.0, ge=0, description="of the metric loss")
+    identity_weight: float = Field(1.0, ge=0, description="of the identity cross-entropy")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="of the identity cross-entropy")
 
 
 class BatchRecipe(_Section):
     """P identities × K images."""
 
-    identities: int = Field(16, ge=2)
-    images: int = Field(4, ge=2)
+    identities: int = Field(16, ge=2, description="P, in a batch")
+    images: int = Field(4, ge=2, description="K, of each identity")
 
 
 class OptimiserRecipe(_Section):
-    """Optimiser and learning rate schedule; the rate is the highest one."""
+    """Optimiser and learning rate schedule."""
 
-    name: Literal["adam", "adamw", "sgd"] = "adam"
-    rate: float = Field(3.5e-4, gt=0)
+    name: Literal["adam", "adamw", "sgd"] = Field("adam", description="sgd with a momentum of 0.9")
+    rate: float = Field(3.5e-4, gt=0, description="the highest one")
     head_factor: float = Field(1.0, gt=0, description="the new layers' rate over the backbone's")
-    weight_decay: float = Field(5e-4, ge=0)
-    warmup_epochs: float = Field(0, ge=0)
-    warmup_start: float = Field(0.01, gt=0, le=1)
-    schedule: Literal["cosine", "steps"] = "cosine"
+    weight_decay: float = Field(5e-4, ge=0, description="L2; of adamw, decoupled")
+    warmup_epochs: float = Field(0, ge=0, description="of a linear rise")
+    warmup_start: float = Field(0.01, gt=0, le=1, description="of the rate")
+    schedule: Literal["cosine", "steps"] = Field("cosine", description="after the warm-up")
     steps: tuple[float, ...] = Field((), description="epochs at which the rate falls to a tenth")
 
 
 class DistillationRecipe(_Section):
-    """How a student listens to its teacher: weights beside the other losses, and the logits' softening."""
+    """How a student listens to its teacher, beside the other losses."""
 
-    logits: float = Field(1.0, ge=0)
-    distances: float = Field(10.0, ge=0)
-    temperature: float = Field(4.0, gt=0)
+    logits: float = Field(1.0, ge=0, description="weight of the teacher's softened logits")
+    distances: float = Field(10.0, ge=0, description="weight of the distances between the teacher's embeddings")
+    temperature: float = Field(4.0, gt=0, description="by which logits are softened")
 
 
 class NoiseRecipe(_Section):
     """Wrong labels put into the training images on purpose."""
 
-    kind: Literal["symmetric", "camera", "stranger"] = "symmetric"
+    kind: Literal["symmetric", "camera", "stranger"] = Field(
+        "symmetric", description="any other identity; one that the same camera sees; whole identities given to others"
+    )
     share: float = Field(0.0, ge=0, lt=1, description="of the training images")
-    seed: int = 0
+    seed: int = Field(0, description="of which images")
 
 
 class Stage(_Section):
     """Some epochs at one input size, with their augmentation."""
 
-    epochs: int = Field(gt=0)
-    height: int = Field(ge=32)
-    width: int = Field(ge=16)
-    flip: float = Field(0.5, ge=0, le=1)
-    pad: int = Field(0, ge=0)
-    erasing: float = Field(0, ge=0, le=1)
+    epochs: int = Field(gt=0, description="over all training images")
+    height: int = Field(ge=32, description="of the input in pixels")
+    width: int = Field(ge=16, description="of the input in pixels")
+    flip: float = Field(0.5, ge=0, le=1, description="chance of the mirror image")
+    pad: int = Field(0, ge=0, description="pixels on each side, of which a part is cropped again")
+    erasing: float = Field(0, ge=0, le=1, description="chance of random erasing")
     jitter: float = Field(
         0, ge=0, le=1, description="exposure, contrast, saturation and white balance each by a factor of e^±jitter"
     )
-    grayscale: float = Field(0, ge=0, le=1)
+    grayscale: float = Field(0, ge=0, le=1, description="chance of losing all colour")
 
 
 class Recipe(_Section):
     """One way to train a network."""
 
-    name: str
-    description: str
-    seed: int = 1
+    name: str = Field(description="of the run's version, where none is given")
+    description: str = Field(description="what it is for")
+    seed: int = Field(1, description="of everything that is drawn")
     held_out_identities: int = Field(50, ge=2, description="whole identities kept for validation")
     validate_every: int = Field(5, gt=0, description="epochs")
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where it is fast")
     compiled: bool = Field(False, description="torch.compile: slow to start, faster a step; needs a C++ compiler")
     network: NetworkRecipe
     loss: LossRecipe

@@ -133,7 +133,8 @@ def test_a_cards_figures_are_told_apart(watched: Watched) -> None:
         for item in body["items"]:
             row = item["card"]["metrics"][0]
             item["card"]["metrics"] = [
-                {**row, "protocol": f"single query; {rest}"} for rest in ("held-out", "a white balance by camera; held-out")
+                {**row, "protocol": f"single query; {rest}"}
+                for rest in ("held-out", "a white balance by camera; held-out")
             ]
         route.fulfill(response=answer, json=body)
 

@@ -10,6 +10,7 @@ from model.parity import TOLERANCES
 from model.registry import Registry
 from model.synthetic import write_market
 from model.training.checkpoint import load_checkpoint
+from model.training.recipe import override, read_recipe
 from tests.model.training.conftest import LOOSE
 from tests.model.training.datasets.trees import cub200
 
@@ -39,6 +40,17 @@ def test_train_takes_settings_beside_the_recipe(
     assert reid(*known, "--set", "loss.form=extreme", "--set", "stages.1.epochs=2", "--device", "cpu") == 0
     trained = load_checkpoint(tmp_path / "run").recipe
     assert (trained.loss.form, trained.epochs, trained.loss.softplus) == ("extreme", 3, True)
+
+
+def test_recipe_prints_one_to_train_by(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert reid("recipe", "paper", "--set", "loss.sigma=2") == 0
+    mine = tmp_path / "mine.toml"
+    mine.write_text(capsys.readouterr().out)
+    assert read_recipe(str(mine)) == override(read_recipe("paper"), {"loss.sigma": 2.0})
+    assert reid("recipe", mine, "--set", "loss.sigma=-2") == 1
+    assert "loss.sigma" in capsys.readouterr().err
+    assert reid("recipe", "nothing") == 1
+    assert "expected a recipe out of cpu" in capsys.readouterr().err
 
 
 def test_evaluate_prints_the_figures_of_the_card(
