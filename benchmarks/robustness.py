@@ -32,22 +32,24 @@ SEEDS = (0, 1, 2)
 
 def gamma(pictures: Pictures, random: np.random.Generator) -> Pictures:
     """Raise to a power between e^-0.5 and e^0.5."""
-    return np.power(pictures, np.exp(random.uniform(-0.5, 0.5)))
+    exponent = float(np.exp(random.uniform(-0.5, 0.5)))
+    return np.power(pictures, exponent)
 
 
 def exposure(pictures: Pictures, random: np.random.Generator) -> Pictures:
     """Multiply by e^-0.4 to e^0.4."""
-    return pictures * np.exp(random.uniform(-0.4, 0.4))
+    return pictures * float(np.exp(random.uniform(-0.4, 0.4)))
 
 
 def white_balance(pictures: Pictures, random: np.random.Generator, by: float) -> Pictures:
     """Multiply each channel by a number of its own."""
-    return pictures * np.exp(random.uniform(-by, by, size=3))
+    gains: Pictures = np.exp(random.uniform(-by, by, size=3))
+    return pictures * gains
 
 
 def saturation(pictures: Pictures, random: np.random.Generator) -> Pictures:
     """Have 0.4 to 1.6 times the saturation."""
-    grey = pictures.mean(axis=3, keepdims=True)
+    grey: Pictures = pictures.mean(axis=3, keepdims=True)
     return grey + random.uniform(0.4, 1.6) * (pictures - grey)
 
 

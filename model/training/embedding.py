@@ -17,7 +17,7 @@ from model.training.datasets.images import LabelledImages
 from model.training.evaluation import Embedded, unit_rows
 
 BATCH = 32
-WHITE_BALANCE = 0.2  # the largest difference of a channel's gain, as a natural logarithm
+GAIN = 0.2  # of a channel by a camera's white balance: at most, as a natural logarithm
 
 View = Callable[[NDArray[np.uint8], NDArray[np.int64]], NDArray[np.uint8]]
 """What is shown of pictures `(N, H, W, 3)` that cameras `(N,)` took."""
@@ -49,7 +49,7 @@ def mirror(pictures: NDArray[np.uint8], _cameras: NDArray[np.int64]) -> NDArray[
 def balance_by_camera(pictures: NDArray[np.uint8], cameras: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Return pictures as they would be had each camera a white balance of its own: always the same for a camera."""
     gains = {
-        camera: np.exp(np.random.default_rng([0, camera]).uniform(-WHITE_BALANCE, WHITE_BALANCE, 3))
+        camera: np.exp(np.random.default_rng([0, camera]).uniform(-GAIN, GAIN, 3))
         for camera in np.unique(cameras).tolist()
     }
     of_pictures = np.stack([gains[camera] for camera in cameras.tolist()])  # (N, 3)

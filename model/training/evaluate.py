@@ -9,13 +9,13 @@ from model.runtime import Embedder
 from model.training import reranking
 from model.training.class_retrieval import ClassRetrieval, evaluate_classes
 from model.training.datasets.dataset import Dataset
-from model.training.embedding import View, average, balance_by_camera, embed_images, mirror
+from model.training.embedding import GAIN, View, average, balance_by_camera, embed_images, mirror
 from model.training.evaluation import PROTOCOL, Embedded, Retrieval, evaluate_retrieval
 from model.training.protocols import DRAWS, MULTI_QUERY, SINGLE_SHOT, evaluate_single_shot, pool_queries
 
 Precision = Literal["fp32", "int8", "torch"]
 FLIP = "flip averaged"
-WHITE_BALANCE = "a white balance by camera"
+WHITE_BALANCE = f"white balance e^±{GAIN} by camera"
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,7 @@ def test_a_cards_figures_are_told_apart(watched: Watched) -> None:
             row = item["card"]["metrics"][0]
             item["card"]["metrics"] = [
                 {**row, "protocol": f"single query; {rest}"}
-                for rest in ("held-out", "a white balance by camera; held-out")
+                for rest in ("held-out", "white balance e^±0.2 by camera; held-out")
             ]
         route.fulfill(response=answer, json=body)
 
@@ -144,7 +144,7 @@ def test_a_cards_figures_are_told_apart(watched: Watched) -> None:
     rows = page.get_by_role("region", name="Figures").first.locator("tbody tr")
     assert [row.inner_text().split("\t")[0] for row in rows.all()] == [
         "held-out, fp32",
-        "a white balance by camera, held-out, fp32",
+        "white balance e^±0.2 by camera, held-out, fp32",
     ]
 
 

@@ -10,7 +10,7 @@ from model.preprocess import prepare
 from model.runtime import Embedder
 from model.training.datasets.images import LabelledImages
 from model.training.datasets.reading import read_dataset
-from model.training.embedding import WHITE_BALANCE, average, balance_by_camera, embed_images, mirror
+from model.training.embedding import GAIN, average, balance_by_camera, embed_images, mirror
 from model.training.evaluation import Embedded
 from tests.tiny_model import write_version
 
@@ -69,7 +69,7 @@ def test_a_camera_has_one_white_balance_and_another_camera_another() -> None:
     assert (first == first[0, 0]).all()
     assert first[0, 0].tolist() != other[0, 0].tolist()
     gains = np.log(np.stack([balance_by_camera(grey[:1], np.array([camera]))[0, 0, 0] for camera in range(200)]) / 100)
-    assert 0.9 * WHITE_BALANCE < abs(gains).max() < WHITE_BALANCE + 0.01
+    assert 0.9 * GAIN < abs(gains).max() < GAIN + 0.01
     assert abs(np.corrcoef(gains.T) - np.eye(3)).max() < 0.3  # each channel by itself
     assert balance_by_camera(np.full((1, 1, 1, 3), 255, dtype=np.uint8), np.array([4])).max() == 255  # not wrapped
 

@@ -35,7 +35,7 @@ def test_card_tells_what_was_exported(folder: Path, market: Path) -> None:
     assert {sum(each.counts) for each in card.reference.measures} == {card.parity[0].images}
     assert card.data.identities == 8
     assert "Market-1501" in card.terms
-    endings = ("held-out", "a white balance by camera; held-out", "test")
+    endings = ("held-out", "white balance e^±0.2 by camera; held-out", "test")
     assert [row.protocol.split("; ", 1)[1] for row in card.metrics] == [*endings] * 2
     assert card.metrics[0].mAP != card.metrics[1].mAP
 
