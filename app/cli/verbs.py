@@ -34,18 +34,29 @@ VERBS = (
     Verb(
         "recipe", "model.training.recipe_text:recipe", "Print a recipe with all of its settings. Needs the train extra."
     ),
-    Verb("train", "model.training.commands:train", "Train a network with the HAP2S loss. Needs the train extra."),
-    Verb("study", "model.training.commands:study", "Train many times with one thing changed. Needs the train extra."),
-    Verb("audit", "model.training.commands:audit", "List likely wrong labels of a data set. Needs the train extra."),
-    Verb("compare", "model.training.commands:compare", "Put training runs side by side. Needs the train extra."),
+    Verb("train", "model.training.run_commands:train", "Train a network with the HAP2S loss. Needs the train extra."),
+    Verb(
+        "study", "model.training.run_commands:study", "Train many times with one thing changed. Needs the train extra."
+    ),
+    Verb(
+        "audit",
+        "model.training.version_commands:audit",
+        "List likely wrong labels of a data set. Needs the train extra.",
+    ),
+    Verb("compare", "model.training.run_commands:compare", "Put training runs side by side. Needs the train extra."),
+    Verb(
+        "interpolate",
+        "model.training.run_commands:interpolate",
+        "Find weights between those of two runs. Needs the train extra.",
+    ),
     Verb(
         "evaluate",
-        "model.training.commands:evaluate",
+        "model.training.version_commands:evaluate",
         "Measure a model: CMC, mAP, mINP. Needs the train extra.",
     ),
     Verb(
         "export",
-        "model.training.commands:export",
+        "model.training.version_commands:export",
         "Write a checkpoint as a model version in ONNX. Needs the train extra.",
     ),
 )

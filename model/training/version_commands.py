@@ -1,7 +1,6 @@
-"""The verbs of the command line that need torch."""
+"""The verbs of the command line that make model versions and measure by them."""
 
 import json
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -9,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -22,130 +20,13 @@ from model.runtime import Embedder
 from model.training.audit import write_list, write_sheet
 from model.training.class_retrieval import PROTOCOL as CLASSES
 from model.training.class_retrieval import ClassRetrieval
-from model.training.compare import FIGURES, differences, read_runs, write_comparison
-from model.training.datasets.reading import AUTO, NAMES, read_dataset
+from model.training.datasets.reading import AUTO, read_dataset
 from model.training.embedding import embed_images
 from model.training.evaluate import Variants, as_metrics, evaluate_retrieval_set, evaluate_variants
-from model.training.evaluation import Retrieval
 from model.training.export import Running
 from model.training.export import export as run_export
-from model.training.parallel import joined, share
-from model.training.recipe import Recipe, bundled_recipes, override, parse_settings, read_recipe
-from model.training.report import REPORT
-from model.training.study import STUDY_PAGE, bundled_studies, read_study, run_study
+from model.training.options import DataOption, DatasetOption, ModelOption, RegistryOption
 from model.training.telling import tell_progress
-from model.training.train import train as run_training
-
-DataOption = Annotated[Path, typer.Option(help="the data set: its folder, or a CSV manifest")]
-DatasetOption = Annotated[str, typer.Option(help=f"{', '.join(NAMES)}; name:N is the N-th of several splits")]
-ModelOption = Annotated[str, typer.Option(help="a version such as mine@1, or its folder; default: the active one")]
-RegistryOption = Annotated[
-    Path,
-    typer.Option(
-        envvar="REID_REGISTRY_DIR",
-        default_factory=lambda: Path(os.environ.get("REID_DATA_DIR", "data"), "models"),
-        show_default="models in REID_DATA_DIR",
-        help="where versions are registered",
-    ),
-]
-WeightsOption = Annotated[
-    str | None,
-    typer.Option(
-        help="ImageNet weights, or what to start from: a version such as mine@1, or a run's or version's folder; "
-        "default: torchvision's download"
-    ),
-]
-CacheOption = Annotated[
-    Path | None, typer.Option(envvar="REID_PICTURE_CACHE", help="keep decoded pictures in this folder for other runs")
-]
-DeviceOption = Annotated[str, typer.Option(help="cpu or cuda; the default is cuda where there is one")]
-
-
-def default_device() -> str:
-    """Return the fastest device there is."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def train(
-    data: DataOption,
-    out: Annotated[Path, typer.Option(help="the run's folder; a run found there goes on where it was")],
-    registry: RegistryOption,
-    recipe: Annotated[str, typer.Option(help=f"{', '.join(bundled_recipes())}, or a TOML file")] = "cpu",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="change a setting of the recipe, such as loss.alpha=5"),
-    ] = None,
-    weights: WeightsOption = None,
-    teacher: Annotated[Path | None, typer.Option(help="the teacher's run folder, for a recipe that distils")] = None,
-    cache: CacheOption = None,
-    mlflow: Annotated[
-        str | None, typer.Option(envvar="MLFLOW_TRACKING_URI", help="also record the run on this MLflow server")
-    ] = None,
-    device: DeviceOption = "",
-    dataset: DatasetOption = AUTO,
-    json_output: Annotated[bool, typer.Option("--json", help="print the held-out metrics as JSON")] = False,
-) -> None:
-    """Train a network with the HAP2S loss.
-
-    On several GPUs or machines: torchrun --nproc-per-node 2 -m app.cli train …
-    """
-    tell_progress()
-    plan = override(read_recipe(recipe), parse_settings(settings or ()))
-    images = read_dataset(data, dataset)
-    device = device or default_device()
-    with joined(device):
-        result = run_training(
-            plan,
-            images,
-            out,
-            weights=find_weights(weights, registry),
-            device=device,
-            teacher=teacher,
-            cache=cache,
-            mlflow=mlflow,
-        )
-        if not share().first:
-            return
-    metrics = {"rank1": result.rank(1), "mAP": result.mAP, "mINP": result.mINP}
-    if json_output:
-        typer.echo(json.dumps(metrics))
-    else:
-        figures = "  ".join(f"{name} {100 * value:.1f}" for name, value in metrics.items())
-        typer.echo(f"held-out identities: {figures}\nreport: {out / REPORT}")
-        typer.echo(f"next: reid export --run {out} --data {data} --out {out}-export")
-
-
-def study(
-    plan: Annotated[str, typer.Argument(help=f"{', '.join(bundled_studies())}, or a TOML file")],
-    data: DataOption,
-    out: Annotated[Path, typer.Option(help="the study's folder; one found there goes on where it was")],
-    registry: RegistryOption,
-    recipe: Annotated[str, typer.Option(help="the common set-up, instead of the study's own")] = "",
-    weights: WeightsOption = None,
-    cache: CacheOption = None,
-    device: DeviceOption = "",
-    dataset: DatasetOption = AUTO,
-    json_output: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-) -> None:
-    """Train one set-up many times with one thing changed, over several seeds, and plot what it makes of it."""
-    tell_progress()
-    images = read_dataset(data, dataset)
-    found = find_weights(weights, registry)
-
-    def train_cell(recipe: Recipe, folder: Path) -> Retrieval:
-        return run_training(recipe, images, folder, weights=found, device=device or default_device(), cache=cache)
-
-    asked = read_study(plan)
-    rows = run_study(asked.model_copy(update={"recipe": recipe or asked.recipe}), out, train_cell)
-    if json_output:
-        typer.echo(json.dumps([asdict(row) for row in rows]))
-        return
-    table = Table("", "x", "mAP", "rank-1", "seeds")
-    for row in rows:
-        figures = (f"{row.mAP:.1f} ± {row.mAP_deviation:.1f}", f"{row.rank1:.1f} ± {row.rank1_deviation:.1f}")
-        table.add_row(row.series, f"{row.x:g}", *figures, str(row.seeds))
-    Console().print(table)
-    typer.echo(f"page: {out / STUDY_PAGE}")
 
 
 def evaluate(
@@ -263,34 +144,6 @@ def audit(
         typer.echo(json.dumps({"images": len(images), "suspects": rows}))
     else:
         typer.echo(f"{len(suspects)} of {len(images)} images look like another identity: {out}")
-
-
-def compare(
-    runs: Annotated[list[Path], typer.Argument(help="two training runs' folders or more")],
-    out: Annotated[Path | None, typer.Option(help="also write an HTML page with the curves")] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-) -> None:
-    """Put training runs side by side: their held-out figures, and what differs in their recipes."""
-    found = read_runs(runs)
-    if out is not None:
-        write_comparison(found, out)
-    if json_output:
-        rows = [{"run": run.name, "epoch": run.last.epoch, **run.last.values} for run in found]
-        typer.echo(json.dumps({"runs": rows, "differences": differences(found)}))
-        return
-    table = Table("", *(run.name for run in found))
-    for figure in FIGURES:
-        table.add_row(figure, *(f"{100 * run.last.values[figure]:.1f}" for run in found))
-    for name, values in differences(found).items():
-        table.add_row(name, *values)
-    Console().print(table)
-
-
-def find_weights(weights: str | None, registry: Path) -> Path | None:
-    """Return where the weights lie that are named by path or by version; raise `RegistryError` as the registry does."""
-    if weights is None or Path(weights).exists() or not re.fullmatch(VERSION_PATTERN, weights):
-        return None if weights is None else Path(weights)
-    return Registry(registry).weights(weights)
 
 
 def next_version(run: Path, registry: Path) -> str:

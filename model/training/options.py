@@ -1,0 +1,39 @@
+"""What several verbs of the training can be told."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from model.training.datasets.reading import NAMES
+
+DataOption = Annotated[Path, typer.Option(help="the data set: its folder, or a CSV manifest")]
+DatasetOption = Annotated[str, typer.Option(help=f"{', '.join(NAMES)}; name:N is the N-th of several splits")]
+ModelOption = Annotated[str, typer.Option(help="a version such as mine@1, or its folder; default: the active one")]
+RegistryOption = Annotated[
+    Path,
+    typer.Option(
+        envvar="REID_REGISTRY_DIR",
+        default_factory=lambda: Path(os.environ.get("REID_DATA_DIR", "data"), "models"),
+        show_default="models in REID_DATA_DIR",
+        help="where versions are registered",
+    ),
+]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="ImageNet weights, or what to start from: a version such as mine@1, or a run's or version's folder; "
+        "default: torchvision's download"
+    ),
+]
+CacheOption = Annotated[
+    Path | None, typer.Option(envvar="REID_PICTURE_CACHE", help="keep decoded pictures in this folder for other runs")
+]
+DeviceOption = Annotated[str, typer.Option(help="cpu or cuda; the default is cuda where there is one")]
+
+
+def default_device() -> str:
+    """Return the fastest device there is."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
