@@ -45,7 +45,7 @@ class Augmentation:
         """Show each picture as another camera might: one linear map of its colours, clipped where a sensor would be."""
         if not self.jitter and not self.grayscale:
             return images
-        n, device = len(images), images.device
+        device = images.device
         exposure, contrast, saturation, red, green, blue, chance = self._draw(7, images, generator)
         exposure, contrast, saturation, *gains = (
             torch.exp(self.jitter * (2 * drawn - 1)) for drawn in (exposure, contrast, saturation, red, green, blue)
@@ -54,9 +54,10 @@ class Augmentation:
         luma = torch.tensor(_LUMA, device=device)
         towards_grey = saturation * torch.eye(3, device=device) + (1 - saturation) * luma.expand(3, 3)  # (N, 3, 3)
         colours = towards_grey * (torch.stack(gains, dim=1) * exposure[:, None])[:, None, :]
-        x = torch.bmm(colours, images.float().reshape(n, 3, -1)).reshape(images.shape)
-        mean = (x * luma.view(3, 1, 1)).sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True)  # (N, 1, 1, 1)
-        return (mean + contrast[:, None, None, None] * (x - mean)).clamp(0, 255)
+        x = images.float().flatten(2)  # (N, 3, H·W)
+        mean = (luma @ (colours @ x.mean(dim=2, keepdim=True)))[:, None]  # grey level of each picture (N, 1, 1)
+        contrast = contrast[:, None, None]
+        return torch.baddbmm((1 - contrast) * mean, contrast * colours, x).clamp_(0, 255).view(images.shape)
 
     def _flip(self, x: Tensor, generator: torch.Generator) -> Tensor:
         (chosen,) = self._draw(1, x, generator) < self.flip
