@@ -279,7 +279,8 @@ class GalleryStore:
             raise InvalidValue("retention_days", f"expected retention_days of at least 1, found {retention_days}")
         with self._database.write() as connection:
             catalogue.put_gallery(connection, values.gallery_name(name), retention_days, store_images)
-        return next(info for info in self.galleries() if info.name == name)
+        made = GalleryInfo(name, retention_days, store_images, samples=0, identities=0)
+        return next((info for info in self.galleries() if info.name == name), made)  # another call may have deleted it
 
     def delete_gallery(self, name: str, actor: str | None = None) -> Erased:
         """Erase a gallery with all that is in it; `default` is there again at once, empty."""

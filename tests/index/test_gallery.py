@@ -16,7 +16,7 @@ from index.errors import (
     SampleNotFound,
 )
 from index.gallery import GalleryStore
-from index.records import EnrolStatus, Ranking, SampleFilter
+from index.records import EnrolStatus, GalleryInfo, Ranking, SampleFilter
 from tests.index.people import DIM, NOON, VERSION, crowd, enrol, open_store, sample, unit, vector, vectors
 
 pytestmark = pytest.mark.databases
@@ -265,6 +265,21 @@ def test_settings_of_a_gallery_change(store: GalleryStore) -> None:
 
 
 @pytest.mark.databases("sqlite")
+def test_a_gallery_deleted_as_it_is_made_is_told_as_it_was_made(
+    store: GalleryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = store.galleries
+
+    def delete_first() -> list[GalleryInfo]:
+        store.delete_gallery("brief")
+        return listed()
+
+    monkeypatch.setattr(store, "galleries", delete_first)
+    made = store.put_gallery("brief", retention_days=3, store_images=False)
+    assert made == GalleryInfo("brief", 3, False, samples=0, identities=0)
+    assert [info.name for info in listed()] == ["default"]
+
+
 @pytest.mark.parametrize("name", ["", "a/b", ".x", "x" * 65, "ä", "a b"])
 def test_a_gallery_name_is_refused(store: GalleryStore, name: str) -> None:
     with pytest.raises(InvalidValue, match="gallery's name"):
