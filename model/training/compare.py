@@ -38,7 +38,18 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     """
     if len(folders) < 2:
         raise RecipeError(f"expected two runs or more to compare, found {len(folders)}")
-    return [_read(folder, name) for folder, name in zip(folders, _names(folders), strict=True)]
+    return [_read(folder, name) for folder, name in zip(folders, names_apart(folders), strict=True)]
+
+
+def names_apart(folders: Sequence[Path]) -> list[str]:
+    """Return the folders' last parts, as many as tell them apart; raise `RecipeError` where one is given twice."""
+    resolved = [folder.resolve() for folder in folders]
+    if len(set(resolved)) < len(resolved):
+        raise RecipeError(f"expected runs that differ, found {', '.join(map(str, folders))}")
+    depth = 1
+    while len(names := ["/".join(path.parts[-depth:]) for path in resolved]) > len(set(names)):
+        depth += 1
+    return names
 
 
 def differences(runs: Sequence[Run]) -> dict[str, list[str]]:
@@ -67,17 +78,6 @@ def _read(folder: Path, name: str) -> Run:
     if not validations:
         raise RecipeError(f"expected a run with a validation in {folder}, found none yet; let it train on")
     return Run(name, load_checkpoint(folder).recipe, validations)
-
-
-def _names(folders: Sequence[Path]) -> list[str]:
-    """Return the folders' last parts, as many as tell them apart."""
-    resolved = [folder.resolve() for folder in folders]
-    if len(set(resolved)) < len(resolved):
-        raise RecipeError(f"expected runs that differ, found {', '.join(map(str, folders))}")
-    depth = 1
-    while len(names := ["/".join(path.parts[-depth:]) for path in resolved]) > len(set(names)):
-        depth += 1
-    return names
 
 
 def _curve(run: Run, figure: str) -> tuple[list[float], list[float]]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from model.errors import RecipeError
 from model.training.checkpoint import NAME, Checkpoint, load_checkpoint, save_checkpoint
+from model.training.compare import names_apart
 from model.training.datasets.dataset import Dataset
 from model.training.datasets.images import LabelledImages, hold_out
 from model.training.embedding import balance_by_camera
@@ -40,7 +41,7 @@ class Line:
 
     first: Checkpoint
     second: Checkpoint
-    names: tuple[str, str]
+    names: list[str]
     held_out: LabelledImages
     pictures: Tensor  # (N, 3, H, W) uint8
     balanced: Tensor  # (N, 3, H, W) uint8
@@ -48,7 +49,7 @@ class Line:
 
     @classmethod
     def read(cls, first: Path, second: Path, dataset: Dataset, *, device: str, cache: Path | None = None) -> Self:
-        """Read both runs; raise `RecipeError` where they are not of one network, or not of these training images."""
+        """Read both runs; raise `RecipeError` where they are one, not of one network, or not of these images."""
         one, other = load_checkpoint(first), load_checkpoint(second)
         shapes = [{name: value.shape for name, value in run.served.items()} for run in (one, other)]
         if shapes[0] != shapes[1]:
@@ -64,7 +65,7 @@ class Line:
         stage = recipe.stages[-1]
         pictures = load_pictures(held_out.paths, stage.height, stage.width, cache=cache)
         balanced = balance_by_camera(pictures.permute(0, 2, 3, 1).numpy(), held_out.cameras)
-        names = (first.resolve().name, second.resolve().name)
+        names = names_apart((first, second))
         return cls(one, other, names, held_out, pictures, torch.from_numpy(balanced).permute(0, 3, 1, 2), device)
 
     def network(self, share: float) -> ReidNetwork:

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,16 @@ def test_the_verb_shows_eleven_shares_and_writes_one_as_a_run(
     assert "holds a run; give another --out" in capsys.readouterr().err
     assert reid(*asked, "--share", 0.3) == 1
     assert "expected --share and --out together" in capsys.readouterr().err
+
+
+def test_runs_in_folders_of_one_name_are_told_apart_and_one_run_is_refused(
+    second: Path, market: Path, tmp_path: Path
+) -> None:
+    other = shutil.copytree(second, tmp_path / "other" / second.name)
+    line = Line.read(other, second, read_dataset(market), device="cpu")
+    assert line.names == ["other/second", f"{second.parent.name}/second"]
+    with pytest.raises(RecipeError, match="expected runs that differ"):
+        Line.read(second, second, read_dataset(market), device="cpu")
 
 
 def test_runs_of_two_networks_or_of_other_people_have_nothing_between_them(
