@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from app.distribution import Comparison, Distribution
-from index.records import RankedSample, Ranking
+from index.records import Ranking
 from model.card import Card
 from model.measures import BINS, MEASURES, Measure
 from model.quality import Quality
@@ -60,8 +60,8 @@ class Drift:
 
     def score(self, gallery: str, version: str, ranking: Ranking) -> None:
         """Count a query's best score."""
-        best = max((each.samples[0] for each in ranking.identities if each.samples), key=_score, default=None)
-        if best is not None:
+        if ranking.best is not None and ranking.best.samples:
+            best = ranking.best.samples[0]
             with self._lock:
                 self._follow(version)
                 self._add(gallery, best.sample.camera, "score", best.score)
@@ -192,10 +192,6 @@ class Drift:
         while True:
             await asyncio.sleep(_SAVE_SECONDS)
             await asyncio.to_thread(self.save)
-
-
-def _score(found: RankedSample) -> float:
-    return float(found.score)
 
 
 def _reference(card: Card | None, measure: Measure) -> Sequence[int] | None:

@@ -77,13 +77,11 @@ async def rank(service: Service, query: Query, embeddings: NDArray[np.float32]) 
 def query_answer(query: Query, ranking: Ranking) -> dict[str, Any]:
     """Return a query's answer."""
     identities = [ranked_identity(place, found, query.line) for place, found in enumerate(ranking.identities, start=1)]
-    # the best score, not the first one: re-ranking reorders
-    best = max((identity["score"] for identity in identities), default=None)
     return {
         "query_id": new_ulid(),
         "model_version": query.embedder.version,
         "gallery": query.parameters.gallery,
-        "verdict": query.line.verdict(best),
+        "verdict": query.line.verdict(None if ranking.best is None else ranking.best.score),
         "threshold": query.line.threshold,
         "false_match_rate": query.line.false_match_rate,
         "identities": identities,

@@ -71,7 +71,8 @@ def _rankings(
     keys = [[(person, ids[person.rows].tolist()) for person in people] for people in ranked]
     shown = {key for people in keys for _, rows in people for key in rows}
     found = catalogue.by_number(connection, gallery, shown)
-    return [Ranking(tuple(_ranked(person, rows, found, best) for person, rows in people), searched) for people in keys]
+    ranked_people = [tuple(_ranked(person, rows, found, best) for person, rows in people) for people in keys]
+    return [Ranking(people, searched, next(iter(people), None)) for people in ranked_people]
 
 
 def _require(queries: Embedding, dim: int, top_k: int, best: int) -> None:

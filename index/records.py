@@ -103,6 +103,7 @@ class Ranking:
 
     identities: tuple[RankedIdentity, ...]
     searched: int
+    best: RankedIdentity | None = None  # of the highest score; whoever reorders or cuts the identities leaves it
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ QUALITY = Quality(128.0, 100.0, 40.0, 8.0)
 def ranking(score: float, camera: str | None = "c1") -> Ranking:
     sample = Sample("s", "default", "p", camera, None, {}, None, "d", True, datetime.now(UTC))
     second = RankedIdentity("q", score - 0.1, (RankedSample(sample, score - 0.1),))
-    return Ranking((second, RankedIdentity("p", score, (RankedSample(sample, score),))), 2)
+    best = RankedIdentity("p", score, (RankedSample(sample, score),))
+    return Ranking((second, best), 2, best)
 
 
 def counts(drift: Drift, gallery: str = "default") -> dict[tuple[str, str], int]:

@@ -69,7 +69,7 @@ def test_a_neighbourhood_beats_a_lone_look_alike() -> None:
     assert np.median(distances[:25]) < distances[25]
 
 
-@pytest.mark.parametrize(("top_k", "shown"), [(5, 2), (70, 6)])
+@pytest.mark.parametrize(("top_k", "shown"), [(1, 0), (5, 2), (70, 6)])
 def test_people_on_the_shortlist_rank_by_their_nearest_sample(tmp_path: Path, top_k: int, shown: int) -> None:
     with open_store(tmp_path) as store:
         enrol(store, crowd(600, identities=80, cameras=3))
@@ -87,6 +87,9 @@ def test_people_on_the_shortlist_rank_by_their_nearest_sample(tmp_path: Path, to
     assert [each.identity for each in found.identities] == [each.identity for each in expected[:top_k]]
     assert [each.samples for each in found.identities] == [each.samples[:shown] for each in expected[:top_k]]
     assert found.searched == 600
+    assert found.best is not None
+    assert found.best.score == plain.identities[0].score  # decides the verdict, also where it is not among those shown
+    assert top_k > 1 or found.identities[0] != plain.identities[0]
 
 
 def test_nobody_is_reranked_in_an_empty_gallery(tmp_path: Path) -> None:
