@@ -76,6 +76,8 @@ class Attempts(Generic[T]):
         if response.is_success or response.status_code in self.call.accepted:
             return None
         error = problem(response)
+        # not the service's own word: what lies between may have given up while the work was done
+        self._lost = self._lost or (response.status_code in GATEWAY and error.code == f"http_{response.status_code}")
         if isinstance(error, NotFound) and self._lost and self.call.when_gone is not None:
             self.call.when_gone(error)
             return None

@@ -197,6 +197,11 @@ def test_a_sample_that_is_gone_after_an_answer_was_lost_is_deleted(kind: str) ->
         client.delete("x")
     with scripted(kind, Script(httpx.ConnectError, gone)) as (client, _), pytest.raises(NotFound):
         client.delete("x")
+    for status in (502, 503, 504):  # of a proxy
+        with scripted(kind, Script(httpx.Response(status, text="<html>"), gone)) as (client, _):
+            client.delete("x")
+    with scripted(kind, Script(problem(503, "not_ready"), gone)) as (client, _), pytest.raises(NotFound):
+        client.delete("x")
     missing = problem(404, "gallery_not_found")
     with scripted(kind, Script(httpx.ReadError, missing)) as (client, _), pytest.raises(NotFound):
         client.delete("x")
