@@ -142,7 +142,8 @@ def _read_cursor(cursor: str | None, start: Key) -> Key:
         return start
     try:
         key = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError) as exc:
+        json.dumps(key, ensure_ascii=False).encode()  # half a surrogate is JSON, and no text that a database takes
+    except (binascii.Error, ValueError, RecursionError) as exc:
         raise InvalidValue("cursor", "expected the next_cursor of an earlier page, found something else") from exc
     if type(key) is not type(start):
         raise InvalidValue("cursor", "expected the next_cursor of an earlier page of the same listing")

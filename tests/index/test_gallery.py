@@ -1,3 +1,4 @@
+import base64
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -206,11 +207,18 @@ def test_identities_page_by_name(store: GalleryStore) -> None:
 
 
 @pytest.mark.databases("sqlite")
-@pytest.mark.parametrize("cursor", ["", "x", "!!!!", "MQ==MQ", "Im5hbWUi", "dHJ1ZQ"])
+@pytest.mark.parametrize("cursor", ["", "x", "!!!!", "MQ==MQ", "Im5hbWUi", "dHJ1ZQ", "W1tb" * 5000])
 def test_a_foreign_cursor_is_refused(store: GalleryStore, cursor: str) -> None:
     with pytest.raises(InvalidValue) as caught:
         store.page("default", ALL, limit=3, cursor=cursor)
     assert caught.value.field == "cursor"
+
+
+@pytest.mark.databases("sqlite")
+def test_a_cursor_of_half_a_character_is_refused(store: GalleryStore) -> None:
+    half = base64.urlsafe_b64encode(b'"\\ud800"').decode()
+    with pytest.raises(InvalidValue, match="next_cursor of an earlier page"):
+        store.identities("default", limit=3, cursor=half.rstrip("="))
 
 
 @pytest.mark.databases("sqlite")
