@@ -5,12 +5,14 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
 from app.callers import Caller
 from app.errors import Forbidden, Unauthorized
 from app.limits import Limits
+from app.settings import is_loopback
 from app.workers import Workers
 from index.errors import GalleryError
 from index.keys import TOUCH_SECONDS, Key, Keys
@@ -63,6 +65,9 @@ class Keyring:
         # a browser on this machine sends forms for any page it shows; programs do not send this header
         if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             raise Forbidden("expected a page of this service, found one of another site; make a key to call from there")
+        # a page's name may be made to lead here once it is loaded (DNS rebinding): to a browser that is no other site
+        if not all(is_loopback(_host_name(host)) for host in headers.getlist("host")):
+            raise Forbidden("expected localhost or a loopback address as Host, found another; make a key to call by it")
         return Caller()
 
     async def _known(self, text: str) -> Key | None:
@@ -92,6 +97,13 @@ class Keyring:
         self._reading.close()
         self._touching.shutdown()
         self._notes.close()
+
+
+def _host_name(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def presented(headers: Headers) -> str | None:

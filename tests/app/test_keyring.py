@@ -79,6 +79,23 @@ def test_another_site_s_page_needs_a_key_in_any_case(keys: Keys, site: str) -> N
     keyring.close()
 
 
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:80", "127.3.2.1", "[::1]:8000"])
+def test_without_a_key_the_host_is_this_machine(keys: Keys, host: str) -> None:
+    keyring = Keyring(keys, local=True)
+    assert ask(keyring, host=host) == Caller()
+    keyring.close()
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "localhost.evil.example", "10.0.0.1", "", "[::"])
+def test_a_name_that_was_made_to_lead_here_needs_a_key(keys: Keys, host: str) -> None:
+    keyring = Keyring(keys, local=True)
+    with pytest.raises(Forbidden, match="loopback address as Host"):
+        ask(keyring, host=host, sec_fetch_site="same-origin")
+    made, text = keys.create([Scope.QUERY])
+    assert ask(keyring, host=host, x_api_key=text).key_id == made.key_id
+    keyring.close()
+
+
 def test_a_key_says_who_calls(keys: Keys) -> None:
     made, text = keys.create([Scope.ENROLL, Scope.QUERY], gallery="own", rate=3)
     keyring = Keyring(keys, local=True)

@@ -182,7 +182,7 @@ def _paths(name: str, data: bytes) -> Iterator[tuple[str, bytes, str]]:
 
 
 def _in_headers(name: str, data: bytes) -> Iterator[Entry]:
-    sent = b"GET /identities HTTP/1.1\r\nHost: a\r\n%s: " + data + b"\r\nConnection: close\r\n\r\n"
+    sent = b"GET /identities HTTP/1.1\r\nHost: localhost\r\n%s: " + data + b"\r\nConnection: close\r\n\r\n"
     for header in (b"X-Request-ID", b"X-Forwarded-For"):
         yield Entry(f"{name}, {header.decode()}", sent.replace(b"%s", header, 1), f"200 | {_MALFORMED}")
     for header in (b"X-API-Key", b"Authorization"):

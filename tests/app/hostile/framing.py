@@ -24,7 +24,7 @@ _PICTURE = person(5)
 _GOOD = form([_PICTURE])
 _END = f"--{BOUNDARY}--\r\n".encode()
 _FORM = f"multipart/form-data; boundary={BOUNDARY}"
-_LIVE = b"GET /health/live HTTP/1.1\r\nHost: a\r\n"
+_LIVE = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
 _CLOSE = b"Connection: close\r\n\r\n"
 
 
@@ -109,7 +109,7 @@ def _file(name: bytes) -> bytes:
 
 def lengths() -> Iterator[Entry]:
     """Yield bodies whose length is a lie, and requests that two servers could read in two ways."""
-    head = f"POST /query HTTP/1.1\r\nHost: a\r\nContent-Type: {_FORM}\r\nConnection: close\r\n".encode()
+    head = f"POST /query HTTP/1.1\r\nHost: localhost\r\nContent-Type: {_FORM}\r\nConnection: close\r\n".encode()
     size, inner = len(_GOOD), _LIVE + _CLOSE
 
     def framed(name: str, framing: bytes, body: bytes, codes: str) -> Entry:
@@ -174,7 +174,7 @@ def lengths() -> Iterator[Entry]:
 
 def heads() -> Iterator[Entry]:
     """Yield request lines and headers that are none, or too much."""
-    live = b"/health/live HTTP/1.1\r\nHost: a\r\n" + _CLOSE
+    live = b"/health/live HTTP/1.1\r\nHost: localhost\r\n" + _CLOSE
     for method in (b"HEAD", b"PUT", b"OPTIONS", b"TRACE", b"PROPFIND", b"PURGE", b"M-SEARCH", b"QUERY"):
         yield Entry(
             f"the method {method.decode()}", method + b" " + live, f"405 method_not_allowed | 405 items | {_MALFORMED}"
@@ -183,7 +183,7 @@ def heads() -> Iterator[Entry]:
         yield Entry(f"the method {method[:9]!r}", method + b" " + live, f"{_MALFORMED} | 405 method_not_allowed")
     yield Entry(
         "CONNECT",
-        b"CONNECT example.org:443 HTTP/1.1\r\nHost: a\r\n" + _CLOSE,
+        b"CONNECT example.org:443 HTTP/1.1\r\nHost: localhost\r\n" + _CLOSE,
         f"{_MALFORMED} | 405 method_not_allowed | 404 not_found",
     )
     for target, codes in (
@@ -243,7 +243,7 @@ def heads() -> Iterator[Entry]:
         b"HTTPS/1.1",
         b"",
     ):
-        sent = b"GET /health/live " + version + b"\r\nHost: a\r\n" + _CLOSE
+        sent = b"GET /health/live " + version + b"\r\nHost: localhost\r\n" + _CLOSE
         yield Entry(f"version {version.decode()}", sent, "200" if version == b"HTTP/1.0" else f"{_MALFORMED} | 200")
     yield Entry("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9), _MALFORMED)
     yield Entry("TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500), _MALFORMED)
@@ -308,7 +308,7 @@ def slow() -> Iterator[Entry]:
     yield Entry("half a body", body[:-200], _MALFORMED)
     yield Entry("a body a byte at a time", _dripping(body[:-500], b"x"), _MALFORMED)
     chunked = (
-        b"POST /query HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Type: "
+        b"POST /query HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Type: "
         + _FORM.encode()
         + b"\r\n\r\n"
     )
@@ -325,7 +325,7 @@ def slow() -> Iterator[Entry]:
         "404 not_found",
     )
     yield Entry("requests in such a body", _behind_an_answer(unread, hidden + _LIVE + _CLOSE), "404 not_found | 200", 2)
-    untold = b"POST /nothing HTTP/1.1\r\nHost: a\r\n\r\n"
+    untold = b"POST /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"
     yield Entry(
         "a body that no length tells of", _behind_an_answer(untold, b"x" * 900), f"404 not_found | {_MALFORMED}", 2
     )
