@@ -16,7 +16,7 @@ from app.exporting import samples_of
 from index.errors import PictureNotStored, StoreDamaged
 from index.gallery import GalleryStore
 from index.records import Embedding, Sample
-from model.calibration import RATES, Pairs, calibrate_pairs, pairs_across, resolved_rates
+from model.calibration import RATES, Pairs, calibrate_pairs, pair_images, resolved_rates
 from model.card import CARD_NAME, VERSION_PATTERN, Calibration, Card, InputContract, Reference, created_now, write_card
 from model.errors import ImageError
 from model.quality import Quality, measure_picture
@@ -45,7 +45,7 @@ class Choice:
     """Which samples of a gallery count."""
 
     gallery: str
-    any_camera: bool = False  # also pairs of one camera, and of none
+    any_camera: bool = False  # also pairs of one person on one camera, and samples without one
     suspects: frozenset[str] = frozenset()  # sample ids to leave out
     seed: int = 0
 
@@ -58,7 +58,7 @@ class Drawn:
     samples: tuple[Sample, ...]
     embeddings: Embedding
     identities: NDArray[np.int64]
-    cameras: NDArray[np.int64]  # each its own, where pairs of one camera count
+    cameras: NDArray[np.int64]  # each its own, where pairs of one person on one camera count
 
     @property
     def people(self) -> int:
@@ -91,7 +91,7 @@ def measure(store: GalleryStore, choice: Choice, version: str) -> Measured:
     without = len(everyone) - len(seen)
     _require_people(choice, len({each.identity for each in chosen}), without)
     drawn = _drawn(choice, chosen, np.stack([found[each.sample_id] for each in chosen]))
-    pairs = pairs_across(drawn.embeddings, drawn.identities, drawn.cameras)
+    pairs = pair_images(drawn.embeddings, drawn.identities, drawn.cameras)
     rates = _supported(pairs, choice)
     negative = int((~pairs.same).sum())
     calibration = calibrate_pairs(pairs, rates, protocol=_protocol(drawn), identities=drawn.people, seed=choice.seed)
@@ -178,7 +178,7 @@ def _supported(pairs: Pairs, choice: Choice) -> tuple[float, ...]:
     if positive < LEAST_ERRORS or not rates:
         across = "" if choice.any_camera else " across cameras"
         raise CalibrationRefused(
-            f"expected {LEAST_ERRORS} pairs{across} of one person and {round(LEAST_ERRORS / max(RATES))} of two in "
+            f"expected {LEAST_ERRORS} pairs of one person{across} and {round(LEAST_ERRORS / max(RATES))} of two in "
             f"gallery {choice.gallery!r}, found {positive} and {negative}; enrol more"
         )
     return rates
@@ -189,8 +189,8 @@ def _shortfall(rate: float, negative: int) -> Shortfall:
 
 
 def _protocol(drawn: Drawn) -> str:
-    pairs = "all pairs" if drawn.choice.any_camera else "all pairs across cameras"
-    return f"{pairs} of {_told(drawn)}; interval: 95 % bootstrap over identities"
+    across = "" if drawn.choice.any_camera else ", of one identity across cameras"
+    return f"all pairs of {_told(drawn)}{across}; interval: 95 % bootstrap over identities"
 
 
 def _told(drawn: Drawn) -> str:

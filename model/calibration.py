@@ -29,13 +29,16 @@ class Pairs:
         return np.equal(self.first, self.second)
 
 
-def pairs_across(embeddings: NDArray[np.float32], identities: NDArray[np.int64], cameras: NDArray[np.int64]) -> Pairs:
-    """Return every pair of images (N, D) on two different cameras, once."""
+def pair_images(embeddings: NDArray[np.float32], identities: NDArray[np.int64], cameras: NDArray[np.int64]) -> Pairs:
+    """Return every pair of images (N, D), once, but for those of one identity on one camera.
+
+    Those are too easy. Two people on one camera are not: a query meets them, and they share their background.
+    """
     _, identity = np.unique(identities, return_inverse=True)
     scores = embeddings @ embeddings.T
     first, second = np.triu_indices(len(embeddings), 1)
-    across = cameras[first] != cameras[second]
-    first, second = first[across], second[across]
+    kept = (cameras[first] != cameras[second]) | (identity[first] != identity[second])
+    first, second = first[kept], second[kept]
     return Pairs(scores[first, second], identity[first], identity[second])
 
 

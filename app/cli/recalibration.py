@@ -31,7 +31,11 @@ def recalibrate(
         bool, typer.Option("--without-suspects", help="Leave out samples that look like another identity.")
     ] = False,
     any_camera: Annotated[
-        bool, typer.Option("--any-camera", help="Also count pairs of one camera, which are too easy, or of none.")
+        bool,
+        typer.Option(
+            "--any-camera",
+            help="Also count pairs of one person on one camera, and samples without one.",
+        ),
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Chooses the people of a large gallery.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")] = False,

@@ -3,7 +3,7 @@
 import subprocess
 import tempfile
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,7 @@ from model.training.origin import write_weights
 from model.training.pictures import load_pictures
 from model.training.pixels import check_pixels
 from model.training.quantise import quantise
+from model.training.recipe import EmbeddingKind, override
 from model.training.reference import held_out_reference
 from model.training.serving import write_onnx
 
@@ -85,12 +86,13 @@ def export(
     keep: Collection[Precision] = tuple(FILES),
     weights: bool | None = None,
     baseline: Running | None = None,
+    embedding: EmbeddingKind | None = None,
 ) -> Card:
     """Write a run's network to `out` as fp32 and int8 with its card, ready for `reid models import`.
 
     A file that is not to be kept is measured all the same, and removed. The weights that training can go on from are
     in it where `weights` says so, and otherwise where fp32 is. `baseline` is another version, measured on the same
-    data.
+    data. An `embedding` takes the place of the recipe's.
 
     The pictures as served are compared with training's own decoding, and the files with the network, on real crops at
     several batch sizes, and on the test split where there is one. Raises `ExportError` for what differs by more than
@@ -100,7 +102,7 @@ def export(
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as name:
         folder = Path(name)
         try:
-            exported = begin(run, dataset, folder)
+            exported = begin(run, dataset, folder, embedding)
             card = write_version(
                 exported, dataset, version=version, terms=terms, command=command, keep=keep, baseline=baseline
             )
@@ -193,9 +195,11 @@ def add_weights(exported: Exported, card: Card) -> Card:
     return card
 
 
-def begin(run: Path, dataset: Dataset, folder: Path) -> Exported:
+def begin(run: Path, dataset: Dataset, folder: Path, embedding: EmbeddingKind | None) -> Exported:
     """Read the run, check the pixels that are served, and embed the held-out images with the network itself."""
     checkpoint = load_checkpoint(run)
+    if embedding is not None:
+        checkpoint = replace(checkpoint, recipe=override(checkpoint.recipe, {"network.embedding": embedding}))
     recipe = checkpoint.recipe
     train, held_out = hold_out(dataset.require("train"), recipe.held_out_identities, recipe.seed)
     if train.sha256() != checkpoint.data_sha256:

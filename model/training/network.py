@@ -17,7 +17,12 @@ from torch.nn import functional
 from model.errors import RecipeError
 from model.training.backbones import build_backbone, without_classifier
 from model.training.instance_norm import split_norms
-from model.training.recipe import NetworkRecipe
+from model.training.recipe import EmbeddingKind, NetworkRecipe
+
+# Parts of the mean and of the deviation's logarithm that are taken off. Chosen on the held-out people of five networks,
+# of which each had 2 to 5 points more mAP than after the neck; without either, ranking is as good and verifying worse.
+CENTRING = 0.8
+WHITENING = 0.5
 
 
 class GeM(nn.Module):
@@ -50,7 +55,12 @@ class AveragePooling(nn.Module):
 
 
 class ReidNetwork(nn.Module):
-    """Map normalised images `(N, 3, H, W)` to embeddings, and while training to identity logits as well."""
+    """Map normalised images `(N, 3, H, W)` to embeddings, and while training to identity logits as well.
+
+    The metric loss shapes the feature before the neck, the identity loss the one after it. What the neck does for a
+    cosine, to take off the mean and let no channel outweigh the others, is worth having; done in full, and with the
+    scales that suit a classifier of the training's people, it loses of what the metric loss has learnt.
+    """
 
     def __init__(self, recipe: NetworkRecipe, identities: int) -> None:
         super().__init__()
@@ -58,6 +68,7 @@ class ReidNetwork(nn.Module):
         self.pooling = GeM() if recipe.pooling == "gem" else AveragePooling()
         self.reduction, self.dim = _reduction(recipe, channels)
         self.neck = _bottleneck(self.dim) if recipe.bottleneck else nn.Identity()
+        self._embedding: EmbeddingKind = recipe.embedding if recipe.bottleneck else "feature"
         self.classifier = nn.Linear(self.dim, identities, bias=False)
         nn.init.normal_(self.classifier.weight, std=0.001)
         self._frozen: tuple[nn.Module, ...] = ()
@@ -70,8 +81,24 @@ class ReidNetwork(nn.Module):
         return feature, self.classifier(self.neck(feature)).float()
 
     def embed(self, images: Tensor) -> Tensor:
-        """Return unit embeddings `(N, D)`: the feature after the neck, L2-normalised."""
-        return functional.normalize(self.neck(self._feature(images)), dim=1)
+        """Return unit embeddings `(N, D)`: the metric feature, half whitened, after the neck or as it is."""
+        feature = self._feature(images)
+        if self._embedding == "neck":
+            feature = self.neck(feature)
+        elif self._embedding == "whitened":
+            feature = self._whiten(feature)
+        return functional.normalize(feature, dim=1)
+
+    def _whiten(self, feature: Tensor) -> Tensor:
+        """Give all features `(N, D)` one length, take off most of their mean, and divide by the root of the deviation.
+
+        Attenuated whitening as in Mukundan et al. "Understanding and Improving Kernel Local Descriptors", IJCV 2019,
+        of each channel by itself, by the statistics of the training images that the neck has.
+        """
+        mean = self.neck.get_buffer("running_mean")
+        variance = self.neck.get_buffer("running_var").clamp_min(1e-6)  # a channel may never have been active
+        length = (mean.square().sum() + variance.sum()).sqrt()
+        return (functional.normalize(feature, dim=1) * length - CENTRING * mean) * variance.pow(-WHITENING / 2)
 
     def _feature(self, images: Tensor) -> Tensor:
         feature: Tensor = self.reduction(self.pooling(self.backbone(images)))

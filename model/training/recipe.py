@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -13,6 +13,7 @@ from model.errors import RecipeError
 from model.training.hap2s import PointToSet
 
 Parsed = TypeVar("Parsed", bound=BaseModel)
+EmbeddingKind: TypeAlias = Literal["whitened", "neck", "feature"]
 
 
 class _Section(BaseModel):
@@ -36,6 +37,9 @@ class NetworkRecipe(_Section):
     last_stride: Literal[1, 2] = Field(1, description="of a ResNet's last stage; 1 keeps twice the detail")
     embedding_dim: int = Field(0, ge=0, description="0: the pooled feature is the embedding")
     bottleneck: bool = Field(True, description="BNNeck between the metric feature and the classifier")
+    embedding: EmbeddingKind = Field(
+        "whitened", description="the metric feature half whitened, after the neck as BoT has it, or as it is"
+    )
     hidden_dim: int = Field(0, ge=0, description="a layer before the embedding, as the paper's FC-1024")
     frozen: tuple[str, ...] = Field((), description="the backbone's modules that keep their ImageNet weights")
     opened: dict[str, float] = Field({}, description="modules frozen at first: the epoch at which each begins to train")

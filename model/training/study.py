@@ -193,8 +193,12 @@ def _require_same(plan: list[tuple[Cell, Recipe]], done: Mapping[Cell, Result], 
 
 
 def fingerprint(recipe: Recipe) -> str:
-    """Hash what a training depends on, which its name is not, nor what is said of it."""
-    return hashlib.sha256(recipe.model_dump_json(exclude={"name", "description"}).encode()).hexdigest()[:16]
+    """Hash what a training depends on, which its name is not, nor what is said of it.
+
+    Defaults are left out, so that a new setting leaves the results of before it what they are.
+    """
+    told = recipe.model_dump_json(exclude={"name", "description"}, exclude_defaults=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def _result(recipe: Recipe, found: Retrieval) -> Result:

@@ -26,6 +26,7 @@ from model.training.evaluate import Variants, as_metrics, evaluate_retrieval_set
 from model.training.export import Running
 from model.training.export import export as run_export
 from model.training.options import DataOption, DatasetOption, ModelOption, RegistryOption
+from model.training.recipe import EmbeddingKind
 from model.training.telling import tell_progress
 
 
@@ -91,6 +92,9 @@ def export(
             help="put the weights in that `reid train --weights VERSION` goes on from; default: where fp32 is kept",
         ),
     ] = None,
+    embedding: Annotated[
+        EmbeddingKind | None, typer.Option(help="instead of the recipe's: whitened, neck or feature; see `reid recipe`")
+    ] = None,
     baseline: Annotated[
         str, typer.Option(help="also measure this version on the data, for `reid models check`; active, none or a name")
     ] = "active",
@@ -112,6 +116,7 @@ def export(
         keep=keep,
         weights=with_weights,
         baseline=find_baseline(baseline, registry),
+        embedding=embedding,
     )
     if json_output:
         typer.echo(card.model_dump_json())

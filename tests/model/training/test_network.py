@@ -1,6 +1,7 @@
 import lzma
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -77,12 +78,37 @@ def test_modules_open_at_their_epoch() -> None:
     assert not {id(p) for p in net.backbone.conv1.parameters()} & trained  # type: ignore[union-attr]
 
 
-def test_neck_has_no_trained_bias_and_embedding_comes_after_it() -> None:
-    net = network(embedding_dim=8).eval()
+def test_neck_has_no_trained_bias() -> None:
+    net = network(embedding_dim=8)
     assert isinstance(net.neck, torch.nn.BatchNorm1d)
     assert not net.neck.bias.requires_grad
-    feature, _ = net(IMAGES)
-    assert torch.allclose(net.embed(IMAGES), torch.nn.functional.normalize(net.neck(feature), dim=1), atol=1e-6)
+
+
+@pytest.mark.parametrize("bottleneck", [True, False])
+def test_the_embedding_is_the_feature_half_whitened_after_the_neck_or_as_it_is(bottleneck: bool) -> None:
+    kinds = ("whitened", "neck", "feature")
+    nets = {kind: network(embedding_dim=8, embedding=kind, bottleneck=bottleneck) for kind in kinds}
+    for net in nets.values():
+        if isinstance(net.neck, torch.nn.BatchNorm1d):
+            torch.manual_seed(1)
+            net.neck.weight.data.uniform_(0.5, 2)
+            net.neck.running_mean.normal_()
+            net.neck.running_var.uniform_(0.5, 2)
+        net.eval()
+    features = nets["neck"](IMAGES)[0].detach().double().numpy()
+    for kind, net in nets.items():
+        found = net.embed(IMAGES).detach().numpy()
+        for row, feature in zip(found, features, strict=True):
+            expected = feature
+            if isinstance(net.neck, torch.nn.BatchNorm1d) and kind != "feature":
+                mean, scale = net.neck.running_mean.double().numpy(), net.neck.weight.detach().double().numpy()
+                deviation = np.sqrt(net.neck.running_var.double().numpy() + 1e-5)
+                length = np.sqrt(sum(mean**2) + sum(deviation**2))
+                expected = {
+                    "neck": (feature - mean) / deviation * scale,
+                    "whitened": (feature / np.linalg.norm(feature) * length - 0.8 * mean) / np.sqrt(deviation),
+                }[kind]
+            assert row == pytest.approx(expected / np.linalg.norm(expected), abs=1e-5)
 
 
 def test_unknown_frozen_module_is_named() -> None:
