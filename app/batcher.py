@@ -115,6 +115,7 @@ class Batcher:
         self._sides = sides
         self._computing = 0  # batches
         self._whole = False  # whether the one batch that is computed has every core
+        self._worked = -math.inf
         self._in_hand: list[list[_Slice]] = [[] for _ in range(sides)]
         self._threads = [self._worker(side) for side in range(sides)]
 
@@ -139,6 +140,11 @@ class Batcher:
     def depth(self) -> int:
         """Pictures that wait."""
         return self._waiting
+
+    @property
+    def worked(self) -> float:
+        """When a batch was embedded last, by time.perf_counter."""
+        return self._worked
 
     async def embed(self, embedder: Embeds, images: Images, *, bulk: bool = False) -> Embedded:
         """Embed in some next batch; raise `Overloaded` at once when too much waits.
@@ -259,6 +265,7 @@ class Batcher:
             log.exception("a batch of %d pictures failed", len(images))
             return self._embed_apart(batch) if len(parts) > 1 else [partial(_fail, parts[0].job, exc)]
         ended = time.perf_counter()
+        self._worked = ended
         self._observe(len(images), ended - started)
         return [partial(_settle, parts, vectors, started, ended)]
 

@@ -84,6 +84,11 @@ class Pipeline:
         """Pictures that wait for the model."""
         return self._batcher.depth
 
+    @property
+    def worked(self) -> float:
+        """When the model embedded something last, by time.perf_counter."""
+        return self._batcher.worked
+
     def require_room(self, pictures: int) -> None:
         """Raise `Overloaded` when the model's queue, with what is coming to it, has no room for so many."""
         self._batcher.require_room(pictures, self._coming)

@@ -1,3 +1,6 @@
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,42 @@ def test_not_ready_names_the_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert client.get("/health/live").status_code == 200
         refused(client.post("/query", files=files([person(0)])), 503, "not_ready")
         monkeypatch.undo()
+        assert client.get("/health/ready").status_code == 200
+
+
+def test_a_busy_model_is_ready_and_one_that_hangs_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = open_engine(tiny_settings(tmp_path, max_queue=2))
+    embed, free = engine.embedder.embed, threading.Event()
+
+    def slow(images: NDArray[np.uint8], *, alone: bool = False) -> NDArray[np.float32]:
+        time.sleep(0.02)
+        assert free.wait(30)
+        return embed(images, alone=alone)
+
+    def opened(_: object) -> Engine:
+        return engine
+
+    monkeypatch.setattr(engine.embedder, "embed", slow)
+    free.set()
+    with serving(create_app(engine.settings, opened)) as client, ThreadPoolExecutor(6) as pool:
+
+        def ask(times: int) -> list[int]:
+            return [client.post("/query", files=files([person(0)])).status_code for _ in range(times)]
+
+        asking = [pool.submit(ask, 30) for _ in range(6)]
+        probes = []
+        while not all(each.done() for each in asking):
+            probes.append(client.get("/health/ready").status_code)
+        assert {status for each in asking for status in each.result()} == {200, 429}
+        assert set(probes) == {200}
+
+        monkeypatch.setattr("app.health.LIMIT", 0.5)
+        free.clear()
+        asking = [pool.submit(ask, 1) for _ in range(4)]
+        while not any(each.done() for each in asking):  # refused: the queue is full
+            time.sleep(0.01)
+        refused(client.get("/health/ready"), 503, "not_ready")
+        free.set()
         assert client.get("/health/ready").status_code == 200
 
 
