@@ -21,6 +21,7 @@ PICTURE_ERRORS = (
     "image_too_small",
 )
 FORM_ERRORS = ("invalid_parameter", "malformed_request", "request_too_large", "too_many_images")
+JSON_ERRORS = ("invalid_parameter", "malformed_request", "request_too_large")
 MODEL_ERRORS = ("overloaded", "not_ready")
 KEY_ERRORS = ("unauthorized", "forbidden", "overloaded", "not_ready")
 

@@ -23,7 +23,7 @@ from model.quality import measure
 from model.runtime import Embedder
 
 MAX_IMAGES = 256
-MAX_ENROLLING = 8  # requests at once; each holds up to 64 MB
+MAX_ENROLLING = 8  # requests that are worked on at once
 
 
 class EnrolForm(NewSampleFields):
@@ -98,11 +98,16 @@ def _form_entry(fields: Sequence[tuple[str, str]]) -> NewSampleFields | Exceptio
         return exc
 
 
+def require_place(service: Service) -> None:
+    """Raise `Overloaded` when all places for enrolments are taken."""
+    if service.enrolling >= MAX_ENROLLING:
+        raise Overloaded(f"expected at most {MAX_ENROLLING} enrolments at once; try again later")
+
+
 @contextmanager
 def admitted(service: Service) -> Iterator[None]:
     """Hold one of the places for enrolments; raise `Overloaded` when all are taken."""
-    if service.enrolling >= MAX_ENROLLING:
-        raise Overloaded(f"expected at most {MAX_ENROLLING} enrolments at once; try again later")
+    require_place(service)
     service.enrolling += 1
     try:
         yield

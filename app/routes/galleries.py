@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from app.answers import erased_answer, gallery_answer, json_response
 from app.callers import caller_of
-from app.documentation import answers, json_body
+from app.documentation import JSON_ERRORS, answers, json_body
 from app.forms import read_json
 from app.parameters import GallerySettings
 from app.schemas import ErasedAnswer, GalleriesAnswer, GalleryAnswer
@@ -27,7 +27,7 @@ async def list_galleries(request: Request) -> Response:
     "/{name:path}",
     summary="Make or set a gallery",
     response_model=None,
-    responses=answers(GalleryAnswer, "invalid_parameter", "malformed_request"),
+    responses=answers(GalleryAnswer, *JSON_ERRORS),
     openapi_extra=json_body(GallerySettings, {"retention_days": 30, "store_images": True}),
 )
 async def put_gallery(request: Request, name: str) -> Response:

@@ -8,8 +8,18 @@ from starlette.responses import Response
 
 from app.answers import json_response, sample_answer
 from app.callers import caller_of
-from app.documentation import FORM_ERRORS, MODEL_ERRORS, Responses, answers, file_answer, form_body, json_body, problems
-from app.enrolment import MAX_IMAGES, EnrolForm, admitted, enrol, read_enrolment
+from app.documentation import (
+    FORM_ERRORS,
+    JSON_ERRORS,
+    MODEL_ERRORS,
+    Responses,
+    answers,
+    file_answer,
+    form_body,
+    json_body,
+    problems,
+)
+from app.enrolment import MAX_IMAGES, EnrolForm, admitted, enrol, read_enrolment, require_place
 from app.forms import read_form, read_json
 from app.parameters import InGallery, SampleChanges, SamplePage
 from app.schemas import EnrolAnswer, SampleAnswer, SamplesAnswer
@@ -52,8 +62,9 @@ async def enrol_pictures(request: Request) -> Response:
     sent again safely. What was answered is on disk, and the very next query finds it.
     """
     service = service_of(request)
+    require_place(service)  # before the body comes for nothing; while it does, however slowly, others have the place
+    form = await read_form(request, file_fields=("image",), max_files=MAX_IMAGES)
     with admitted(service):
-        form = await read_form(request, file_fields=("image",), max_files=MAX_IMAGES)
         done = await enrol(service, read_enrolment(form, caller_of(request)))
     taken = done["created"] + done["duplicates"]
     return json_response(done, 201 if not done["rejected"] else 207 if taken else 422)
@@ -106,7 +117,7 @@ async def show_picture(request: Request, sample_id: str, where: Annotated[InGall
     "/{sample_id}",
     summary="Change a sample",
     response_model=None,
-    responses=answers(SampleAnswer, "invalid_parameter", "malformed_request", *_NOT_FOUND),
+    responses=answers(SampleAnswer, *JSON_ERRORS, *_NOT_FOUND),
     openapi_extra=json_body(SampleChanges, {"camera": "c4", "captured_at": None}),
 )
 async def change_sample(request: Request, sample_id: str, where: Annotated[InGallery, Query()]) -> Response:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from app.answers import erased_answer, identity_answer, json_response
 from app.callers import caller_of
-from app.documentation import answers, json_body
+from app.documentation import JSON_ERRORS, answers, json_body
 from app.forms import read_json
 from app.parameters import InGallery, NewName, PageParameters
 from app.schemas import ErasedAnswer, IdentitiesAnswer, IdentityAnswer
@@ -51,7 +51,7 @@ async def show_identity(request: Request, identity: str, where: Annotated[InGall
     "/{identity:path}",
     summary="Rename or merge a person",
     response_model=None,
-    responses=answers(IdentityAnswer, *_ERRORS, "malformed_request"),
+    responses=answers(IdentityAnswer, *_ERRORS, *JSON_ERRORS),
     openapi_extra=json_body(NewName, {"identity": "0007"}),
 )
 async def rename_identity(request: Request, identity: str, where: Annotated[InGallery, Query()]) -> Response:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from app.answers import json_response
 from app.auditing import audit_answer
 from app.callers import caller_of
-from app.documentation import answers, json_body, problems
+from app.documentation import JSON_ERRORS, answers, json_body, problems
 from app.findings import ForgottenAnswer, SuspectsAnswer
 from app.forms import read_json
 from app.parameters import SHOWN_FINDINGS, AuditParameters, FindingsPage, InGallery, RightLabel, TwoPeople
@@ -65,7 +65,7 @@ async def show_suspects(request: Request, page: Annotated[FindingsPage, Query()]
     summary="Call a label right",
     response_model=None,
     status_code=204,
-    responses=problems("invalid_parameter", "gallery_not_found", "sample_not_found", "malformed_request"),
+    responses=problems(*JSON_ERRORS, "gallery_not_found", "sample_not_found"),
     openapi_extra=json_body(RightLabel, {"sample_id": "01KBQ4V7Y2N8W5T3R6M9XJ0ZCD"}),
 )
 async def call_right(request: Request, where: Annotated[InGallery, Query()]) -> Response:
@@ -81,7 +81,7 @@ async def call_right(request: Request, where: Annotated[InGallery, Query()]) -> 
     summary="Call two identities two people",
     response_model=None,
     status_code=204,
-    responses=problems("invalid_parameter", "gallery_not_found", "identity_not_found", "malformed_request"),
+    responses=problems(*JSON_ERRORS, "gallery_not_found", "identity_not_found"),
     openapi_extra=json_body(TwoPeople, {"identities": ["0021", "walker"]}),
 )
 async def call_apart(request: Request, where: Annotated[InGallery, Query()]) -> Response:

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,7 @@ from starlette.datastructures import Headers
 
 from app.application import create_app
 from app.callers import Caller
+from app.enrolment import MAX_ENROLLING
 from app.errors import Overloaded
 from tests.app.parts import person, tiny_settings
 from tests.app.routes.calls import enrol, files, refused
@@ -102,3 +104,19 @@ def test_a_client_that_takes_its_time_has_no_place(tmp_path: Path) -> None:
             end = time.monotonic() + 5
             while ask(client).status_code != 200:
                 assert time.monotonic() < end, "a body that does not come keeps others out"
+
+
+def test_slow_uploads_keep_nobody_from_enrolling_and_work_does(tmp_path: Path) -> None:
+    app = create_app(tiny_settings(tmp_path))
+    with serving(app) as client, ExitStack() as slow:
+        host, port = client.base_url.host, client.base_url.port
+        for _ in range(MAX_ENROLLING):
+            connection = slow.enter_context(socket.create_connection((host, port)))
+            connection.sendall(
+                b"POST /gallery HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900\r\n"
+                b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
+            )
+        time.sleep(0.2)
+        enrol(client, person(0), "anna")
+        app.state.service.enrolling = MAX_ENROLLING
+        refused(client.post("/gallery", files=files([person(1)]), data={"identity": "berta"}), 429, "overloaded")
