@@ -5,16 +5,29 @@ from typing import Any
 from urllib.parse import quote
 
 import orjson
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from app.verdict import Line
 from index.migration import Migration
 from index.records import Erased, GalleryInfo, IdentitySummary, RankedIdentity, RankedSample, Sample
 
+JSON = "application/json"
+
 
 def json_response(content: object, status: int = 200) -> Response:
     """Return an answer in JSON."""
-    return Response(orjson.dumps(content), status, media_type="application/json")
+    return Response(orjson.dumps(content), status, media_type=JSON)
+
+
+class StreamedJson(StreamingResponse):
+    """An answer in JSON of which no more than a piece is held."""
+
+    media_type = JSON
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's
+        """Send piece by piece; whether the client is still there, the connection tells."""
+        await self.stream_response(send)
 
 
 def time_text(value: datetime | None) -> str | None:

@@ -52,12 +52,6 @@ class Upload:
             return None
         return FileTooLarge(f"expected a file of at most {MAX_FILE} bytes, found {self.size}")
 
-    def picture(self) -> bytes:
-        """Return the bytes; raise `FileTooLarge` when they were over the limit."""
-        if (error := self.error) is not None:
-            raise error
-        return self.data
-
 
 @dataclass(frozen=True, slots=True)
 class Form:

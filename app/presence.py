@@ -51,6 +51,12 @@ class Presence:
 presence: ContextVar[Presence] = ContextVar("presence")
 
 
+def require_presence() -> None:
+    """Raise `ClientDisconnect` where the client of the request in hand has gone."""
+    with while_present():
+        pass
+
+
 def while_present() -> Presence:
     """Return the block for the request in hand; outside of one, a block that nothing interrupts."""
     return presence.get(None) or Presence()

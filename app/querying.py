@@ -5,20 +5,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from app.answers import ranked_identity
 from app.errors import ImageRefused
+from app.forms import Upload
 from app.gathering import SearchCall
 from app.identifiers import new_ulid
 from app.parameters import QueryParameters
-from app.pipeline import Pixels, Timing
+from app.pipeline import Timing
 from app.rerank import rerank
 from app.service import Service
 from app.verdict import Line, draw_line
 from index.records import Ranking, SampleFilter
 from model.errors import ImageError
 from model.runtime import Embedder
+
+_AT_ONCE = 2000  # people and samples; they take 10 ms to write
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +49,21 @@ def begin_query(service: Service, parameters: QueryParameters, exclude_sample: s
 
 
 async def embed_pictures(
-    service: Service, embedder: Embedder, pictures: Sequence[bytes], timing: Timing, fields: Sequence[str] = ()
+    service: Service, embedder: Embedder, uploads: Sequence[Upload], timing: Timing
 ) -> NDArray[np.float32]:
     """Embed pictures that are all needed, -> (N, D); raise `ImageRefused` for the first that cannot be used."""
-    decoded = await service.pipeline.decode(pictures, embedder.contract, timing)
-    pixels: list[Pixels] = []
-    for index, each in enumerate(decoded):
-        if isinstance(each, ImageError):
-            raise ImageRefused(fields[index] if fields else "image", index if len(decoded) > 1 else None, each)
-        pixels.append(each)
+    _require_good(uploads, [each.error for each in uploads])
+    decoded = await service.pipeline.decode([each.data for each in uploads], embedder.contract, timing)
+    _require_good(uploads, decoded)
+    pixels = [each for each in decoded if not isinstance(each, ImageError)]
     return await service.pipeline.embed(embedder, pixels, timing)
+
+
+def _require_good(uploads: Sequence[Upload], found: Sequence[object]) -> None:
+    of_one_field = len({each.name for each in uploads}) < len(uploads)
+    for index, (upload, each) in enumerate(zip(uploads, found, strict=True)):
+        if isinstance(each, Exception):
+            raise ImageRefused(upload.name, index if of_one_field else None, each)
 
 
 async def rank(service: Service, query: Query, embeddings: NDArray[np.float32]) -> list[Ranking]:
@@ -72,6 +81,19 @@ async def rank(service: Service, query: Query, embeddings: NDArray[np.float32]) 
             lambda: [rerank(service.engine.gallery, call, embedding) for embedding in embeddings], query.timing
         )
     return await service.pipeline.search(call, embeddings, query.timing)
+
+
+async def written(service: Service, query: Query, rankings: Sequence[Ranking]) -> list[bytes]:
+    """Return queries' answers as JSON; large ones are written on a thread, for nobody else is served meanwhile."""
+
+    def write() -> list[bytes]:
+        return [orjson.dumps(query_answer(query, each)) for each in rankings]
+
+    for each in rankings:
+        service.drift.score(query.parameters.gallery, query.embedder.version, each)
+    people = [identity for each in rankings for identity in each.identities]
+    rows = len(people) + sum(len(identity.samples) for identity in people)
+    return write() if rows <= _AT_ONCE else await service.pipeline.keep(write)
 
 
 def query_answer(query: Query, ranking: Ranking) -> dict[str, Any]:

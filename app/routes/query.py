@@ -1,33 +1,35 @@
 """Who is this? Queries, comparisons of two pictures, and bare embeddings."""
 
+from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any
 
 import numpy as np
+import orjson
 from fastapi import APIRouter
 from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.answers import json_response
+from app.answers import JSON, StreamedJson, json_response
 from app.callers import Caller, caller_of
 from app.documentation import FORM_ERRORS, MODEL_ERRORS, PICTURE_ERRORS, answers, form_body
 from app.errors import InvalidParameter
-from app.forms import Form, content_type, form_values, read_form, read_json, validate
+from app.forms import Form, Upload, content_type, form_values, read_form, read_json, validate
 from app.parameters import Decision, Parameters, QueryBody, QueryForm, QueryParameters
 from app.pipeline import Pixels, Timing
 from app.pooling import pool
+from app.presence import require_presence
 from app.problems import item_error
-from app.querying import Query, begin_query, embed_pictures, query_answer, rank
+from app.querying import Query, begin_query, embed_pictures, rank, written
 from app.schemas import BatchAnswer, EmbedAnswer, QueryAnswer, VerifyAnswer
 from app.service import Service, service_of
 from app.verdict import draw_line
 from index.errors import DimensionMismatch, ModelMismatch
-from index.records import Ranking
 from model.errors import ImageError
 
 MAX_TRACKLET = 32
 MAX_BATCH = 64
+MOST_ROWS = 20_000  # samples of a batch's answers that are held at once
 router = APIRouter(tags=["query"])
 _ERRORS = (*FORM_ERRORS, *PICTURE_ERRORS, *MODEL_ERRORS)
 
@@ -50,9 +52,11 @@ async def query(request: Request) -> Response:
     """
     service, caller = service_of(request), caller_of(request)
     if content_type(request) == "application/json":
-        return json_response(await _query_by_json(service, caller.within(await read_json(request, QueryBody))))
-    form = await read_form(request, file_fields=("image",), max_files=MAX_TRACKLET)
-    return json_response(await _query_by_form(service, caller, form))
+        answer = await _query_by_json(service, caller.within(await read_json(request, QueryBody)))
+    else:
+        form = await read_form(request, file_fields=("image",), max_files=MAX_TRACKLET)
+        answer = await _query_by_form(service, caller, form)
+    return Response(answer, media_type=JSON)
 
 
 @router.post(
@@ -69,7 +73,15 @@ async def query_batch(request: Request) -> Response:
     parameters = validate(QueryParameters, form_values(QueryParameters, form.fields))
     started = begin_query(service, caller_of(request).within(parameters))
     _require_files(form)
-    return json_response({"results": await _query_each(service, started, form)})
+    pieces = _query_each(service, started, form)
+    first = await anext(pieces)  # what is wrong with the request is told before the answer begins
+
+    async def all_pieces() -> AsyncIterator[bytes]:
+        yield first
+        async for piece in pieces:
+            yield piece
+
+    return StreamedJson(all_pieces())
 
 
 @router.post(
@@ -88,7 +100,7 @@ async def verify(request: Request) -> Response:
     line = draw_line(model.card.calibration, validate(Decision, form_values(Decision, form.fields)))
     pictures = [_one_file(form, name) for name in names]
     embedder = model.embedder
-    first, second = await embed_pictures(service, embedder, pictures, Timing(), names)
+    first, second = await embed_pictures(service, embedder, pictures, Timing())
     score = max(-1.0, min(1.0, float(np.dot(first, second))))
     return json_response(
         {
@@ -115,11 +127,11 @@ async def embed(request: Request) -> Response:
     validate(Parameters, form_values(Parameters, form.fields))
     _require_files(form)
     embedder = service.engine.embedder
-    vectors = await embed_pictures(service, embedder, [each.picture() for each in form.files], Timing())
+    vectors = await embed_pictures(service, embedder, form.files, Timing())
     return json_response({"model_version": embedder.version, "dim": embedder.dim, "embeddings": vectors.tolist()})
 
 
-async def _query_by_form(service: Service, caller: Caller, form: Form) -> dict[str, Any]:
+async def _query_by_form(service: Service, caller: Caller, form: Form) -> bytes:
     parameters = caller.within(validate(QueryForm, form_values(QueryForm, form.fields)))
     if parameters.sample_id is not None:
         if form.files:
@@ -127,11 +139,11 @@ async def _query_by_form(service: Service, caller: Caller, form: Form) -> dict[s
         return await _query_by_sample(service, parameters, parameters.sample_id)
     _require_files(form, "or a sample_id")
     started = begin_query(service, parameters)
-    vectors = await embed_pictures(service, started.embedder, [each.picture() for each in form.files], started.timing)
+    vectors = await embed_pictures(service, started.embedder, form.files, started.timing)
     return await _answer(service, started, pool(vectors))
 
 
-async def _query_by_json(service: Service, body: QueryBody) -> dict[str, Any]:
+async def _query_by_json(service: Service, body: QueryBody) -> bytes:
     active = service.engine.embedder.version
     if body.model_version not in (None, active):
         raise ModelMismatch(f"expected an embedding of the active version {active}, found one of {body.model_version}")
@@ -146,51 +158,53 @@ async def _query_by_json(service: Service, body: QueryBody) -> dict[str, Any]:
     return await _answer(service, started, _unit(body.embedding or [], started.embedder.dim))
 
 
-async def _query_by_sample(service: Service, parameters: QueryForm, sample_id: str) -> dict[str, Any]:
+async def _query_by_sample(service: Service, parameters: QueryForm, sample_id: str) -> bytes:
     started = begin_query(service, parameters, exclude_sample=sample_id)
     embed = partial(service.engine.gallery.embedding, model_version=started.embedder.version)
     embedding = await service.pipeline.keep(embed, parameters.gallery, sample_id)
     return await _answer(service, started, embedding)
 
 
-async def _answer(service: Service, started: Query, embedding: NDArray[np.float32]) -> dict[str, Any]:
-    [ranking] = await rank(service, started, embedding[None])
-    return _told(service, started, ranking)
+async def _answer(service: Service, started: Query, embedding: NDArray[np.float32]) -> bytes:
+    [answer] = await written(service, started, await rank(service, started, embedding[None]))
+    return answer
 
 
-def _told(service: Service, started: Query, ranking: Ranking) -> dict[str, Any]:
-    service.drift.score(started.parameters.gallery, started.embedder.version, ranking)
-    return query_answer(started, ranking)
-
-
-async def _query_each(service: Service, started: Query, form: Form) -> list[dict[str, Any]]:
-    errors: dict[int, Exception] = {
-        place: error for place, each in enumerate(form.files) if (error := each.error) is not None
-    }
-    places = [place for place in range(len(form.files)) if place not in errors]
+async def _query_each(service: Service, started: Query, form: Form) -> AsyncIterator[bytes]:
+    """Yield the answer to a batch, a few queries at a time: all of a large one would be too much to hold."""
+    told = {place: _refused(service, each.error) for place, each in enumerate(form.files) if each.error is not None}
+    places = [place for place in range(len(form.files)) if place not in told]
     decoded = await service.pipeline.decode(
         [form.files[place].data for place in places], started.embedder.contract, started.timing
     )
     good: dict[int, Pixels] = {}
     for place, each in zip(places, decoded, strict=True):
         if isinstance(each, ImageError):
-            errors[place] = each
+            told[place] = _refused(service, each)
         else:
             good[place] = each
-    rankings = {}
+    places, sent = list(good), 0
     if good:
         vectors = await service.pipeline.embed(started.embedder, list(good.values()), started.timing)
-        rankings = dict(zip(good, await rank(service, started, vectors), strict=True))
-    return [
-        _told(service, started, rankings[place]) if place in rankings else {"error": _refused(service, errors[place])}
-        for place in range(len(form.files))
-    ]
+        few = max(1, MOST_ROWS // (started.parameters.top_k * max(1, started.parameters.samples_per_identity)))
+        for first in range(0, len(places), few):
+            require_presence()
+            rankings = await rank(service, started, vectors[first : first + few])
+            now = places[first : first + few]
+            told |= zip(now, await written(service, started, rankings), strict=True)
+            yield _listed(told, sent, sent := now[-1] + 1)
+    yield _listed(told, sent, len(form.files)) + b"]}"
 
 
-def _refused(service: Service, error: Exception) -> dict[str, Any]:
+def _listed(told: dict[int, bytes], start: int, end: int) -> bytes:
+    """Take the answers from `start` up to `end` out, and return them as that part of the JSON."""
+    return b"".join((b"," if place else b'{"results":[') + told.pop(place) for place in range(start, end))
+
+
+def _refused(service: Service, error: Exception) -> bytes:
     told = item_error(error)
     service.metrics.rejected(told["code"])
-    return told
+    return orjson.dumps({"error": told})
 
 
 def _unit(values: list[float], dim: int) -> NDArray[np.float32]:
@@ -210,8 +224,8 @@ def _require_files(form: Form, alternative: str = "") -> None:
         raise InvalidParameter("image", " ".join(("expected at least one image file", alternative)).strip())
 
 
-def _one_file(form: Form, name: str) -> bytes:
+def _one_file(form: Form, name: str) -> Upload:
     files = [each for each in form.files if each.name == name]
     if len(files) != 1:
         raise InvalidParameter(name, f"expected one file, found {len(files)}")
-    return files[0].picture()
+    return files[0]

@@ -5,8 +5,12 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
+from app.querying import Query, rank
+from app.service import Service
+from index.records import Ranking
 from tests.app.parts import INPUT, OUTPUT, VERSION, encode, person, tiny_embedding
 from tests.app.routes.calls import enrol, enrol_people, files, names, query, refused
 
@@ -247,8 +251,7 @@ def test_bad_picture_gets_its_code_and_the_next_good_one_its_answer(
     client: httpx.Client, picture: bytes, status: int, code: str
 ) -> None:
     enrol_people(client, 2)
-    field = None if code == "file_too_large" else "image"
-    refused(client.post("/query", files=files([picture])), status, code, field)
+    refused(client.post("/query", files=files([picture])), status, code, "image")
     assert names(query(client, person(0)))[0] == "p0"
 
 
@@ -293,6 +296,43 @@ def test_batch_answers_in_order_and_bad_pictures_fail_alone(client: httpx.Client
     ]
     assert results[0]["query_id"] != results[2]["query_id"]
     assert results[0]["verdict"] == "match"
+
+
+def test_the_picture_that_refuses_a_whole_query_is_named(client: httpx.Client) -> None:
+    for picture, status, code in REFUSED:
+        answer = client.post("/query", files=files([person(0), picture]))
+        refused(answer, status, code, "image")
+        assert answer.json()["detail"].startswith("image 1: ")
+        two = [("image_a", ("a", person(0))), ("image_b", ("b", picture))]
+        refused(client.post("/verify", files=two), status, code, "image_b")
+
+
+def test_a_large_batch_is_answered_a_few_queries_at_a_time(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrol_people(client, 4)
+    pictures = [b"text", *(person(number % 4) for number in range(7)), b"text"]
+    asked = {"top_k": "3", "samples_per_identity": "2"}
+    searched: list[int] = []
+
+    def results() -> list[Any]:
+        answer = client.post("/query/batch", files=files(pictures), data=asked)
+        assert answer.status_code == 200
+        changing = {"query_id", "timing_ms"}
+        return [{name: each[name] for name in each.keys() - changing} for each in answer.json()["results"]]
+
+    async def counted(service: Service, query: Query, embeddings: NDArray[np.float32]) -> list[Ranking]:
+        searched.append(len(embeddings))
+        return await rank(service, query, embeddings)
+
+    monkeypatch.setattr("app.routes.query.rank", counted)
+    whole = results()
+    monkeypatch.setattr("app.routes.query.MOST_ROWS", 12)
+    monkeypatch.setattr("app.querying._AT_ONCE", 0)
+    assert results() == whole
+    assert searched == [7, 2, 2, 2, 1]
+    assert [each["error"]["code"] for each in (whole[0], whole[-1])] == ["unsupported_media"] * 2
+    assert [names(each)[0] for each in whole[1:-1]] == [f"p{number % 4}" for number in range(7)]
 
 
 def test_batch_limits(client: httpx.Client) -> None:
