@@ -263,14 +263,14 @@ def sample(connection: Connection, gallery: Gallery, sample_id: str) -> Row[Any]
 
 def by_content(
     connection: Connection, gallery: int, digests: Iterable[bytes]
-) -> dict[tuple[bytes, str, str | None], str]:
-    """Return (digest, identity, camera) -> sample id for all samples of those pictures."""
-    found: dict[tuple[bytes, str, str | None], str] = {}
+) -> dict[tuple[bytes, str, str | None], list[Row[Any]]]:
+    """Return (digest, identity, camera) -> rows, the oldest first, for all samples of those pictures."""
+    found: dict[tuple[bytes, str, str | None], list[Row[Any]]] = {}
     for chunk in chunks(digests):
         rows = connection.execute(_SAMPLES_BY_CONTENT, {"gallery": gallery, "digests": chunk})
         # sorted here: told to, SQLite would go through the whole gallery in order rather than look each digest up
-        for row in sorted(rows, key=lambda row: -row.id):
-            found[row.digest, row.identity, row.camera] = row.sample_id
+        for row in sorted(rows, key=lambda row: row.id):
+            found.setdefault((row.digest, row.identity, row.camera), []).append(row)
     return found
 
 

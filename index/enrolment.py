@@ -2,18 +2,20 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row, update
 
-from index import catalogue, removal, values
+from index import catalogue, reembedding, removal, values
 from index.catalogue import Entry, Gallery
-from index.database import Database
+from index.database import Database, chunks
 from index.errors import DimensionMismatch, ExternalIdConflict, GalleryError, InvalidValue, ModelMismatch
 from index.migration import written_versions
 from index.pictures import PictureStore
 from index.records import Enrolled, EnrolStatus, NewSample
+from index.schema import samples
 
 _log = logging.getLogger(__name__)
 _Content = tuple[bytes, str, str | None]
@@ -35,6 +37,24 @@ def prepare(item: NewSample, version: str, dim: int) -> Prepared:
         return Prepared(exc, item.picture)
 
 
+def known(connection: Connection, into: Gallery, contents: Sequence[_Content]) -> list[str | None]:
+    """Return the sample that each would be a duplicate of; None also where one lacks what its picture brings."""
+    there = catalogue.by_content(connection, into.id, {digest for digest, _, _ in contents})
+    if not there:
+        return [None] * len(contents)
+    serving, versions = written_versions(connection)
+    held = reembedding.held(connection, [row.id for rows in there.values() for row in rows])
+
+    def whole(row: Row[Any]) -> bool:
+        if (row.id, serving.number) not in held:
+            return False
+        # with a picture a migration makes the other vectors, without one it leaves the sample out
+        others = {(row.id, version.number) for version in versions.values()}
+        return bool(row.picture_stored) or (not into.store_images and others <= held)
+
+    return [rows[0].sample_id if (rows := there.get(each)) and all(map(whole, rows)) else None for each in contents]
+
+
 class Enrolment:
     """What is committed at once: its good entries, their pictures, and the outcome of each item."""
 
@@ -54,8 +74,9 @@ class Enrolment:
         with database.read() as connection:
             into = catalogue.gallery(connection, gallery)
             asked = self._pictures if into.store_images else ()
-            known = {digest for digest, _, _ in catalogue.by_content(connection, into.id, asked)}
-        new = {digest: data for digest, data in self._pictures.items() if digest not in known}
+            there = catalogue.by_content(connection, into.id, asked)
+        stored = {row.digest for rows in there.values() for row in rows if row.picture_stored}
+        new = {digest: data for digest, data in self._pictures.items() if digest not in stored}
         kept: set[bytes] = set()
         try:
             if into.store_images:
@@ -68,14 +89,19 @@ class Enrolment:
         return [outcome for outcome in self._outcomes if outcome is not None]
 
     def _commit(self, connection: Connection, pictures: PictureStore, gallery: str) -> set[bytes]:
-        """Write what is new and return the digests of its pictures."""
+        """Write what is new, and what was lacking; return the digests of the pictures of that."""
         into = catalogue.gallery(connection, gallery)
         versions = self._versions(connection)
-        new = self._sort(connection, into)
-        digests = {self._entries[index].digest for index in new}
+        new, again = self._sort(connection, into)
+        bare = {row.id: row.digest for row in again if not row.picture_stored}
+        digests = {self._entries[index].digest for index in new} | set(bare.values())
         if into.store_images:
             # an erasure in another process may have removed a picture since; no one removes any while we write
             pictures.put({digest: self._pictures[digest] for digest in pictures.missing(digests)})
+            _note_stored(connection, bare)
+        for name, number in versions.items():
+            vectors = {row.id: entry.vectors[name] for row, entry in again.items() if name in entry.vectors}
+            reembedding.mend(connection, number, vectors)
         ids = catalogue.add(connection, into, versions, [self._entries[index] for index in new])
         made = dict(zip((self._entries[index].content for index in new), ids, strict=True))
         for index, entry in self._entries.items():
@@ -98,9 +124,12 @@ class Enrolment:
                     )
         return {name: version.number for name, version in versions.items()}
 
-    def _sort(self, connection: Connection, into: Gallery) -> list[int]:
-        """Decide each entry against the catalogue and its neighbours; return the indices of the new ones."""
-        content: Mapping[_Content, str] = catalogue.by_content(connection, into.id, self._pictures)
+    def _sort(self, connection: Connection, into: Gallery) -> tuple[list[int], dict[Row[Any], Entry]]:
+        """Decide each entry against the catalogue and its neighbours.
+
+        Return the indices of the new ones, and the samples that others are duplicates of.
+        """
+        content = catalogue.by_content(connection, into.id, self._pictures)
         external = catalogue.by_external_id(
             connection,
             into.id,
@@ -109,18 +138,21 @@ class Enrolment:
         taken = {name: held for name, (_, held) in external.items()}
         fresh: set[_Content] = set()
         new: list[int] = []
+        again: dict[Row[Any], Entry] = {}
         for index, entry in self._entries.items():
             holder = None if entry.external_id is None else taken.get(entry.external_id)
             if holder is not None and holder != entry.content:
                 self._outcomes[index] = Enrolled(EnrolStatus.REJECTED, error=_conflict(entry))
             elif entry.content in content:
-                self._outcomes[index] = Enrolled(EnrolStatus.DUPLICATE, content[entry.content])
+                rows = content[entry.content]
+                self._outcomes[index] = Enrolled(EnrolStatus.DUPLICATE, rows[0].sample_id)
+                again |= dict.fromkeys(rows, entry)
             elif entry.content not in fresh:
                 fresh.add(entry.content)
                 new.append(index)
                 if entry.external_id is not None:
                     taken[entry.external_id] = entry.content
-        return new
+        return new, again
 
 
 def _entry(item: NewSample, version: str, dim: int) -> Entry:
@@ -144,6 +176,11 @@ def _conflict(entry: Entry) -> ExternalIdConflict:
         f"external_id {entry.external_id!r} is taken by a sample with another picture, identity or camera: "
         "delete that sample first, or use another external_id"
     )
+
+
+def _note_stored(connection: Connection, keys: Iterable[int]) -> None:
+    for chunk in chunks(keys):
+        connection.execute(update(samples).where(samples.c.id.in_(chunk)).values(picture_stored=True))
 
 
 def _discard(database: Database, pictures: PictureStore, digests: set[bytes]) -> None:

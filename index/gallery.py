@@ -16,7 +16,7 @@ from index.backup import Backup, Progress, nobody
 from index.catalogue import DEFAULT_GALLERY
 from index.check import Check, remove_orphans
 from index.database import Database
-from index.enrolment import Enrolment, Prepared, prepare
+from index.enrolment import Enrolment, Prepared, known, prepare
 from index.erasure import Eraser
 from index.errors import GalleryError, InvalidValue, PictureNotStored, SampleNotFound
 from index.follower import Shard
@@ -158,12 +158,13 @@ class GalleryStore:
         return outcome
 
     def known(self, gallery: str, keys: Sequence[tuple[str, str, str | None]]) -> list[str | None]:
-        """Return the sample that each (digest, identity, camera) would be a duplicate of."""
+        """Return the sample that each (digest, identity, camera) would be a duplicate of.
+
+        None also where enrolling the picture again gives that sample an embedding or the picture, which it lacks.
+        """
         wanted = [_content(*key) for key in keys]
         with self._database.read() as connection:
-            into = catalogue.gallery(connection, gallery)
-            there = catalogue.by_content(connection, into.id, {content[0] for content in wanted})
-        return [there.get(content) for content in wanted]
+            return known(connection, catalogue.gallery(connection, gallery), wanted)
 
     def get(self, gallery: str, sample_id: str) -> Sample:
         """Return one sample or raise `SampleNotFound`."""

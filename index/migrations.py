@@ -69,9 +69,9 @@ class Migrations:
         """Begin a migration that `actor` asks for; one of empty galleries is final at once.
 
         `leave_out`: samples that cannot be embedded again, for their picture was not kept or cannot be read, do not
-        stop it; they are hidden after the switch, back after a rollback, and erased when it is finalized. `forced`:
-        nor does it stop when the version finds fewer people than the one that serves. Raises
-        `MigrationState` for the version that serves, `MigrationUnderWay`, `MigrationRefused`.
+        stop it; they are hidden after the switch, back after a rollback or once their picture is enrolled again, and
+        erased when it is finalized. `forced`: nor does it stop when the version finds fewer people than the one that
+        serves. Raises `MigrationState` for the version that serves, `MigrationUnderWay`, `MigrationRefused`.
         """
         with self._database.write() as connection:
             source, target = catalogue.serving(connection), catalogue.version(connection, version, dim)

@@ -98,6 +98,23 @@ def count_left_out(connection: Connection, version_id: int, gallery: int) -> int
     return connection.scalar(query) or 0
 
 
+def held(connection: Connection, keys: Iterable[int]) -> set[tuple[int, int]]:
+    """Return (sample, version) of every vector that some samples have; one that is left out has none."""
+    found: set[tuple[int, int]] = set()
+    for chunk in chunks(keys):
+        query = select(embeddings.c.sample_id, embeddings.c.version_id)
+        query = query.where(embeddings.c.sample_id.in_(chunk), func.length(embeddings.c.vector) > 0)
+        found.update((key, version) for key, version in connection.execute(query))
+    return found
+
+
+def mend(connection: Connection, version_id: int, vectors: Mapping[int, bytes]) -> None:
+    """Store vectors of those samples that have none, or that the version left out."""
+    for chunk in chunks(vectors):
+        connection.execute(delete(embeddings).where(_empty(version_id), embeddings.c.sample_id.in_(chunk)))
+    put(connection, version_id, vectors, logged=True)
+
+
 def try_again(connection: Connection, version_id: int) -> None:
     """Let samples that a version left out be pending once more."""
     connection.execute(delete(embeddings).where(_empty(version_id)))

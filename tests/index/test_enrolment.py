@@ -1,6 +1,7 @@
 import hashlib
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import pytest
 
 from index.errors import DimensionMismatch, ExternalIdConflict, InvalidValue, ModelMismatch, StoreUnavailable
 from index.gallery import GalleryStore
+from index.migration import State
 from index.pictures import PictureStore
 from index.records import Enrolled, EnrolStatus, NewSample, SampleFilter
-from tests.index.people import DIM, VERSION, enrol, open_store, sample, vector
+from tests.index.moving import NEW, NEW_DIM, advance, embed_all, fill, free_all, move, new, seen
+from tests.index.people import DIM, VERSION, behind_its_back, enrol, open_store, sample, vector
 
 pytestmark = pytest.mark.databases
 CREATED, DUPLICATE, REJECTED = EnrolStatus.CREATED, EnrolStatus.DUPLICATE, EnrolStatus.REJECTED
@@ -118,6 +121,85 @@ def test_known_tells_duplicates_before_they_are_embedded(store: GalleryStore) ->
     assert store.known("default", keys) == [one, other, None, None]
     with pytest.raises(InvalidValue, match="hexadecimal"):
         store.known("default", [("xyz", "a", None)])
+
+
+# --- what lacks its embedding or its picture ------------------------------------------------------------------
+
+
+def known(store: GalleryStore, item: NewSample) -> str | None:
+    digest = hashlib.sha256(item.picture).hexdigest()
+    return store.known("bare", [(digest, item.identity, item.camera)])[0]
+
+
+def by_new(item: NewSample) -> NewSample:
+    return replace(item, embedding=new(item.picture), others={})
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_sample_that_was_left_out_comes_back_with_its_picture(store: GalleryStore, *, keeps: bool) -> None:
+    fill(store)
+    store.put_gallery("bare", store_images=False)
+    items = [seen(100), seen(200)]
+    keys = enrol(store, items, gallery="bare")
+    switched = move(store, leave_out=True)
+    assert switched.left_out == 2
+    store.put_gallery("bare", store_images=keeps)
+    for place in (1, 0):  # the younger one first: the index then has to take one in before it
+        assert known(store, items[place]) is None
+        (outcome,) = store.enrol("bare", [by_new(items[place])], model_version=NEW)
+        assert (outcome.status, outcome.sample_id) == (DUPLICATE, keys[place])
+        assert known(store, items[place]) == keys[place]
+    store.settle()
+    store.migrations.finalize(switched.migration_id)
+    free_all(store)
+    for item, key in zip(items, keys, strict=True):
+        (answer,) = store.search("bare", new(item.picture)[None], model_version=NEW)
+        assert answer.identities[0].identity == item.identity
+        assert answer.identities[0].score == pytest.approx(1.0, abs=1e-6)
+        assert store.get("bare", key).picture_stored is keeps
+        assert not keeps or store.picture("bare", key) == item.picture
+
+
+@pytest.mark.parametrize("when", [State.PLANNED, State.VALIDATING])
+def test_a_sample_that_would_be_left_out_is_not(store: GalleryStore, when: State) -> None:
+    fill(store)
+    store.put_gallery("bare", store_images=False)
+    (key,) = enrol(store, [seen(100)], gallery="bare")
+    moving = store.migrations.plan(NEW, NEW_DIM, leave_out=True)
+    if when is State.VALIDATING:
+        moving = store.migrations.begin_validation(embed_all(store, moving))
+    assert known(store, seen(100)) is None
+    (outcome,) = store.enrol("bare", [seen(100, both=True)], model_version=VERSION)
+    assert (outcome.status, outcome.sample_id) == (DUPLICATE, key)
+    assert known(store, seen(100)) == key
+    while moving.state is not State.SWITCHED:
+        moving = advance(store, moving)
+    (answer,) = store.search("bare", new(b"picture 100")[None], model_version=NEW)
+    assert answer.identities[0].samples[0].sample.sample_id == key
+
+
+def test_a_picture_that_was_not_kept_is_when_it_is_sent_again(store: GalleryStore) -> None:
+    store.put_gallery("bare", store_images=False)
+    (key,) = enrol(store, [seen(1)], gallery="bare")
+    assert known(store, seen(1)) == key
+    store.put_gallery("bare", store_images=True)
+    assert known(store, seen(1)) is None
+    assert store.enrol("bare", [seen(1)], model_version=VERSION) == [Enrolled(DUPLICATE, key)]
+    assert known(store, seen(1)) == key
+    assert store.picture("bare", key) == seen(1).picture
+    store.migrations.plan(NEW, NEW_DIM)  # refused while a sample has no picture
+
+
+def test_an_embedding_that_was_lost_comes_back_with_the_picture(store: GalleryStore, folder: Path) -> None:
+    store.put_gallery("bare")
+    (key,) = enrol(store, [seen(1)], gallery="bare")
+    behind_its_back(folder, "DELETE FROM embeddings")
+    assert known(store, seen(1)) is None
+    assert store.enrol("bare", [seen(1)], model_version=VERSION) == [Enrolled(DUPLICATE, key)]
+    assert store.embedding("bare", key, model_version=VERSION).tobytes() == seen(1).embedding.tobytes()
+
+
+# --- refused whole --------------------------------------------------------------------------------------------
 
 
 def test_another_version_is_refused_whole(store: GalleryStore, folder: Path) -> None:
