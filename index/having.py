@@ -62,8 +62,12 @@ def _having(connection: Connection, pair: bytes, among: Ints) -> Ints:
 
 
 def _touched(connection: Connection, gallery: int, since: int) -> Ints:
-    """Return the samples that have changed since; a gallery that went as a whole is another shard since."""
+    """Return the samples that have changed since, up to one too many; a gallery that went as a whole is another shard.
+
+    They are limited as samples and not as changes: one that changed often must not hide those that changed after it.
+    """
     query = select(change_log.c.sample).where(
         change_log.c.gallery_id == gallery, change_log.c.seq > since, change_log.c.sample.is_not(None)
     )
-    return np.unique(np.array(connection.scalars(query.limit(4 * _MOST_TOUCHED)).all(), dtype=np.int64))
+    found = connection.scalars(query.distinct().limit(_MOST_TOUCHED + 1)).all()
+    return np.array(found, dtype=np.int64)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from index import having
 from index.gallery import GalleryStore
 from index.records import Sample, SampleFilter
 from tests.index.people import NOON, VERSION, crowd, enrol, sample, vectors
@@ -138,3 +139,18 @@ def test_attributes_are_followed_while_samples_come_change_and_go(store: Gallery
         everything = store.page("default", SampleFilter(), limit=1000).items
         expected = [item.sample_id for item in everything if passes(item, where)]
         assert [item.sample_id for item in store.page("default", where, limit=1000).items] == expected
+
+
+def test_a_sample_behind_many_changes_of_few_others_is_found_by_its_attribute(
+    store: GalleryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(having, "_MOST_TOUCHED", 2)
+    (key,) = enrol(store, [sample(1)])
+    where = SampleFilter(attributes={"door": "north"})
+    assert store.page("default", where, limit=10).items == ()
+    for camera in range(10):
+        store.update("default", key, {"camera": f"c{camera}"})
+    (guest,) = enrol(store, [sample(2, attributes={"door": "north"})])
+    assert [item.sample_id for item in store.page("default", where, limit=10).items] == [guest]
+    others = enrol(store, [sample(number, attributes={"door": "north"}) for number in range(3, 8)])
+    assert [item.sample_id for item in store.page("default", where, limit=10).items] == [guest, *others]
