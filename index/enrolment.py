@@ -82,7 +82,8 @@ class Enrolment:
             if into.store_images:
                 pictures.put(new)
             with database.write() as connection:
-                kept = self._commit(connection, pictures, gallery)
+                written = self._commit(connection, pictures, gallery)
+            kept = written  # not before: the commit itself may fail
         finally:
             if into.store_images and (left := new.keys() - kept):
                 _discard(database, pictures, left)

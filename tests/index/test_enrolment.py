@@ -1,4 +1,5 @@
 import hashlib
+import resource
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -268,3 +269,18 @@ def test_a_picture_that_cannot_be_stored_fails_the_request_whole(
             run(store, sample(1), sample(2), sample(3))
     assert (count(store), files(folder)) == (0, [])
     enrol(store, [sample(1), sample(2), sample(3)])
+
+
+@pytest.mark.databases("sqlite")
+def test_pictures_of_a_commit_that_fails_are_removed_again(store: GalleryStore, folder: Path) -> None:
+    enrol(store, [sample(1)])
+    stored = files(folder)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # room for pictures, and none for the write-ahead log
+    try:
+        with pytest.raises(StoreUnavailable, match="failed to read or write"):
+            run(store, sample(2), sample(3))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (count(store), files(folder)) == (1, stored)
+    enrol(store, [sample(2), sample(3)])
