@@ -28,6 +28,7 @@ from index.records import CheckReport, Restored
 from index.schema import embeddings, ledger
 
 _WHAT = "the data folder"
+_SQLITE_FILES = ("-wal", "-shm", "-journal")  # what SQLite has beside a catalogue
 _BATCH = 32  # pictures that are in memory together
 
 
@@ -74,7 +75,7 @@ class _Restore:
             self._require_empty(target)
             self._check_pictures(source)
             again = self._staged.exists()
-            entry = self._stage()
+            entry = self._stage(again)
             self._copy_pictures(source, target)
             self._publish(target, again)
         finally:
@@ -109,10 +110,13 @@ class _Restore:
             problem = StoreDamaged(f"picture {digest.hex()} is missing or was altered")
             raise _damaged(self._archive, self._manifest.name, problem) from exc
 
-    def _stage(self) -> int:
-        """Prepare the catalogue beside its place; return the number of its entry in the audit log."""
+    def _stage(self, again: bool) -> int:
+        """Prepare the catalogue beside its place; return the number of its entry in the audit log.
+
+        What an earlier restore left there is written over and never removed: it marks the pictures that are in place.
+        """
         make_folder(self._file.parent)
-        self._unstage()
+        self._remove_staged(*_SQLITE_FILES)
         try:
             with disk_faults(_WHAT):
                 shutil.copyfile(self._archive.catalogue(self._manifest.name), self._staged)
@@ -122,7 +126,8 @@ class _Restore:
                     raise StoreDamaged("the copy of the catalogue is not what was read before: look at the disks")
             return self._rewrite()
         except GalleryError:
-            self._unstage()
+            if not again:
+                self._remove_staged(*_SQLITE_FILES, "")
             raise
 
     def _rewrite(self) -> int:
@@ -194,9 +199,9 @@ class _Restore:
         self._done += len(batch)
         self._progress(self._done, 2 * self._manifest.content.pictures)  # all are read twice: before, and to copy
 
-    def _unstage(self) -> None:
+    def _remove_staged(self, *endings: str) -> None:
         with disk_faults(_WHAT):
-            for ending in ("-wal", "-shm", "-journal", ""):
+            for ending in endings:
                 _beside(self._staged, ending).unlink(missing_ok=True)
 
 

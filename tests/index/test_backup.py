@@ -18,11 +18,12 @@ import pytest
 from index import backup as making
 from index import backups, catalogue, copies
 from index.archive import Archive
+from index.database import Database
 from index.errors import BackupRefused, InvalidValue, StoreDamaged, StoreUnavailable
 from index.gallery import GalleryStore
 from index.pictures import PictureStore
 from index.records import Action, Ranking, Restored, Sample, SampleFilter
-from index.restore import restore
+from index.restore import _Restore, restore
 from tests.index.people import VERSION, crowd, enrol, open_store, sample, vectors
 
 QUERIES = vectors(20, seed=99)
@@ -582,3 +583,42 @@ def test_another_backup_can_be_restored_after_one_that_was_cut_short(folder: Pat
     restored(kept, target)
     assert pictures(target) == pictures(folder)
     assert rows(target) == rows(folder)
+
+
+@pytest.mark.parametrize("broken", ["copyfile", "migrate"])
+def test_a_restore_that_fails_over_one_that_was_cut_short_keeps_its_mark(
+    folder: Path, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    with open_store(folder) as store:
+        enrol(store, [sample(number) for number in range(6)])
+        store.backup(kept)
+    target = tmp_path / "new"
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def busy(_: Database) -> None:
+        raise StoreUnavailable("another process holds the store")
+
+    def fail() -> None:
+        with monkeypatch.context() as patch:
+            if broken == "copyfile":
+                patch.setattr(shutil, "copyfile", full)
+            else:
+                patch.setattr(Database, "migrate", busy)
+            with pytest.raises(StoreUnavailable):
+                restored(kept, target)
+
+    fail()
+    assert files(target) == {}  # nothing was in place yet
+    with monkeypatch.context() as patch:
+        patch.setattr(_Restore, "_publish", full)
+        with pytest.raises(OSError, match="No space"):
+            restored(kept, target)
+    assert len(pictures(target)) == 6
+    fail()
+    with pytest.raises(StoreUnavailable, match="was cut short: run it again"):
+        open_store(target)
+    restored(kept, target)
+    assert rows(target) == rows(folder)
+    assert pictures(target) == pictures(folder)
