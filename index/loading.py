@@ -10,6 +10,7 @@ from index.codes import Codes, Setting
 from index.database import chunks
 from index.errors import StoreDamaged
 from index.follower import Follower, Shard, read_changes, read_facts, read_rows, read_vectors
+from index.migration import written_versions
 from index.reembedding import count_left_out
 from index.roster import EMPTY, Facts
 from index.schema import change_log, galleries, samples
@@ -26,7 +27,8 @@ def load(connection: Connection, follower: Follower, snapshots: Snapshots, versi
     last = catalogue.last_seq(connection)
     store = catalogue.store_id(connection)
     living = connection.scalars(select(galleries.c.id)).all()
-    snapshots.discard_others(living)  # of galleries that another process deleted
+    used = {each.number for each in written_versions(connection)[1].values()}
+    snapshots.discard_others(living, used)  # left by deletions elsewhere, or by a process that died
     for gallery in living:
         stamp = Stamp(store, gallery, version, follower.dim, 0, last)
         follower.shards[gallery] = _from_snapshot(connection, follower, snapshots, stamp) or from_catalogue(

@@ -27,7 +27,7 @@ _LENGTH = struct.Struct("<I")
 _CHECKSUM_BYTES = 32
 _ALIGNED = 64  # bytes: arrays that lie across words are read slowly
 _WHAT = "an index snapshot"
-_NAME = re.compile(r"gallery-(?P<gallery>[0-9]+)\.v[0-9]+\.snapshot")
+_NAME = re.compile(r"gallery-(?P<gallery>[0-9]+)\.v(?P<version>[0-9]+)\.snapshot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +121,12 @@ class Snapshots:
         """Tell whether a gallery has a snapshot of any version."""
         return any(self._folder.glob(f"gallery-{gallery}.*snapshot"))
 
-    def discard_others(self, galleries: Collection[int]) -> None:
-        """Remove the snapshots of galleries that are not among these, and those of an older release."""
+    def discard_others(self, galleries: Collection[int], versions: Collection[int]) -> None:
+        """Remove the snapshots of other galleries and other versions than these, and those of an older release."""
         with disk_faults(_WHAT):
             for path in self._folder.glob("*.snapshot"):
                 named = _NAME.fullmatch(path.name)
-                if named is None or int(named["gallery"]) not in galleries:
+                if named is None or int(named["gallery"]) not in galleries or int(named["version"]) not in versions:
                     path.unlink(missing_ok=True)
 
     def sweep(self) -> None:

@@ -20,6 +20,7 @@ from index.errors import (
     SampleNotFound,
 )
 from index.gallery import GalleryStore
+from index.indexes import Indexes
 from index.migration import State
 from index.opening import serving_version
 from index.records import Action, Embedding, SampleFilter
@@ -54,6 +55,11 @@ def vectors_of(folder: Path) -> dict[str, int]:
     query = "SELECT version, count(*) AS vectors FROM embeddings JOIN versions ON id = version_id GROUP BY version"
     with engine.connect() as connection:
         return {row.version: row.vectors for row in connection.execute(text(query))}
+
+
+def snapshots_of(folder: Path) -> list[int]:
+    """Return the versions that the default gallery has a snapshot of, by number."""
+    return sorted(int(path.name.split(".v")[1].split(".")[0]) for path in (folder / "reid.index").glob("gallery-1.v*"))
 
 
 def best(store: GalleryStore, number: int, version: str) -> tuple[str, float]:
@@ -166,6 +172,23 @@ def test_finalizing_frees_the_old_vectors(store: GalleryStore, folder: Path) -> 
     assert not list((folder / "reid.index").glob("*.v1.*"))
     with pytest.raises(MigrationState, match="finalized"):
         store.migrations.roll_back(switched.migration_id)
+
+
+def test_snapshots_that_a_crash_left_after_the_old_vectors_were_freed_go_at_the_next_opening(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_store(folder) as store:
+        fill(store)
+        switched = move(store)
+    with reopened(folder, NEW) as store:
+        assert snapshots_of(folder) == [1, 2]  # both while there is a way back
+        store.migrations.finalize(switched.migration_id)
+        with monkeypatch.context() as patch:
+            patch.setattr(Indexes, "forget", lambda *_: None)
+            free_all(store)
+        assert snapshots_of(folder) == [1, 2]
+    with reopened(folder, NEW):
+        assert snapshots_of(folder) == [2]
 
 
 def test_an_empty_store_changes_at_once(store: GalleryStore) -> None:
