@@ -57,6 +57,7 @@ class Drift:
         self._version = version
         self._galleries: dict[str, dict[str, Camera]] = {}
         self._lock = threading.Lock()
+        self._saving = threading.Lock()
 
     def score(self, gallery: str, version: str, ranking: Ranking) -> None:
         """Count a query's best score."""
@@ -73,6 +74,13 @@ class Drift:
             self._add(gallery, camera, "brightness", quality.brightness)
             self._add(gallery, camera, "contrast", quality.contrast)
             self._add(gallery, camera, "sharpness", quality.sharpness)
+
+    def forget(self, gallery: str) -> None:
+        """Drop what is counted of a gallery that was deleted, also on the disk; its cameras' names were its own."""
+        with self._lock:
+            known = self._galleries.pop(gallery, None)
+        if known is not None:
+            self.save()
 
     def told(self) -> Iterator[Told]:
         """Return everything that is counted."""
@@ -156,6 +164,10 @@ class Drift:
 
     def save(self) -> None:
         """Write the file so that a reader sees the old one or the new one; a disk that refuses is told."""
+        with self._saving:
+            self._save()
+
+    def _save(self) -> None:
         with self._lock:
             state = {
                 "since": self.since.isoformat(),

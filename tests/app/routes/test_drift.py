@@ -4,6 +4,7 @@ import httpx
 
 from app.application import create_app
 from app.cameras import DriftAnswer
+from app.drift import FILE
 from tests.app.parts import person, tiny_settings
 from tests.app.routes.calls import enrol, files, query, refused
 from tests.app.server import serving
@@ -29,3 +30,17 @@ def test_queries_and_enrolments_are_counted_and_kept(tmp_path: Path) -> None:
         refused(client.get("/drift", params={"gallery": "none"}), 404, "gallery_not_found")
     with serving(create_app(tiny_settings(tmp_path))) as client:
         assert counts(client)["c1"] == {**expected, "score": 2}
+
+
+def test_a_deleted_gallery_is_forgotten_at_once(tmp_path: Path) -> None:
+    with serving(create_app(tiny_settings(tmp_path))) as client:
+        client.put("/galleries/shop", json={})
+        enrol(client, person(0), "anna", camera="till", gallery="shop")
+        enrol(client, person(0), "anna", camera="door")
+        assert 'gallery="shop"' in client.get("/metrics").text
+        assert client.delete("/galleries/shop").status_code == 200
+        assert 'gallery="shop"' not in client.get("/metrics").text
+        assert "till" not in (tmp_path / FILE).read_text()
+        client.put("/galleries/shop", json={})
+        assert client.get("/drift", params={"gallery": "shop"}).json()["cameras"] == []
+        assert counts(client).keys() == {"door"}
