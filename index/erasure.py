@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from index import audit, backups, removal, residue
+from index import audit, backups, names, removal, residue
 from index.database import Database, chunks
 from index.errors import GalleryError
 from index.follower import Follower
@@ -82,7 +82,7 @@ class Eraser:
             "pictures": set(self._pictures.missing(removed.digests)) == removed.digests - used,
             "index": self._absent_from_index(gallery, removed),
             "snapshot": not self._snapshots.any_of(gallery),
-            "files": self._absent_from_files(removed),
+            "files": self._absent_from_files(gallery, removed),
         }
         for place, clean in places.items():
             if not clean:
@@ -97,8 +97,8 @@ class Eraser:
                 return False
         return True
 
-    def _absent_from_files(self, removed: Removed) -> bool:
-        """Look for vectors and sample ids in the database's bytes; rewrite the file when some are left.
+    def _absent_from_files(self, gallery: int, removed: Removed) -> bool:
+        """Look for vectors, ids and names in the database's bytes; rewrite the file when some are left.
 
         A server's files are not ours to read: it cleans its tables, or this raises `StoreUnavailable`.
         `secure_delete` overwrites what is deleted where it lay, but not copies that SQLite left behind
@@ -109,6 +109,10 @@ class Eraser:
             return True
         needles = [chosen for vector in removed.vectors if (chosen := residue.needle(vector)) is not None]
         needles += [(sample_id.encode(), len(sample_id) - 8) for sample_id in removed.sample_ids]
+        with self._database.read() as connection:  # camera 1 may rightly be called as identity 1 was
+            standing = names.standing(connection, gallery, removed.texts)
+        for number, text in set(removed.texts) - standing:
+            needles += residue.cells(gallery, number, text)
         if not self._residue(self._database.file, needles):
             return True
         _log.info("old copies of deleted rows are left in the catalogue's file: rewriting it")

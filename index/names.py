@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, Select, Table, bindparam, delete, exists, insert, select
+from sqlalchemy import Connection, Select, Table, and_, bindparam, delete, exists, insert, select
 
 from index.database import chunks
 from index.schema import cameras, identities, samples
@@ -36,11 +36,29 @@ def ensure_cameras(connection: Connection, gallery: int, wanted: Iterable[str | 
     return _ensured(connection, cameras, gallery, {name for name in wanted if name is not None})
 
 
-def drop_empty_identities(connection: Connection, among: Iterable[int]) -> None:
-    """Forget the names of identities that have no sample left."""
+def drop_empty_identities(connection: Connection, among: Iterable[int]) -> list[tuple[int, str]]:
+    """Forget the names of identities that have no sample left; return each with its number."""
     used = exists().where(samples.c.identity_id == identities.c.id)
+    dropped: list[tuple[int, str]] = []
     for chunk in chunks(among):
-        connection.execute(delete(identities).where(identities.c.id.in_(chunk), ~used))
+        forget = delete(identities).where(identities.c.id.in_(chunk), ~used)
+        rows = connection.execute(forget.returning(identities.c.id, identities.c.name)).all()
+        dropped += [(row.id, row.name) for row in rows]
+    return dropped
+
+
+def standing(connection: Connection, gallery: int, among: Iterable[tuple[int, str]]) -> set[tuple[int, str]]:
+    """Return those of some numbers with texts that a name or an external id of the gallery has just so."""
+    found: set[tuple[int, str]] = set()
+    for chunk in chunks(among):
+        for table, text in (
+            (identities, identities.c.name),
+            (cameras, cameras.c.name),
+            (samples, samples.c.external_id),
+        ):
+            here = and_(table.c.gallery_id == gallery, table.c.id.in_([number for number, _ in chunk]))
+            found.update((row[0], row[1]) for row in connection.execute(select(table.c.id, text).where(here)))
+    return found.intersection(among)
 
 
 def _numbered(connection: Connection, names: Table, gallery: int, wanted: Iterable[str]) -> dict[str, int]:

@@ -18,6 +18,7 @@ class Removed:
     sample_ids: tuple[str, ...]
     digests: frozenset[bytes]
     vectors: tuple[bytes, ...]
+    texts: tuple[tuple[int, str], ...]  # names of identities and external ids, each with its row's number
 
     def __add__(self, other: "Removed") -> "Removed":
         return replace(
@@ -26,10 +27,11 @@ class Removed:
             sample_ids=self.sample_ids + other.sample_ids,
             digests=self.digests | other.digests,
             vectors=self.vectors + other.vectors,
+            texts=self.texts + other.texts,
         )
 
 
-NOTHING = Removed((), (), frozenset(), ())
+NOTHING = Removed((), (), frozenset(), (), ())
 
 
 def remove(connection: Connection, gallery: int, keys: Sequence[int]) -> Removed:
@@ -43,17 +45,24 @@ def remove(connection: Connection, gallery: int, keys: Sequence[int]) -> Removed
 
 def _remove_chunk(connection: Connection, keys: list[int]) -> Removed:
     rows = connection.execute(
-        select(samples.c.sample_id, samples.c.digest, samples.c.identity_id, samples.c.picture_stored)
-        .where(samples.c.id.in_(keys))
-    ).all()  # fmt: skip
+        select(
+            samples.c.id,
+            samples.c.sample_id,
+            samples.c.external_id,
+            samples.c.digest,
+            samples.c.identity_id,
+            samples.c.picture_stored,
+        ).where(samples.c.id.in_(keys))
+    ).all()
     vectors = connection.scalars(select(embeddings.c.vector).where(embeddings.c.sample_id.in_(keys))).all()
     connection.execute(delete(embeddings).where(embeddings.c.sample_id.in_(keys)))
     connection.execute(delete(attribute_pairs).where(attribute_pairs.c.sample_id.in_(keys)))
     connection.execute(delete(samples).where(samples.c.id.in_(keys)))
-    names.drop_empty_identities(connection, {row.identity_id for row in rows})
+    texts = names.drop_empty_identities(connection, {row.identity_id for row in rows})
+    texts += [(row.id, row.external_id) for row in rows if row.external_id is not None]
     pictures = frozenset(row.digest for row in rows if row.picture_stored)
     note_removals(connection, pictures)
-    return Removed(tuple(keys), tuple(row.sample_id for row in rows), pictures, tuple(vectors))
+    return Removed(tuple(keys), tuple(row.sample_id for row in rows), pictures, tuple(vectors), tuple(texts))
 
 
 def note_removals(connection: Connection, digests: Iterable[bytes]) -> None:

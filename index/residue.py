@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 _WINDOW = 960  # bytes of a vector that lie together on a database page, whatever its length
 _FRAGMENT = 8
+_SIZES = ((1, 1), (2, 2), (3, 3), (4, 4), (5, 6), (6, 8))  # SQLite's types of integers, and the bytes that each has
 _BLOCK = 1 << 24
 _SECONDS = 600
 
@@ -29,6 +30,45 @@ def needle(vector: bytes) -> tuple[bytes, int] | None:
     place = 4 * int(np.abs(np.frombuffer(window, dtype=np.float32)).argmax())
     place = min(place, len(window) - _FRAGMENT)
     return (window, place) if any(window[place : place + _FRAGMENT]) else None
+
+
+def cells(gallery: int, number: int, text: str) -> list[tuple[bytes, int]]:
+    """Choose what of a name or an external id to look for: its whole cells, in a table of names and in an index.
+
+    The text alone is rightly a part of other texts, and may be the same in other galleries. A cell of fewer than
+    eight bytes, of a name of one or two letters, cannot be told from chance and is not looked for.
+    The format: https://www.sqlite.org/fileformat2.html, 1.6 and 2.1.
+    """
+    (owner_type, owner), (row_type, row) = _integer(gallery), _integer(number)
+    content = text.encode()
+    text_type = _varint(2 * len(content) + 13)
+    in_table = _record(b"\0" + owner_type + text_type, owner + content)  # the row's own number is NULL in its record
+    in_index = _record(owner_type + text_type + row_type, owner + content + row)
+    row_cell = _varint(len(in_table)) + _varint(number) + in_table
+    index_cell = _varint(len(in_index)) + in_index
+    # the eight bytes beside the number: thousands of texts may begin or end alike
+    found = ((row_cell, 0), (index_cell, len(index_cell) - _FRAGMENT))
+    return [(cell, place) for cell, place in found if len(cell) >= _FRAGMENT]
+
+
+def _record(types: bytes, values: bytes) -> bytes:
+    return bytes([1 + len(types)]) + types + values
+
+
+def _integer(value: int) -> tuple[bytes, bytes]:
+    """Return the type and the bytes of an integer in SQLite's records; 0 and 1 are types of their own."""
+    if value in (0, 1):
+        return bytes([8 + value]), b""
+    kind, size = next((kind, size) for kind, size in _SIZES if value < 1 << (8 * size - 1))
+    return bytes([kind]), value.to_bytes(size, "big")
+
+
+def _varint(value: int) -> bytes:
+    """Return an integer in seven bits a byte, the most significant first."""
+    digits = [value & 0x7F]
+    while value := value >> 7:
+        digits.append(value & 0x7F | 0x80)
+    return bytes(reversed(digits))
 
 
 def find(files: Sequence[Path], needles: Sequence[tuple[bytes, int]]) -> set[int]:

@@ -1,10 +1,13 @@
 """Erased means gone from the bytes of every file."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from index import erasure, residue
+from index.database import Database
 from index.errors import IdentityNotFound
 from index.gallery import GalleryStore
 from index.pictures import PictureStore
@@ -99,6 +102,44 @@ def test_copies_that_the_database_left_behind_are_rewritten(
     assert store.erase("default", "a").verified
     assert answers == []
     assert store.get("default", keys[-1]).identity == "b"
+
+
+def leave_copies(file: Path, *texts: bytes) -> None:
+    """Copy the last place of each text, with what is around it, to where nothing lies, as SQLite does now and then."""
+    with closing(sqlite3.connect(file)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'versions'").fetchone()
+    data = bytearray(file.read_bytes())
+    for number, text in enumerate(texts):
+        place, free = data.rindex(text), (page - 1) * 8192 + 1000 * (number + 1)
+        data[free : free + 100] = data[place - 30 : place + 70]
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("text", ["Erika Mustermann", "employee 4711"])
+def test_a_copy_of_a_name_that_the_database_left_behind_is_rewritten(folder: Path, text: str) -> None:
+    with open_store(folder) as store:
+        enrol(store, [sample(number, "a") for number in range(3)])
+        enrol(store, [sample(9, "Erika Mustermann", external_id="employee 4711")])
+    leave_copies(folder / "reid.db", text.encode())
+    with open_store(folder) as store:
+        assert store.erase("default", "Erika Mustermann").verified
+        assert store.check().clean
+    assert text.encode() not in (folder / "reid.db").read_bytes()
+
+
+def test_a_name_that_another_rightly_has_is_no_copy(store: GalleryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Camera 1 is called as identity 1 was; an external id and a name that stay have the number of one that goes."""
+    enrol(store, [sample(1, "door", camera="door")])
+    moved, *_ = enrol(store, [sample(2, "two", external_id="two"), sample(3, "two")])
+    enrol(store, [sample(4, "more", external_id="moved")])
+    store.update("default", moved, {"identity": "moved"})
+    store.put_gallery("other")
+    enrol(store, [sample(1, "door", camera="door", external_id="two")], "other")
+    monkeypatch.setattr(Database, "vacuum", lambda *_: pytest.fail("nothing was left behind"))
+    for identity in ("door", "two", "more"):
+        assert store.erase("default", identity).verified
+    assert store.get("default", moved).external_id == "two"
+    assert store.identity("other", "door").samples == 1
 
 
 def test_a_removal_that_was_cut_short_is_taken_up_at_the_next_opening(

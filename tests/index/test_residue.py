@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from index import residue
-from tests.index.people import vector, vectors
+from tests.index.people import behind_its_back, enrol, open_store, sample, vector, vectors
 
 
 @pytest.mark.parametrize("offset", [0, 1, 7, 4090, (1 << 24) - 3])
@@ -51,3 +51,30 @@ def test_a_vector_of_zeros_but_one_is_looked_for_by_that_one(tmp_path: Path) -> 
     assert residue.scan(file, [chosen]) == set()
     file.write_bytes(bytes(40) + row.tobytes())
     assert residue.scan(file, [chosen]) == {0}
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 127, 128, 300, 40_000, 9_000_000, 3_000_000_000, 1 << 45])
+@pytest.mark.parametrize("gallery", [1, 2, 130])
+def test_a_name_is_looked_for_as_the_database_wrote_it(folder: Path, gallery: int, number: int) -> None:
+    name = f"Erika {number} " + "é" * (number % 100)
+    open_store(folder).close()
+    behind_its_back(
+        folder,
+        "INSERT INTO identities (id, gallery_id, name) VALUES (:id, :gallery, :name)",
+        {"id": number, "gallery": gallery, "name": name},
+    )
+    needles = residue.cells(gallery, number, name)
+    assert residue.scan(folder / "reid.db", needles) == {0, 1}  # the row, and its place among the unique names
+    for other in ((gallery + 1, number, name), (gallery, number + 1, name), (gallery, number, name[:-1])):
+        assert residue.scan(folder / "reid.db", residue.cells(*other)) == set()
+
+
+def test_an_external_id_is_looked_for_as_its_index_has_it(folder: Path) -> None:
+    with open_store(folder) as store:
+        enrol(store, [sample(1), sample(2, external_id="employee 4711")])
+    assert residue.scan(folder / "reid.db", residue.cells(1, 2, "employee 4711")) == {1}
+
+
+def test_a_name_too_short_to_be_told_from_chance_is_not_looked_for() -> None:
+    assert residue.cells(1, 5, "5") == []
+    assert len(residue.cells(1, 5, "Jo")) == 2
