@@ -1,7 +1,8 @@
 """Deletion from the catalogue, and the list of pictures that are to follow."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import chain
 
 from sqlalchemy import Connection, delete, insert, select
 
@@ -20,27 +21,26 @@ class Removed:
     vectors: tuple[bytes, ...]
     texts: tuple[tuple[int, str], ...]  # names of identities and external ids, each with its row's number
 
-    def __add__(self, other: "Removed") -> "Removed":
-        return replace(
-            self,
-            keys=self.keys + other.keys,
-            sample_ids=self.sample_ids + other.sample_ids,
-            digests=self.digests | other.digests,
-            vectors=self.vectors + other.vectors,
-            texts=self.texts + other.texts,
-        )
-
 
 NOTHING = Removed((), (), frozenset(), (), ())
 
 
 def remove(connection: Connection, gallery: int, keys: Sequence[int]) -> Removed:
     """Delete samples with their embeddings of every version; note their pictures for removal."""
-    removed = NOTHING
-    for chunk in chunks(keys):
-        removed += _remove_chunk(connection, chunk)
+    parts = [_remove_chunk(connection, chunk) for chunk in chunks(keys)]
     catalogue.log(connection, gallery, keys)
-    return removed
+    return together(parts)
+
+
+def together(parts: Sequence[Removed]) -> Removed:
+    """Join what several deletions took out, all at once: adding one to the next copies the sum each time."""
+    return Removed(
+        tuple(chain.from_iterable(part.keys for part in parts)),
+        tuple(chain.from_iterable(part.sample_ids for part in parts)),
+        frozenset(chain.from_iterable(part.digests for part in parts)),
+        tuple(chain.from_iterable(part.vectors for part in parts)),
+        tuple(chain.from_iterable(part.texts for part in parts)),
+    )
 
 
 def _remove_chunk(connection: Connection, keys: list[int]) -> Removed:

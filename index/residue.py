@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_WINDOW = 960  # bytes of a vector that lie together on a database page, whatever its length
+WINDOW = 960  # bytes of a vector that lie together on a database page, whatever its length
 _FRAGMENT = 8
 _SIZES = ((1, 1), (2, 2), (3, 3), (4, 4), (5, 6), (6, 8))  # SQLite's types of integers, and the bytes that each has
 _BLOCK = 1 << 24
@@ -24,7 +24,7 @@ _SECONDS = 600
 
 def needle(vector: bytes) -> tuple[bytes, int] | None:
     """Choose what of a vector to look for, and where in it the least common eight bytes are."""
-    window = vector[:_WINDOW]
+    window = vector[:WINDOW]
     if len(window) < _FRAGMENT:
         return None
     place = 4 * int(np.abs(np.frombuffer(window, dtype=np.float32)).argmax())

@@ -58,9 +58,10 @@ class Retention:
 
     def _some(self, gallery: int, moment: int, stopped: Callable[[], bool]) -> Erased | None:
         """Delete at most `_READ_BACK` samples, then clear and read back; None when nothing is overdue."""
-        removed, entry = removal.NOTHING, None
+        parts: list[removal.Removed] = []
+        entry = None
         try:
-            while len(removed.keys) < _READ_BACK and not stopped():
+            while sum(len(part.keys) for part in parts) < _READ_BACK and not stopped():
                 with self._database.write() as connection:
                     some, kept = _take(connection, gallery, moment)
                     if not some.keys:
@@ -70,10 +71,10 @@ class Retention:
                         entry = audit.write(connection, Action.EXPIRE, kept.gallery, some)
                     else:
                         audit.add(connection, entry, some)
-                removed += some
+                parts.append(some)
                 self._follow()
         finally:  # also when a later transaction failed: what is deleted is cleared
-            erased = None if entry is None else self._eraser.erase(gallery, removed, entry)
+            erased = None if entry is None else self._eraser.erase(gallery, removal.together(parts), entry)
         return erased
 
 

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from index import erasure, residue
 from index.database import Database
@@ -76,6 +77,18 @@ def test_a_picture_that_another_sample_uses_stays(store: GalleryStore) -> None:
     assert erased.verified  # the same vector is rightly there for b
     assert store.picture("default", kept) == b"both"
     assert store.erase("default", "b").images_deleted == 1
+
+
+def test_the_embeddings_that_stay_are_gone_through_once(store: GalleryStore) -> None:
+    """However many of the erased samples have a twin."""
+    twins = [sample(number, "a") for number in range(40)]
+    enrol(store, twins)
+    store.put_gallery("other")
+    enrol(store, [*twins, sample(41, "b")], "other")
+    asked: list[str] = []
+    event.listen(store._database._engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
+    assert store.delete_gallery("other").verified
+    assert sum("substr(embeddings.vector" in statement for statement in asked) == 1
 
 
 def test_what_is_left_over_is_not_called_verified(
