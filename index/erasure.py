@@ -19,6 +19,7 @@ from index.schema import embeddings, samples
 from index.snapshots import Snapshots
 
 _log = logging.getLogger(__name__)
+_BATCH = 200  # pictures of one transaction: all writers wait while a slow store removes them
 
 
 class Eraser:
@@ -42,14 +43,15 @@ class Eraser:
 
     def remove_pictures(self) -> set[bytes]:
         """Remove the pictures that deletions left unused; what a crash cut short is done at the next opening."""
-        with self._database.read() as connection:
-            if not removal.pending_removals(connection):
-                return set()
-        with self._database.write() as connection:
-            pending = removal.pending_removals(connection)
-            gone = self._pictures.remove(removal.unused(connection, pending))
-            removal.settle_removals(connection, pending)
-        return gone
+        gone: set[bytes] = set()
+        while True:
+            with self._database.read() as connection:
+                pending = removal.pending_removals(connection, _BATCH)
+            if not pending:
+                return gone
+            with self._database.write() as connection:
+                gone |= self._pictures.remove(removal.unused(connection, pending))
+                removal.settle_removals(connection, pending)
 
     def delete(self, gallery: int, removed: Removed, entry: int) -> None:
         """Clear without reading back, and tell the audit log."""

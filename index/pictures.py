@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -17,8 +18,9 @@ from index.errors import PictureNotStored, StoreDamaged
 from index.faults import disk_faults
 
 _WHAT = "the picture store"
-_WRITERS = 16  # a disk takes the fsyncs of sixteen threads in little more time than that of one
+_AT_ONCE = 16  # a disk takes the fsyncs of sixteen threads in little more time than that of one
 _STALE_SECONDS = 3600  # a temporary file of that age belongs to a process that died
+T = TypeVar("T")
 
 
 class PictureStore:
@@ -33,7 +35,7 @@ class PictureStore:
         self._folder = Path(self._root) if isinstance(self._files, LocalFileSystem) else None
         if self._folder is not None:
             make_folder(self._folder)
-        self._pool = ThreadPoolExecutor(_WRITERS, thread_name_prefix="pictures")
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="pictures")
 
     @property
     def folder(self) -> Path | None:
@@ -51,7 +53,9 @@ class PictureStore:
     def missing(self, digests: Iterable[bytes]) -> list[bytes]:
         """Return those that are not there."""
         with disk_faults(_WHAT):
-            return [digest for digest in digests if not self._files.exists(self._path(digest))]
+            asked = list(digests)
+            there = self._all([partial(self._files.exists, self._path(digest)) for digest in asked])
+        return [digest for digest, exists in zip(asked, there, strict=True) if not exists]
 
     def get(self, digest: bytes) -> bytes:
         """Read a picture; raise `StoreDamaged` when its bytes are not those that were stored."""
@@ -69,11 +73,10 @@ class PictureStore:
         digests = set(digests)
         there = digests - set(self.missing(digests))
         with disk_faults(_WHAT):
-            for digest in there:
-                self._files.rm_file(self._path(digest))
+            self._all([partial(self._files.rm_file, self._path(digest)) for digest in there])
             if self._folder is not None:
-                for folder in {self._folder / digest.hex()[:2] for digest in there}:
-                    sync_folder(folder)
+                folders = {self._folder / digest.hex()[:2] for digest in there}
+                self._all([partial(sync_folder, folder) for folder in folders])
         return there
 
     def stored(self) -> Iterator[bytes]:
@@ -95,15 +98,14 @@ class PictureStore:
                     path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Stop the writing threads."""
+        """Stop the threads."""
         self._pool.shutdown()
 
-    def _all(self, work: Sequence[Callable[[], None]]) -> None:
+    def _all(self, work: Sequence[Callable[[], T]]) -> list[T]:
         """Do everything at once; when some of it fails, raise after all of it has ended."""
         futures = [self._pool.submit(one) for one in work]
         wait(futures)
-        for future in futures:
-            future.result()
+        return [future.result() for future in futures]
 
     def _path(self, digest: bytes) -> str:
         name = digest.hex()

@@ -73,9 +73,9 @@ def note_removals(connection: Connection, digests: Iterable[bytes]) -> None:
             connection.execute(insert(picture_removals), new)
 
 
-def pending_removals(connection: Connection) -> list[bytes]:
-    """Return the pictures that are to be removed."""
-    return list(connection.scalars(select(picture_removals.c.digest)))
+def pending_removals(connection: Connection, limit: int) -> list[bytes]:
+    """Return the first of the pictures that are to be removed."""
+    return list(connection.scalars(select(picture_removals.c.digest).order_by(picture_removals.c.digest).limit(limit)))
 
 
 def settle_removals(connection: Connection, digests: Sequence[bytes]) -> None:

@@ -91,6 +91,21 @@ def test_the_embeddings_that_stay_are_gone_through_once(store: GalleryStore) -> 
     assert sum("substr(embeddings.vector" in statement for statement in asked) == 1
 
 
+def test_pictures_are_removed_in_several_transactions(store: GalleryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others write between two; all of them wait while pictures are removed."""
+    enrol(store, [sample(number, "a") for number in range(30)] + [sample(30, "b")])
+    remove, sizes = PictureStore.remove, []
+
+    def counting(self: PictureStore, digests: list[bytes]) -> set[bytes]:
+        sizes.append(len(digests))
+        return remove(self, digests)
+
+    monkeypatch.setattr(erasure, "_BATCH", 7)
+    monkeypatch.setattr(PictureStore, "remove", counting)
+    erased = store.erase("default", "a")
+    assert (erased.images_deleted, erased.verified, sizes) == (30, True, [7, 7, 7, 7, 2])
+
+
 def test_what_is_left_over_is_not_called_verified(
     store: GalleryStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,7 +1,9 @@
 import hashlib
 import os
 import stat
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,40 @@ def test_removing_says_what_was_there(pictures: PictureStore) -> None:
     assert set(pictures.stored()) == {digest(b"two")}
     with pytest.raises(PictureNotStored):
         pictures.get(digest(b"one"))
+
+
+def test_many_are_asked_for_and_removed_at_once(pictures: PictureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other would take a slow store minutes, and whoever writes to the catalogue waits for it."""
+    held = by_digest(*(b"%d" % number for number in range(32)))
+    pictures.put(held)
+    for name in ("exists", "rm_file"):
+        together, call = threading.Barrier(16), getattr(pictures._files, name)
+
+        def waiting(path: str, together: threading.Barrier = together, call: Callable[[str], object] = call) -> object:
+            together.wait(timeout=30)
+            return call(path)
+
+        monkeypatch.setattr(pictures._files, name, waiting)
+    assert pictures.missing(held) == []
+    assert pictures.remove(held) == set(held)
+
+
+def test_a_picture_that_cannot_be_removed_keeps_no_other(
+    pictures: PictureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = by_digest(b"two", *(b"%d" % number for number in range(20)))
+    pictures.put(held)
+    remove = pictures._files.rm_file
+
+    def failing(path: str) -> None:
+        if path.endswith(digest(b"two").hex()):
+            raise PermissionError(1, "Operation not permitted")
+        remove(path)
+
+    monkeypatch.setattr(pictures._files, "rm_file", failing)
+    with pytest.raises(StoreUnavailable, match="read-only"):
+        pictures.remove(held)
+    assert list(pictures.stored()) == [digest(b"two")]
 
 
 def test_an_empty_store_lists_nothing(pictures: PictureStore) -> None:
