@@ -38,10 +38,11 @@ class Check:
         while not self._compare():
             pass
         looked_at = self._look_at_pictures()
+        orphans = self._count_orphans()
         problems = self._problems[:_SHOWN]
         if len(self._problems) > _SHOWN:
             problems.append(f"and {len(self._problems) - _SHOWN} more")
-        return CheckReport(self._samples, looked_at, self._vectors, tuple(problems))
+        return CheckReport(self._samples, looked_at, self._vectors, orphans, tuple(problems))
 
     def _compare(self) -> bool:
         """Compare catalogue and index at one moment; False when the index has moved on meanwhile."""
@@ -145,6 +146,17 @@ class Check:
             except GalleryError as exc:
                 self._problems.append(f"picture {digest.hex()}: {exc}")
         return len(digests)
+
+    def _count_orphans(self) -> int:
+        """Count the pictures that no sample uses; those of an enrolment under way are among them."""
+        orphans = 0
+        try:
+            for digests in chunks(self._pictures.stored()):
+                with self._database.read() as connection:
+                    orphans += len(removal.unused(connection, digests))
+        except GalleryError as exc:
+            self._problems.append(f"pictures: {exc}")
+        return orphans
 
     def _used(self, digest: bytes) -> bool:
         """Tell whether the picture is still to be there: it may have been erased while we looked."""

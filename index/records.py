@@ -228,6 +228,7 @@ class CheckReport:
     samples: int
     pictures: int
     vectors: int
+    orphans: int  # pictures that no sample uses, such as a crash leaves: no problem, `rebuild` removes them
     problems: tuple[str, ...]
 
     @property

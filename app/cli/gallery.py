@@ -39,6 +39,8 @@ def check(as_json: Json = False) -> None:
     else:
         for problem in report.problems:
             typer.echo(problem)
+        if report.orphans:
+            typer.echo(f"{report.orphans} pictures that no sample uses: `reid gallery rebuild` removes them")
         state = "clean" if report.clean else f"{len(report.problems)} problems"
         typer.echo(f"{report.samples} samples, {report.pictures} pictures, {report.vectors} vectors: {state}")
     if not report.clean:

@@ -105,10 +105,12 @@ def test_orphans_are_harmless_and_removed_by_a_rebuild(folder: Path) -> None:
         orphan = folder / "pictures" / "ab" / ("ab" + "0" * 62)
         orphan.parent.mkdir(exist_ok=True)
         orphan.write_bytes(b"orphan")
-        assert store.check().clean
+        report = store.check()
+        assert (report.clean, report.pictures, report.orphans) == (True, 1, 1)
         assert store.rebuild() == 1
         assert not orphan.exists()
-        assert store.check().pictures == 1
+        report = store.check()
+        assert (report.clean, report.pictures, report.orphans) == (True, 1, 0)
 
 
 def test_a_long_list_of_problems_is_cut(folder: Path) -> None:

@@ -17,6 +17,11 @@ def test_check_counts_and_is_clean(reid: Reid, data_dir: Path, market: Path) -> 
     assert ran.code == 0
     assert (report["samples"], report["vectors"], report["clean"]) == (total, total, True)
     assert reid("gallery", "check").out.endswith("clean\n")
+    (data_dir / "pictures" / "ab").mkdir(exist_ok=True)
+    (data_dir / "pictures" / "ab" / ("ab" + "0" * 62)).write_bytes(b"orphan")
+    told = reid("gallery", "check").out
+    assert told.startswith("1 pictures that no sample uses: `reid gallery rebuild` removes them\n")
+    assert told.endswith("clean\n")
 
 
 def test_check_fails_when_a_picture_is_gone(reid: Reid, data_dir: Path, market: Path) -> None:
