@@ -110,7 +110,11 @@ class Decision(Parameters):
     """Where the line between a match and none is drawn."""
 
     false_match_rate: float = Field(
-        DEFAULT_FALSE_MATCH_RATE, gt=0, lt=1, description="picks the model's calibrated threshold"
+        DEFAULT_FALSE_MATCH_RATE,
+        gt=0,
+        lt=1,
+        description="picks the model's calibrated threshold: the share of comparisons of two different people's "
+        "pictures that reach it. A query makes one with each sample: the more are enrolled, the more strangers match",
     )
     threshold: float | None = Field(None, ge=-1, le=1, description="overrides `false_match_rate`")
 

@@ -27,7 +27,7 @@ export function decision(params, changed) {
   start(params, choice, own, other);
   show();
   calibrated().then(rates => { if (rates.length) offer(rates); }, () => {}); // who may not see the models has the usual rates
-  const node = el("div", { class: "fields" }, field("False matches", choice, "strangers taken for somebody"), otherField, ownField);
+  const node = el("div", { class: "fields" }, field("False matches", choice, "of comparisons with another person"), otherField, ownField);
   return { node, read: () => read(choice, own, other) };
 }
 

@@ -39,6 +39,6 @@ const place = value => `${Math.max(0, Math.min(1, value)) * 100}%`;
 /** Where the line is drawn, in words. */
 export function lineInWords({ threshold, false_match_rate: share }) {
   if (threshold === null) return "no threshold";
-  const why = share === null ? "your own" : `${rate(share)} strangers taken for somebody`;
+  const why = share === null ? "your own" : `${rate(share)} comparisons with somebody else reach it`;
   return `threshold ${cosine(threshold)} · ${why}`;
 }

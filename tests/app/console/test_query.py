@@ -37,7 +37,9 @@ def test_a_picture_ranks_people_with_verdict_line_and_pictures(
     ask(page, 1)
     assert ranked(page)[0] == "p1"
     assert page.locator(".verdict h2").inner_text() == "Match"
-    assert "threshold 0.950 · 1 in 1,000" in page.locator(".verdict").inner_text()
+    verdict = page.locator(".verdict").inner_text()
+    assert "threshold 0.950 · 1 in 1,000 comparisons with somebody else reach it" in verdict
+    assert "of comparisons with another person" in page.locator(".field", has_text="False matches").inner_text()
     first = page.locator(".ranked .card").first
     assert "Match" in first.inner_text()
     assert first.locator(".mark svg").is_visible()
@@ -119,7 +121,7 @@ def test_a_threshold_of_ones_own_decides(watched: Watched, service: httpx.Client
     page.get_by_label("Threshold", exact=True).press("Tab")
     page.wait_for_selector(".verdict.match")
     page.get_by_label("False matches").select_option("0.01")
-    page.wait_for_selector("text=threshold 0.900 · 1 in 100")
+    page.wait_for_selector("text=threshold 0.900 · 1 in 100 comparisons")
 
 
 def test_a_rate_out_of_range_is_told_with_what_to_do(watched: Watched, service: httpx.Client, gallery: str) -> None:
