@@ -14,7 +14,7 @@ from app.cli.failures import CommandError
 from app.cli.ingestion import Ingestion, Work
 from app.cli.manifest import Manifest
 from app.cli.market import MarketFolder
-from app.cli.options import Key, Url
+from app.cli.options import Gallery, Key, Url
 from app.cli.report import JsonReport, ProgressReport, Report
 from app.engine import open_engine
 from app.settings import load_settings
@@ -25,7 +25,7 @@ INTERRUPTED = 130
 
 def ingest(
     path: Annotated[Path, typer.Argument(help="A folder in Market-1501's layout, or a CSV manifest.")],
-    gallery: Annotated[str, typer.Option(help="The gallery to enrol into.")] = "default",
+    gallery: Gallery = None,
     batch_size: Annotated[int, typer.Option(min=1, max=1024, help="Pictures per transaction; 256 over HTTP.")] = 64,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per batch, then a summary.")] = False,
     url: Url = None,
@@ -39,6 +39,8 @@ def ingest(
     With --url the pictures are sent to a running service, which may be elsewhere.
     """
     source = open_source(path)
+    if url is None and gallery is None:
+        gallery = "default"
     report: Report = JsonReport(source, gallery) if as_json else ProgressReport(source, gallery)
     with _opened(url, key, gallery, batch_size) as work, _stopped_by_signals(work) as caught, report:
         for outcomes in work.run(source.entries()):
@@ -61,9 +63,10 @@ def open_source(path: Path) -> Source:
 
 
 @contextmanager
-def _opened(url: str | None, key: str | None, gallery: str, batch_size: int) -> Iterator[Work]:
+def _opened(url: str | None, key: str | None, gallery: str | None, batch_size: int) -> Iterator[Work]:
     """Open what enrols: on the data folder, or over HTTP where there is an address."""
     if url is None:
+        assert gallery is not None
         with open_engine(load_settings()) as engine:
             yield Ingestion(engine, gallery, batch_size)
         return

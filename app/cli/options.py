@@ -8,3 +8,6 @@ Url: TypeAlias = Annotated[
     str | None, typer.Option(help="Ask the service at this address over HTTP, and not the data folder.")
 ]
 Key: TypeAlias = Annotated[str | None, typer.Option(help="The key for --url. Better in REID_KEY, which no list shows.")]
+Gallery: TypeAlias = Annotated[
+    str | None, typer.Option(help="Which gallery; where none is named, default, or with --url the key's own.")
+]

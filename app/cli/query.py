@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from app.cli.failures import CommandError, explain
-from app.cli.options import Key, Url
+from app.cli.options import Gallery, Key, Url
 from app.cli.report import printable
 from app.cli.tables import table
 from app.engine import Engine, open_engine
@@ -41,7 +41,7 @@ Before = Annotated[str | None, typer.Option(help="Keep samples taken before this
 
 def query(
     images: Images,
-    gallery: Annotated[str, typer.Option(help="The gallery to search.")] = "default",
+    gallery: Gallery = None,
     top_k: Annotated[int, typer.Option(min=1, max=1000, help="Identities to return.")] = 10,
     samples_per_identity: Annotated[int, typer.Option(min=0, max=100, help="Best samples under each.")] = 3,
     camera: Cameras = None,
@@ -58,8 +58,7 @@ def query(
     key: Key = None,
 ) -> None:
     """Rank a gallery's identities by how alike they are to the person in the pictures."""
-    given = {
-        "gallery": gallery,
+    given: dict[str, object] = {
         "top_k": top_k,
         "samples_per_identity": samples_per_identity,
         "camera": camera or [],
@@ -69,8 +68,8 @@ def query(
         "attributes": _attributes(attributes),
         "threshold": threshold,
     }
-    if false_match_rate is not None:
-        given["false_match_rate"] = false_match_rate
+    named = {"gallery": gallery, "false_match_rate": false_match_rate}
+    given |= {name: value for name, value in named.items() if value is not None}
     if len(images) > MAX_IMAGES:
         raise typer.BadParameter(f"expected at most {MAX_IMAGES} pictures, found {len(images)}")
     try:

@@ -24,7 +24,7 @@ MAX_BATCH = 256  # pictures of one request
 class RemoteIngestion:
     """Enrols entries over HTTP in batches, as `Ingestion` does on the data folder."""
 
-    def __init__(self, client: Client, gallery: str, batch_size: int) -> None:
+    def __init__(self, client: Client, gallery: str | None, batch_size: int) -> None:
         self._client = client
         self._gallery = gallery
         self._batch_size = min(batch_size, MAX_BATCH)
@@ -67,8 +67,9 @@ class RemoteIngestion:
 
 def ask_over_http(client: Client, images: Sequence[Path], parameters: QueryParameters) -> dict[str, Any]:
     """Return what `POST /query` answers; raise `InvalidParameter` for a value that the service does not take."""
-    # the gallery always: a key that is bound to another is told so, and not answered from there
-    filters = {**parameters.model_dump(exclude_defaults=True), "gallery": parameters.gallery}
+    filters = parameters.model_dump(exclude_defaults=True)
+    if "gallery" in parameters.model_fields_set:  # also "default": a key that is bound to another is told so
+        filters["gallery"] = parameters.gallery
     try:
         with told():
             answer = client.query(images, **filters)

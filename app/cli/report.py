@@ -40,7 +40,7 @@ class Report(Protocol):
 class JsonReport:
     """One JSON object per batch, flushed when the batch is on disk, and one at the end."""
 
-    def __init__(self, source: Source, gallery: str) -> None:
+    def __init__(self, source: Source, gallery: str | None) -> None:
         self.counts: Counter[EnrolStatus] = Counter()
         self._source = source
         self._gallery = gallery
@@ -67,7 +67,7 @@ class JsonReport:
 class ProgressReport:
     """A progress bar with pictures per second and time left, and a line for each rejected picture."""
 
-    def __init__(self, source: Source, gallery: str) -> None:
+    def __init__(self, source: Source, gallery: str | None) -> None:
         self.counts: Counter[EnrolStatus] = Counter()
         self._source = source
         self._gallery = gallery
@@ -99,9 +99,10 @@ class ProgressReport:
             typer.echo(note)
         if total["rejected"] > SHOWN_REJECTIONS:
             typer.echo(f"{total['rejected'] - SHOWN_REJECTIONS} more were rejected; --json lists them all")
+        into = "" if self._gallery is None else f" into {self._gallery!r}"
         typer.echo(
             f"{total['created']} enrolled, {total['duplicates']} already there, {total['rejected']} rejected, "
-            f"of {total['total']} into {self._gallery!r}"
+            f"of {total['total']}{into}"
         )
         if interrupted:
             typer.echo("stopped; run it again to go on from here")
@@ -124,7 +125,7 @@ class _Speed(ProgressColumn):
         return Text("" if speed is None else f"{speed:.0f} images/s")
 
 
-def summary(counts: Counter[EnrolStatus], source: Source, gallery: str, interrupted: bool) -> dict[str, Any]:
+def summary(counts: Counter[EnrolStatus], source: Source, gallery: str | None, interrupted: bool) -> dict[str, Any]:
     """Return what an ingestion did, in the words of the HTTP answer."""
     return {
         "gallery": gallery,

@@ -128,6 +128,25 @@ def test_the_key_is_an_option_or_of_the_environment(
     assert far("ingest", market).err == "reid: forbidden: expected a key with the scope enroll, found one with query\n"
 
 
+def test_a_bound_key_works_in_its_own_gallery_unless_another_is_named(
+    far: Reid, url: str, market: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Client(url) as client:
+        client.put_gallery("shop")
+    with Keys.open(load_settings(data_dir=data_dir).database_url) as keys:
+        _, key = keys.create([Scope.QUERY, Scope.ENROLL], gallery="shop", label=None, rate=None)
+    monkeypatch.setenv("REID_KEY", key)
+    enrolled = far("ingest", market, "--json")
+    assert (enrolled.code, end(enrolled)["gallery"], end(enrolled)["rejected"]) == (0, None, 0)
+    assert far("ingest", market).out.splitlines()[-1].endswith(f"of {end(enrolled)['total']}")
+    answer = json.loads(far("query", one_query(market), "--json").out)
+    assert (answer["gallery"], answer["searched"]) == ("shop", end(enrolled)["created"])
+    for verb in (("query", one_query(market)), ("ingest", market)):
+        refused = far(*verb, "--gallery", "default")
+        assert (refused.code, refused.err[:17]) == (1, "reid: forbidden: ")
+        assert far(*verb, "--gallery", "shop").code == 0
+
+
 def test_wrong_values_are_wrong_usage(far: Reid, reid: Reid, market: Path) -> None:
     ran = far("query", one_query(market), "--false-match-rate", "0.5")
     assert (ran.code, "--false-match-rate" in ran.err) == (2, True)
