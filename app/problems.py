@@ -10,6 +10,7 @@ from starlette.responses import Response
 import index.errors as gallery
 import model.errors as model
 from app import errors
+from app.advice import advised
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -128,4 +129,4 @@ def item_error(error: Exception) -> dict[str, Any]:
 def _detail(error: Exception) -> str:
     if isinstance(error, _INWARD):
         return "a store or file that the service needs cannot be used; the log says which"
-    return str(error)
+    return advised(error)

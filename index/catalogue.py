@@ -394,4 +394,4 @@ def count(connection: Connection) -> int:
 
 
 def _no_gallery(name: str) -> str:
-    return f"no gallery {name[:64]!r} was made: make it with PUT /galleries/{{name}}"
+    return f"no gallery {name[:64]!r} was made"

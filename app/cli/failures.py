@@ -3,6 +3,7 @@
 import errno
 import os
 
+from app.advice import advised
 from app.errors import ServiceError, SettingsInvalid
 from index.errors import GalleryError
 from model.errors import ModelError
@@ -49,7 +50,7 @@ def _told(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError):
         return _missing(error)
     if isinstance(error, ServiceError | GalleryError | ModelError):
-        return str(error)
+        return advised(error)
     if isinstance(error, OSError):
         return _system(error)
     return f"unexpected {type(error).__name__}: {error} (REID_LOG_LEVEL=debug prints the trace)"

@@ -1,4 +1,4 @@
-"""`reid gallery`: what the store can say about itself."""
+"""`reid gallery`: the galleries made, and what the store can say about itself."""
 
 import json
 from dataclasses import asdict
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from app.answers import erased_answer, time_text
+from app.answers import erased_answer, gallery_answer, time_text
 from app.cli.backups import backup, restore
 from app.cli.datasets import export_dataset
 from app.cli.suspects import suspects
@@ -17,16 +17,36 @@ from app.settings import load_settings
 from index.records import AuditEntry
 
 gallery = typer.Typer(
-    name="gallery", no_args_is_help=True, help="Check, count, audit, expire, back up, restore and export the galleries."
+    name="gallery", no_args_is_help=True, help="Make, check, count, audit, expire, back up and export galleries."
 )
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
-_NO_RETENTION = "no gallery has a retention: set it with PUT /galleries/{name}"
+_NO_RETENTION = "no gallery has a retention: set one with reid gallery create NAME --retention-days N"
 
 
 gallery.command()(backup)
 gallery.command()(restore)
 gallery.command()(export_dataset)
 gallery.command()(suspects)
+
+
+@gallery.command()
+def create(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The gallery's name.")],
+    retention_days: Annotated[
+        int | None, typer.Option(min=1, max=36_500, help="Samples older than this are deleted; never otherwise.")
+    ] = None,
+    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Keep embeddings alone.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a gallery, or replace the settings of one that exists; also while the service runs."""
+    with open_engine(load_settings()) as engine:
+        made = engine.gallery.put_gallery(name, retention_days=retention_days, store_images=not no_pictures)
+    if as_json:
+        typer.echo(json.dumps(gallery_answer(made)))
+        return
+    pictures = "are kept" if made.store_images else "are not kept"
+    samples = "stay until they are deleted" if made.retention_days is None else f"stay for {made.retention_days} days"
+    typer.echo(f"{made.name!r}: pictures {pictures}, samples {samples}")
 
 
 @gallery.command()

@@ -34,6 +34,7 @@ def create(
         missing = gallery is not None and not opened.has_gallery(gallery)
     if missing:
         typer.echo(f"gallery {gallery!r} has not been made yet: until then the key finds nothing", err=True)
+        typer.echo("make it with reid gallery create NAME, or PUT /galleries/{name}", err=True)
     if as_json:
         told = {"id": made.key_id, "key": text, "scopes": made.names(), "gallery": made.gallery}
         typer.echo(json.dumps(told))

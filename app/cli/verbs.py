@@ -27,9 +27,7 @@ VERBS = (
     Verb("models", "app.cli.models:models", "List, compare, import, export, activate and remove model versions."),
     Verb("migrations", "app.cli.migrations:migrations", "List, show and end moves to another model version."),
     Verb("keys", "app.cli.keys:keys", "Make, list and revoke the keys that callers need."),
-    Verb(
-        "gallery", "app.cli.gallery:gallery", "Check, count, audit, expire, back up, restore and export the galleries."
-    ),
+    Verb("gallery", "app.cli.gallery:gallery", "Make, check, count, audit, expire, back up and export galleries."),
     Verb("data", "model.training.data:data", "Check a data set and every picture in it. Needs the train extra."),
     Verb(
         "recipe", "model.training.recipe_text:recipe", "Print a recipe with all of its settings. Needs the train extra."

@@ -45,6 +45,22 @@ def test_stats_counts_each_gallery(reid: Reid, data_dir: Path, market: Path) -> 
     assert "default" in reid("gallery", "stats").out
 
 
+def test_a_gallery_is_made_and_its_settings_replaced(reid: Reid, data_dir: Path) -> None:
+    assert "make it with reid gallery create NAME" in reid("gallery", "suspects", "--gallery", "shop").err
+    made = reid("gallery", "create", "shop", "--retention-days", "30", "--no-pictures", "--json")
+    settings = {"name": "shop", "retention_days": 30, "store_images": False, "samples": 0, "identities": 0}
+    assert (made.code, json.loads(made.out)) == (0, settings)
+    told = reid("gallery", "create", "shop", "--retention-days", "30").out
+    assert told == "'shop': pictures are kept, samples stay for 30 days\n"
+    assert reid("gallery", "create", "shop").out == "'shop': pictures are kept, samples stay until they are deleted\n"
+    assert [each["name"] for each in json.loads(reid("gallery", "stats", "--json").out)["galleries"]] == [
+        "default", "shop",
+    ]  # fmt: skip
+    assert reid("gallery", "create", "shop", "--retention-days", "0").code == 2
+    refused = reid("gallery", "create", "a\nb")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+
+
 def test_audit_tells_what_was_deleted(reid: Reid, data_dir: Path, market: Path) -> None:
     reid("ingest", market, "--json")
     with open_engine(load_settings()) as engine:

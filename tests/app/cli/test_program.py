@@ -6,7 +6,7 @@ import pytest
 
 from app.cli.failures import CommandError, explain
 from app.cli.verbs import VERBS
-from index.errors import GalleryNotFound
+from index.errors import SampleNotFound
 from model.errors import VersionNotFound
 from tests.app.cli.conftest import Reid
 
@@ -60,7 +60,7 @@ def test_without_torch_the_extra_is_named(reid: Reid, monkeypatch: pytest.Monkey
     assert ran.err == "reid: this needs torch, which is not installed: pip install 'hap2s-reid[train]'\n"
 
 
-@pytest.mark.parametrize("error", [CommandError("a\n b"), GalleryNotFound("a b"), VersionNotFound("a  b")])
+@pytest.mark.parametrize("error", [CommandError("a\n b"), SampleNotFound("a b"), VersionNotFound("a  b")])
 def test_errors_of_the_packages_are_told_as_they_are(error: Exception) -> None:
     assert explain(error) == "a b"
 

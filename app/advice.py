@@ -1,0 +1,14 @@
+"""What to do about an error of a package that knows neither the HTTP API nor the command line."""
+
+from index.errors import GalleryNotFound
+
+# Both ways in each: an error of the service may be read at the command line.
+_ADVICE: dict[type[BaseException], str] = {
+    GalleryNotFound: "make it with reid gallery create NAME, or PUT /galleries/{name}",
+}
+
+
+def advised(error: BaseException) -> str:
+    """Return an error's text, and behind it what to do where the text itself cannot say so."""
+    advice = _ADVICE.get(type(error))
+    return str(error) if advice is None else f"{error}: {advice}"
