@@ -1,10 +1,11 @@
 """What to do about an error of a package that knows neither the HTTP API nor the command line."""
 
-from index.errors import GalleryNotFound
+from index.errors import GalleryNotFound, MigrationNotFound
 
 # Both ways in each: an error of the service may be read at the command line.
 _ADVICE: dict[type[BaseException], str] = {
     GalleryNotFound: "make it with reid gallery create NAME, or PUT /galleries/{name}",
+    MigrationNotFound: "see reid migrations list, or GET /migrations",
 }
 
 

@@ -125,7 +125,7 @@ def read(connection: Connection, migration_id: str) -> Migration:
     """Return one; raise `MigrationNotFound`."""
     row = connection.execute(_rows().where(migrations.c.id == migration_id)).one_or_none()
     if row is None:
-        raise MigrationNotFound(f"no migration {migration_id[:64]!r} was started: see GET /migrations")
+        raise MigrationNotFound(f"no migration {migration_id[:64]!r} was started")
     return _migration(row)
 
 

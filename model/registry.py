@@ -300,14 +300,15 @@ class Registry:
         return True
 
     def _folder(self, version: str) -> Path:
+        advice = "a version is NAME@N"
         if re.fullmatch(VERSION_PATTERN, version):
             name, _, number = version.partition("@")
             for top in (self.root, self.bundled):
                 if (top / name / number).is_dir():
                     return top / name / number
+            advice = "bring it with `reid models import` or `pull`"
         raise VersionNotFound(
-            f"expected a version out of {', '.join(self.versions()) or 'none'}, found {version}: "
-            "bring it with `reid models import` or `pull`"
+            f"expected a version out of {', '.join(self.versions()) or 'none'}, found {version}: {advice}"
         )
 
 

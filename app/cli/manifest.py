@@ -76,8 +76,8 @@ def _header(names: list[str], path: Path) -> list[str]:
     known = [*REQUIRED, *OPTIONAL]
     for name in REQUIRED:
         if name not in names:
-            found = ",".join(names) or "nothing"
-            raise CommandError(f"{path} line 1: expected a header with path and identity, found {found}")
+            expected, found = "a header with path and identity, separated by commas", ",".join(names) or "nothing"
+            raise CommandError(f"{path} line 1: expected {expected}, found {found}")
     for name in names:
         if name not in known and not (name.startswith(ATTRIBUTE_PREFIX) and len(name) > len(ATTRIBUTE_PREFIX)):
             expected = ", ".join(known)

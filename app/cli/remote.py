@@ -98,7 +98,8 @@ def told() -> Iterator[None]:
     try:
         yield
     except ReidError as exc:
-        raise CommandError(str(exc)) from exc
+        advice = "; is reid serve running there?" if exc.code == "connection_failed" else ""
+        raise CommandError(f"{exc}{advice}") from exc
 
 
 def _sample(entry: Entry) -> NewSample:

@@ -81,8 +81,9 @@ def test_a_wrong_value_is_told_with_its_column(tmp_path: Path, row: str, told: s
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "line 1: expected a header with path and identity, found nothing"),
-        ("a.jpg,Ann\n", "line 1: expected a header with path and identity, found a.jpg,Ann"),
+        ("", "line 1: expected a header with path and identity, separated by commas, found nothing"),
+        ("a.jpg,Ann\n", "line 1: expected a header with path and identity, separated by commas, found a.jpg,Ann"),
+        ("path;identity\n", "expected a header with path and identity, separated by commas, found path;identity"),
         ("path,identity,captured\n", "column 'captured' is not known"),
         ("path,identity,attributes.\n", "column 'attributes.' is not known"),
         ("path,path,identity\n", "column 'path' is there 2 times"),

@@ -90,7 +90,8 @@ def test_a_filled_gallery_is_moved_rolled_back_and_moved_for_good(
 def test_an_unknown_version_is_told(reid: Reid, data_dir: Path) -> None:
     ran = reid("models", "show", "nobody@9")
     assert ran.code == 1
-    assert "nobody@9" in ran.err
+    assert "nobody@9: bring it with" in ran.err
+    assert reid("models", "show", "tiny").err.endswith("found tiny: a version is NAME@N\n")
 
 
 def test_a_folder_without_a_card_is_told(reid: Reid, data_dir: Path, tmp_path: Path) -> None:

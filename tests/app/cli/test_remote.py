@@ -4,15 +4,17 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.application import create_app
+from app.cli import remote
 from app.settings import load_settings
 from index.keys import Keys, Scope
-from reid_client import Client
+from reid_client import Client, Retry
 from tests.app.cli.conftest import Ran, Reid
 from tests.app.server import serving
 
@@ -145,6 +147,13 @@ def test_a_bound_key_works_in_its_own_gallery_unless_another_is_named(
         refused = far(*verb, "--gallery", "default")
         assert (refused.code, refused.err[:17]) == (1, "reid: forbidden: ")
         assert far(*verb, "--gallery", "shop").code == 0
+
+
+def test_where_nothing_answers_it_says_what_to_do(reid: Reid, market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "Client", partial(Client, retry=Retry(attempts=1)))
+    ran = reid("query", one_query(market), "--url", "http://127.0.0.1:9")
+    assert (ran.code, ran.err.count("\n")) == (1, 1)
+    assert ran.err.endswith("Connection refused; is reid serve running there?\n")
 
 
 def test_wrong_values_are_wrong_usage(far: Reid, reid: Reid, market: Path) -> None:
