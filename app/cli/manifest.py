@@ -28,6 +28,8 @@ class Manifest:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.total = sum(1 for _ in self.entries())
+        if not self.total:
+            raise CommandError(f"{path}: expected at least one row after the header, found none")
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -84,6 +84,7 @@ def test_a_wrong_value_is_told_with_its_column(tmp_path: Path, row: str, told: s
         ("", "line 1: expected a header with path and identity, separated by commas, found nothing"),
         ("a.jpg,Ann\n", "line 1: expected a header with path and identity, separated by commas, found a.jpg,Ann"),
         ("path;identity\n", "expected a header with path and identity, separated by commas, found path;identity"),
+        ("path,identity\n\n", "people.csv: expected at least one row after the header, found none"),
         ("path,identity,captured\n", "column 'captured' is not known"),
         ("path,identity,attributes.\n", "column 'attributes.' is not known"),
         ("path,path,identity\n", "column 'path' is there 2 times"),
