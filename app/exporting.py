@@ -77,9 +77,10 @@ class Export:
 
         Raises `ExportRefused` for a folder that is something else, or a gallery that nothing can be learnt from.
         """
-        self._prepare()
+        self._check_folder()
         chosen = choose(samples_of(self._store, self._gallery), self._wanted, self._left_out)
         require_usable(chosen, self._wanted)
+        (self._out / PICTURES).mkdir(parents=True, exist_ok=True)  # now that there is something to write
         written = self._write_pictures(chosen, pictures, progress)
         kept = enough(self._still_there(written), self._wanted.least, self._left_out)
         require_usable(kept, self._wanted)
@@ -88,12 +89,11 @@ class Export:
         self._write_manifest(rows, names)
         return self._told(rows)
 
-    def _prepare(self) -> None:
+    def _check_folder(self) -> None:
         there = sorted(path.name for path in self._out.iterdir()) if self._out.is_dir() else []
         if self._out.is_file() or any(name != PICTURES for name in there):
             found = "a file" if self._out.is_file() else ", ".join(there[:3])
             raise ExportRefused(f"expected a new folder for the data set, found {found} at {self._out}; give another")
-        (self._out / PICTURES).mkdir(parents=True, exist_ok=True)
 
     def _write_pictures(self, chosen: Sequence[Picture], folder: Path | None, progress: Progress) -> list[Picture]:
         written = []

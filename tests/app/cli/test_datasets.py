@@ -117,3 +117,10 @@ def test_a_folder_with_something_else_is_not_written_into(reid: Reid, filled: No
     (tmp_path / "out" / "thesis.txt").write_text("mine")
     ran = reid("gallery", "export-dataset", tmp_path / "out")
     assert (ran.code, "expected a new folder for the data set, found thesis.txt" in ran.err) == (1, True)
+
+
+def test_nothing_is_written_of_a_gallery_that_cannot_be_exported(reid: Reid, data_dir: Path, tmp_path: Path) -> None:
+    for gallery, told in (("nope", "no gallery 'nope' was made"), ("default", "expected 2 identities to train on")):
+        ran = reid("gallery", "export-dataset", tmp_path / "out", "--gallery", gallery)
+        assert (ran.code, told in ran.err) == (1, True)
+        assert not (tmp_path / "out").exists()
