@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from app.activation import Wish
+from app.cli.card import show_card
 from app.cli.migrations import move
 from app.cli.promotion import CheckSet, Force, Margin, caller
 from app.cli.recalibration import recalibrate
@@ -58,14 +59,14 @@ def list_versions(as_json: Json = False) -> None:
 
 @models.command()
 def show(version: Version, as_json: Json = False) -> None:
-    """Show a version's card, and when it went live by whose word."""
+    """Show a version's card, and when it went live by whose word; --json has all of it."""
     registry, active = _open()
-    promotions = [each.model_dump(mode="json") for each in registry.promotions(version)]
-    item = _item(registry.card(version), active) | {"promotions": promotions}
+    card, promotions = registry.card(version), registry.promotions(version)
     if as_json:
-        typer.echo(json.dumps(item))
+        told = [each.model_dump(mode="json") for each in promotions]
+        typer.echo(json.dumps(_item(card, active) | {"promotions": told}))
     else:
-        Console().print_json(json.dumps(item))
+        show_card(card, active, promotions, Console())
 
 
 @models.command()

@@ -36,7 +36,9 @@ def test_a_long_version_is_read_whole_at_80_characters(
 def test_show_prints_the_card(reid: Reid, data_dir: Path) -> None:
     shown = json.loads(reid("models", "show", VERSION, "--json").out)
     assert shown["card"]["version"] == VERSION
-    assert json.loads(reid("models", "show", VERSION).out) == shown
+    told = reid("models", "show", VERSION).out
+    assert told.split()[:5] == ["version", f"{VERSION},", "the", "active", "one"]
+    assert len(told.splitlines()) < 30
 
 
 def test_import_and_activate_while_nothing_is_enrolled(
@@ -105,6 +107,7 @@ def test_show_tells_who_made_a_version_live(reid: Reid, data_dir: Path) -> None:
     registry.record_promotion(approve(registry, VERSION, None, force=False, by="anna"))
     [promotion] = json.loads(reid("models", "show", VERSION, "--json").out)["promotions"]
     assert (promotion["version"], promotion["forced"]) == (VERSION, False)
+    assert reid("models", "show", VERSION).out.splitlines()[-1].split()[2:] == ["anna", "–", "–"]
 
 
 def test_check_lists_what_speaks_against_a_version(reid: Reid, data_dir: Path) -> None:
