@@ -32,7 +32,7 @@ from app.problems import KNOWN_ERRORS, Problem, describe, http_problem, internal
 from app.routes import console, drift, galleries, gallery, identities, models, operations, query, suspects
 from app.routes import settings as shown
 from app.service import Service
-from app.settings import Settings, is_loopback, load_settings
+from app.settings import Settings, is_loopback, load_settings, unknown_variables
 from app.tracing import Traces, open_traces
 from index.errors import GalleryError
 from index.keys import Keys
@@ -101,6 +101,8 @@ async def _running(
     settings: Settings, open_parts: Callable[[Settings], Engine], metrics: Metrics, traces: Traces
 ) -> AsyncIterator[Service]:
     log.info("settings: %s", " ".join(f"{name}={value}" for name, value in settings.shown().items()))
+    for line in unknown_variables():
+        log.warning("%s", line)
     engine = await _opened(settings, open_parts)
     keyring = Keyring(engine.gallery.keys, local=is_loopback(settings.host))
     pipeline = Pipeline(engine, metrics, traces)

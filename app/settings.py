@@ -4,6 +4,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -52,14 +53,15 @@ TOLD = (
     "log_level",
     "log_format",
 )
+READ_ELSEWHERE = ("URL", "KEY", "PICTURE_CACHE")  # by the client, and by the verbs of the training
 Folder = Annotated[Path, AfterValidator(_absolute)]
 Providers = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
-    """Everything that can be set; each field is the variable `REID_<FIELD>`."""
+    """Everything that can be set; each field is the variable `REID_<FIELD>`, which is not set where it is empty."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
 
     host: str = Field("127.0.0.1", min_length=1, description="an address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="a port from 0 (any free one) to 65535")
@@ -142,12 +144,27 @@ def load_settings(**overrides: object) -> Settings:
         raise SettingsInvalid("; ".join(_explain(error, overrides) for error in blamed)) from exc
 
 
+def unknown_variables() -> list[str]:
+    """Say of each `REID_*` variable that nothing reads which one may be meant.
+
+    A warning and no error: Kubernetes, for one, sets variables named after each service, such as `REID_SERVICE_HOST`.
+    """
+    known = [*map(str.upper, Settings.model_fields), *READ_ELSEWHERE]
+    names = sorted(name.upper().removeprefix(PREFIX) for name in os.environ if name.upper().startswith(PREFIX))
+    return [_unknown(name, get_close_matches(name, known, n=1)) for name in names if name not in known]
+
+
 def is_loopback(host: str) -> bool:
     """Tell whether an address is reached from this machine only."""
     try:
         return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _unknown(name: str, near: list[str]) -> str:
+    meant = "".join(f"; did you mean {PREFIX}{each}?" for each in near)
+    return f"{PREFIX}{name} is no setting{meant}"
 
 
 def _explain(error: ErrorDetails, overrides: Mapping[str, object]) -> str:

@@ -33,7 +33,7 @@ EXPOSE 8000
 # http.client, because urllib would send it through a proxy that the environment names.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-c", "\
 import http.client, os, sys; \
-service = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('REID_PORT', '8000')), timeout=4); \
+service = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('REID_PORT') or '8000'), timeout=4); \
 service.request('GET', '/health/ready'); \
 sys.exit(service.getresponse().status != 200)"]
 ENTRYPOINT ["reid"]

@@ -45,8 +45,14 @@ def _print_version(wanted: bool) -> None:
 
 
 def options(
-    version: Annotated[
+    context: typer.Context,
+    _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Person re-identification: a picture of a person in, the ranked identities of a gallery out."""
+    from app.settings import unknown_variables  # here, because `reid --help` does not need it
+
+    if context.invoked_subcommand != "serve":  # the service logs them
+        for line in unknown_variables():
+            typer.echo(f"reid: {line}", err=True)

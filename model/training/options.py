@@ -16,7 +16,7 @@ RegistryOption = Annotated[
     Path,
     typer.Option(
         envvar="REID_REGISTRY_DIR",
-        default_factory=lambda: Path(os.environ.get("REID_DATA_DIR", "data"), "models"),
+        default_factory=lambda: Path(os.environ.get("REID_DATA_DIR") or "data", "models"),
         show_default="models in REID_DATA_DIR",
         help="where versions are registered",
     ),

@@ -1,9 +1,11 @@
+import os
+import re
 from pathlib import Path
 
 import pytest
 
 from app.errors import SettingsInvalid
-from app.settings import TOLD, Settings, is_loopback, load_settings
+from app.settings import READ_ELSEWHERE, TOLD, Settings, is_loopback, load_settings, unknown_variables
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +25,37 @@ def test_everything_follows_the_data_folder(monkeypatch: pytest.MonkeyPatch, tmp
 def test_data_folder_is_absolute_wherever_the_process_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REID_DATA_DIR", "somewhere")
     assert load_settings().data_dir == Path.cwd() / "somewhere"
+
+
+@pytest.mark.parametrize("name", [name.upper() for name in Settings.model_fields])
+def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    without = load_settings()
+    monkeypatch.setenv(f"REID_{name}", "")
+    assert load_settings() == without
+
+
+def test_a_variable_that_nothing_reads_is_told_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("REID_")]:
+        monkeypatch.delenv(name)
+    for name in ("DATA_DIR", "DATADIR", "MAX_BATCHES", "SERVICE_HOST", "PORT_8000_TCP", *READ_ELSEWHERE):
+        monkeypatch.setenv(f"REID_{name}", "x")
+    assert unknown_variables() == [
+        "REID_DATADIR is no setting; did you mean REID_DATA_DIR?",
+        "REID_MAX_BATCHES is no setting; did you mean REID_MAX_BATCH?",
+        "REID_PORT_8000_TCP is no setting",
+        "REID_SERVICE_HOST is no setting",
+    ]
+
+
+def test_every_variable_in_code_and_files_is_known() -> None:
+    root = Path(__file__).parents[2]
+    folders = ("app", "benchmarks", "docker", "index", "model", "reid_client")
+    files = [root / "docker-compose.yml", *(each for folder in folders for each in (root / folder).rglob("*"))]
+    texts = [file.read_text() for file in files if file.suffix in {".py", ".yml", ".sh", ".Dockerfile"}]
+    found = {name for text in texts for name in re.findall(r"REID_([A-Z_]*[A-Z])\b", text)}
+    known = {*map(str.upper, Settings.model_fields), *READ_ELSEWHERE}
+    assert found - known <= {"SERVICE_HOST"}  # of Kubernetes
+    assert {"DATA_DIR", *READ_ELSEWHERE} <= found
 
 
 @pytest.mark.parametrize(

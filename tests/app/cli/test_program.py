@@ -51,6 +51,12 @@ def test_a_wrong_setting_is_told_in_one_line(reid: Reid, monkeypatch: pytest.Mon
     assert ran.err == "reid: REID_PORT=eighty: expected a port from 0 (any free one) to 65535\n"
 
 
+def test_a_variable_that_is_no_setting_is_told_once(reid: Reid, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REID_DATADIR", "/x")
+    ran = reid("keys", "list")
+    assert (ran.code, ran.err) == (0, "reid: REID_DATADIR is no setting; did you mean REID_DATA_DIR?\n")
+
+
 def test_without_torch_the_extra_is_named(reid: Reid, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     for name in [name for name in sys.modules if name.startswith("model.training")]:

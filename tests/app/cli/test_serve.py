@@ -89,7 +89,7 @@ def test_a_damaged_version_is_told_in_one_line(reid: Reid, data_dir: Path) -> No
 
 
 def test_json_logs_are_all_that_is_on_stderr(data_dir: Path) -> None:
-    environment = {**os.environ, "REID_DATA_DIR": str(data_dir), "REID_LOG_FORMAT": "json"}
+    environment = {**os.environ, "REID_DATA_DIR": str(data_dir), "REID_LOG_FORMAT": "json", "REID_DATADIR": "/x"}
     command = [sys.executable, "-m", "app.cli", "serve", "--port", "0"]
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -98,7 +98,9 @@ def test_json_logs_are_all_that_is_on_stderr(data_dir: Path) -> None:
         process.stdout.readline()
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=30)
-    assert {"settings", "ready"} <= {json.loads(line)["message"].split()[0].strip(":") for line in log.splitlines()}
+    messages = [json.loads(line)["message"] for line in log.splitlines()]
+    assert {"settings", "ready"} <= {message.split()[0].strip(":") for message in messages}
+    assert messages.count("REID_DATADIR is no setting; did you mean REID_DATA_DIR?") == 1
 
 
 def test_what_was_accepted_is_answered_after_sigterm_and_is_on_the_disk(data_dir: Path) -> None:
