@@ -18,7 +18,7 @@ from app.auditing import LabelAudits
 from app.documentation import KEY_ERRORS, problems
 from app.drift import Drift
 from app.engine import Engine, open_engine
-from app.errors import AddressRefused
+from app.errors import AddressRefused, SettingsInvalid
 from app.expiry import Expiry
 from app.forms import invalid_parameter
 from app.garbage import Garbage
@@ -132,7 +132,7 @@ async def _running(
 async def _opened(settings: Settings, open_parts: Callable[[Settings], Engine]) -> Engine:
     try:
         return await asyncio.to_thread(_open_guarded, settings, open_parts)
-    except (ModelError, GalleryError, AddressRefused) as exc:
+    except (ModelError, GalleryError, AddressRefused, SettingsInvalid) as exc:
         log.error("cannot start: %s", exc)
         raise
     except Exception:

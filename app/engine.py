@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from app.errors import VersionPinned
+from app.errors import SettingsInvalid, VersionPinned
 from app.settings import Settings
 from index.database import file_of
 from index.gallery import GalleryStore
@@ -15,7 +15,7 @@ from index.migration import Migration, State
 from index.opening import serving_version
 from index.vectors import IndexOptions
 from model.card import Card
-from model.errors import RegistryError
+from model.errors import ProviderMissing, RegistryError, VersionNotFound
 from model.registry import Registry
 from model.runtime import Embedder
 
@@ -136,11 +136,12 @@ def open_engine(settings: Settings) -> Engine:
     """Open everything that the settings name; the data folder is made when it is missing.
 
     The version is the one that what is enrolled was embedded with, and the registry's active one where nothing is.
-    Raises `ModelError` for a version that cannot be used and `GalleryError` for a gallery that cannot.
+    Raises `SettingsInvalid` for a setting that is to blame, `ModelError` for a version that cannot be used and
+    `GalleryError` for a gallery that cannot.
     """
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    _make_data_dir(settings)
     registry = Registry(settings.registry_dir)
-    model = open_model(settings, registry, active_version(settings, registry))
+    model = _open_first(settings, registry)
     gallery = GalleryStore.open(
         settings.database_url,
         settings.blob_url,
@@ -150,6 +151,27 @@ def open_engine(settings: Settings) -> Engine:
         index=IndexOptions(settings.index_recall, settings.index_storage, settings.index_exact_rows),
     )
     return Engine(settings, registry, model, gallery)
+
+
+def _make_data_dir(settings: Settings) -> None:
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        in_the_way = isinstance(exc, FileExistsError | NotADirectoryError)
+        found = "found a file" if in_the_way else f"and making it failed: {exc.strerror}"
+        expected = type(settings).model_fields["data_dir"].description
+        raise SettingsInvalid(f"REID_DATA_DIR={settings.data_dir}: expected {expected}, {found}") from exc
+
+
+def _open_first(settings: Settings, registry: Registry) -> Model:
+    try:
+        return open_model(settings, registry, active_version(settings, registry))
+    except VersionNotFound as exc:
+        if settings.model is None:
+            raise
+        raise SettingsInvalid(f"REID_MODEL={settings.model}: {exc}") from exc
+    except ProviderMissing as exc:
+        raise SettingsInvalid(f"REID_PROVIDERS={','.join(settings.providers)}: {exc}") from exc
 
 
 def active_version(settings: Settings, registry: Registry) -> str:

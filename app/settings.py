@@ -73,11 +73,12 @@ class Settings(BaseSettings):
         pattern=r"^https?://\S+$",
         description="the address of an OTLP/HTTP collector such as http://127.0.0.1:4318",
     )
-    data_dir: Folder = Field(Path("data"), validate_default=True, description="a folder")
+    data_dir: Folder = Field(Path("data"), validate_default=True, description="a folder that can be made or written")
     database_url: str = Field(
         default_factory=lambda data: f"sqlite:///{data['data_dir']}/reid.db",
-        pattern=r"^[a-z][a-z0-9+]*://",
-        description="an SQLAlchemy URL such as sqlite:////data/reid.db or postgresql+psycopg://user:password@host/reid",
+        pattern=r"^(sqlite(\+\w+)?:///[^:]|postgresql(\+psycopg)?://)",  # SQLite's `:memory:` would not last
+        description="a file such as sqlite:////data/reid.db or a server such as "
+        "postgresql+psycopg://user:password@host/reid",
     )
     index_url: Literal["faiss"] = Field("faiss", description="faiss (in the process)")
     index_recall: float = Field(

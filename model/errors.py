@@ -79,6 +79,10 @@ class ContractError(ModelError):
     """An ONNX file or a batch does not match its input or output contract."""
 
 
+class ProviderMissing(ContractError):
+    """An execution provider is not installed here, or does not start."""
+
+
 class DatasetError(ModelError):
     """A data set is not where, or not what, it should be."""
 

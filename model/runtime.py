@@ -17,7 +17,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from model.card import InputContract, OutputContract
-from model.errors import ContractError, VersionDamaged
+from model.errors import ContractError, ProviderMissing, VersionDamaged
 
 CONTRACT_KEY = "reid.contract"  # of the ONNX file's metadata
 CPU = ("CPUExecutionProvider",)
@@ -166,7 +166,7 @@ def _fits(shape: Sequence[int | str | None], expected: Sequence[int | None]) -> 
 def _open_session(path: Path, threads: int, providers: Sequence[str]) -> ort.InferenceSession:
     available = ort.get_available_providers()
     if not providers or set(providers) - set(available):
-        raise ContractError(
+        raise ProviderMissing(
             f"expected execution providers out of {', '.join(available)}, found {', '.join(providers) or 'none'}"
         )
     options = ort.SessionOptions()
@@ -182,7 +182,7 @@ def _open_session(path: Path, threads: int, providers: Sequence[str]) -> ort.Inf
         raise VersionDamaged(f"{path.name} is not an ONNX model that can be run: {_reason(exc)}") from exc
     # a provider whose libraries or device are missing is left out with a warning, and the next one is taken
     if missing := set(providers) - set(session.get_providers()):
-        raise ContractError(
+        raise ProviderMissing(
             f"expected {', '.join(sorted(missing))} to start, found only {', '.join(session.get_providers())} running; "
             "its libraries or its device are missing here"
         )

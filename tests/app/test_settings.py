@@ -64,7 +64,11 @@ def test_every_variable_in_code_and_files_is_known() -> None:
         ("REID_PORT", "http", "a port from 0"),
         ("REID_PORT", "65536", "a port from 0"),
         ("REID_THREADS", "0", "a number of threads"),
-        ("REID_DATABASE_URL", "reid.db", "an SQLAlchemy URL"),
+        ("REID_DATABASE_URL", "reid.db", "a file such as"),
+        ("REID_DATABASE_URL", "mysql://host/reid", "a file such as sqlite:////data/reid.db or a server such as"),
+        ("REID_DATABASE_URL", "postgresql+asyncpg://host/reid", "a file such as"),
+        ("REID_DATABASE_URL", "sqlite://", "a file such as"),
+        ("REID_DATABASE_URL", "sqlite:///:memory:", "a file such as"),
         ("REID_INDEX_URL", "milvus://host", "faiss"),
         ("REID_MODEL", "latest", "a version such as"),
         ("REID_PROVIDERS", " , ", "separated by commas"),
@@ -120,9 +124,23 @@ def test_secrets_are_masked_where_settings_are_shown(url: str, shown: str) -> No
     assert load_settings(database_url=url).shown()["REID_DATABASE_URL"] == shown
 
 
-def test_secret_is_masked_in_an_error_too() -> None:
-    with pytest.raises(SettingsInvalid) as caught:
-        load_settings(model="x://me:secret@host")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///reid.db",
+        "sqlite+pysqlite:////data/reid.db",
+        "postgresql://host/reid",
+        "postgresql+psycopg://host/reid",
+    ],
+)
+def test_databases_that_are_known(url: str) -> None:
+    assert load_settings(database_url=url).database_url == url
+
+
+@pytest.mark.parametrize("setting", ["model", "database_url"])
+def test_secret_is_masked_in_an_error_too(setting: str) -> None:
+    with pytest.raises(SettingsInvalid, match=r"://me:\*\*\*@host: expected ") as caught:
+        load_settings(**{setting: "mysql://me:secret@host"})
     assert "secret" not in str(caught.value)
 
 

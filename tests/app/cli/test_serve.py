@@ -172,10 +172,21 @@ def test_a_metrics_port_in_use_names_its_variable(reid: Reid, data_dir: Path, mo
     assert "or choose another with REID_METRICS_PORT" in ran.err
 
 
+_FOLDER = "expected a folder that can be made or written"
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "told"),
     [
-        ("REID_PROVIDERS", "CUDAExecutionProvider", "expected execution providers out of "),
+        (
+            "REID_PROVIDERS",
+            "CUDAExecutionProvider",
+            "REID_PROVIDERS=CUDAExecutionProvider: expected execution providers out of ",
+        ),
+        ("REID_MODEL", "nope@1", "REID_MODEL=nope@1: expected a version out of "),
+        ("REID_DATABASE_URL", "mysql://x", "REID_DATABASE_URL=mysql://x: expected a file such as sqlite:"),
+        ("REID_DATA_DIR", __file__, f"REID_DATA_DIR={__file__}: {_FOLDER}, found a file\n"),
+        ("REID_DATA_DIR", "/proc/nope", f"REID_DATA_DIR=/proc/nope: {_FOLDER}, and making it failed: No such file"),
         ("REID_PRECISION", "int8", "expected a int8 file in tiny@1, found model.onnx"),
     ],
 )
