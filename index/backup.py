@@ -170,7 +170,7 @@ class Backup:
                 "and copy the pictures after it"
             )
         live = self._source.folder
-        if live is not None and live.resolve() == self._archive.pictures.resolve():
+        if live is not None and self._archive.pictures.resolve().is_relative_to(live.resolve()):
             raise BackupRefused(
                 f"expected a folder of its own for the backups, found the store's own in {self._archive.folder}"
             )

@@ -34,6 +34,11 @@ def backup(
     Everything is read back before the backup gets its name. The model versions that it needs lie beside it.
     """
     settings = load_settings()
+    if folder.resolve().is_relative_to(settings.data_dir.resolve()):
+        raise CommandError(
+            f"expected a folder apart from the data folder, found {folder} in {settings.data_dir}: whoever loses that "
+            "would lose the backups too; name one elsewhere, best on another disk"
+        )
     with open_engine(settings) as engine, bar("Backing up") as progress:
         made = engine.gallery.backup(folder, keep=keep, progress=progress)
     try:

@@ -447,8 +447,9 @@ def test_a_folder_that_is_not_empty_is_refused(folder: Path, kept: Path, tmp_pat
 def test_what_is_no_place_for_backups_is_refused(folder: Path, kept: Path, tmp_path: Path) -> None:
     with open_store(folder) as store:
         enrol(store, [sample(1)])
-        with pytest.raises(BackupRefused, match="found the store's own"):
-            store.backup(folder)
+        for place in (folder, folder / "pictures" / "kept"):
+            with pytest.raises(BackupRefused, match="found the store's own"):
+                store.backup(place)
         (kept / "pictures").mkdir(parents=True)
         with pytest.raises(BackupRefused, match="found one with pictures: name a folder of its own"):
             store.backup(kept)

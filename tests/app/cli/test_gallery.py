@@ -146,6 +146,18 @@ def test_restore_in_json(
     assert done["missing"] == {}
 
 
+@pytest.mark.parametrize("place", [".", "kept", "deep/kept"])
+def test_a_backup_in_the_data_folder_is_refused(
+    reid: Reid, data_dir: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.chdir(data_dir)
+    before = sorted(data_dir.rglob("*"))
+    ran = reid("gallery", "backup", place)
+    assert ran.code == 1
+    assert f"expected a folder apart from the data folder, found {place} in {data_dir}: " in ran.err
+    assert sorted(data_dir.rglob("*")) == before
+
+
 @pytest.mark.parametrize(("saved", "reason"), [(None, "found no tiny@1.zip"), (b"torn", "not a whole archive")])
 def test_a_model_version_that_a_backup_lacks_is_told(
     reid: Reid,
