@@ -1,6 +1,7 @@
 """`reid keys`: who may call the service. Only the catalogue's database is opened, also while the service runs."""
 
 import json
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated
 
@@ -32,6 +33,9 @@ def create(
     with Keys.open(load_settings().database_url) as opened:
         made, text = opened.create(scope, gallery=gallery, label=label, rate=rate)
         missing = gallery is not None and not opened.has_gallery(gallery)
+        all_keys = opened.all()
+    for line in _consequences(all_keys):
+        typer.echo(line, err=True)
     if missing:
         typer.echo(f"gallery {gallery!r} has not been made yet: until then the key finds nothing", err=True)
         typer.echo("make it with reid gallery create NAME, or PUT /galleries/{name}", err=True)
@@ -68,6 +72,14 @@ def revoke(
         revoked = opened.revoke(key_id)
     at = time_text(revoked.revoked_at)
     typer.echo(json.dumps({"id": key_id, "revoked_at": at}) if as_json else f"{key_id} is revoked since {at}")
+
+
+def _consequences(all_keys: list[Key]) -> Iterator[str]:
+    """Say what a new key changes for others: the first one shuts out who has none, its maker too."""
+    if len(all_keys) == 1:
+        yield "this is the first key: from now on the service asks every caller for one, the console too"
+    if not any(Scope.ADMIN in key.scopes and key.gallery is None and key.revoked_at is None for key in all_keys):
+        yield "no key administers all galleries over HTTP yet: make one with reid keys create --scope admin"
 
 
 def _item(key: Key) -> dict[str, object]:
