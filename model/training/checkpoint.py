@@ -46,12 +46,17 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     temporary.replace(folder / NAME)
 
 
+def require_run(folder: Path) -> None:
+    """Raise `RecipeError` where there is no run, before anything that takes long is read."""
+    if not (folder / NAME).is_file():
+        raise RecipeError(f"expected a training run with a {NAME} in {folder}, found none")
+
+
 def load_checkpoint(folder: Path) -> Checkpoint:
     """Read a run's checkpoint; raise `RecipeError` when there is none or it cannot be read."""
+    require_run(folder)
     try:
         content = torch.load(folder / NAME, map_location="cpu", weights_only=True)
         return Checkpoint(**{**content, "recipe": Recipe.model_validate(content["recipe"])})
-    except FileNotFoundError as exc:
-        raise RecipeError(f"expected a training run with a {NAME} in {folder}, found none") from exc
     except (OSError, RuntimeError, LookupError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as exc:
         raise RecipeError(f"{folder / NAME} is not a checkpoint of this program: {exc}") from exc

@@ -13,6 +13,7 @@ from rich.table import Table
 from model.card import VERSION_PATTERN
 from model.errors import RecipeError
 from model.registry import Registry
+from model.training.checkpoint import require_run
 from model.training.compare import FIGURES, differences, read_runs, write_comparison
 from model.training.datasets.reading import AUTO, read_dataset
 from model.training.evaluate import WHITE_BALANCE
@@ -60,6 +61,7 @@ def train(
     """
     tell_progress()
     plan = override(read_recipe(recipe), parse_settings(settings or ()))
+    begin = find_weights(weights, registry)
     images = read_dataset(data, dataset)
     device = device or default_device()
     with joined(device):
@@ -67,7 +69,7 @@ def train(
             plan,
             images,
             out,
-            weights=find_weights(weights, registry),
+            weights=begin,
             device=device,
             teacher=teacher,
             cache=cache,
@@ -98,13 +100,13 @@ def study(
 ) -> None:
     """Train one set-up many times with one thing changed, over several seeds, and plot what it makes of it."""
     tell_progress()
-    images = read_dataset(data, dataset)
+    asked = read_study(plan)
     found = find_weights(weights, registry)
+    images = read_dataset(data, dataset)
 
     def train_cell(recipe: Recipe, folder: Path) -> Retrieval:
         return run_training(recipe, images, folder, weights=found, device=device or default_device(), cache=cache)
 
-    asked = read_study(plan)
     rows = run_study(asked.model_copy(update={"recipe": recipe or asked.recipe}), out, train_cell)
     if json_output:
         typer.echo(json.dumps([asdict(row) for row in rows]))
@@ -159,6 +161,8 @@ def interpolate(
     tell_progress()
     if (part is None) != (out is None):
         raise RecipeError("expected --share and --out together, or neither to see what each share is worth")
+    for run in (first, second):
+        require_run(run)
     line = Line.read(first, second, read_dataset(data, dataset), device=device or default_device(), cache=cache)
     rows = list(line.measure([part] if part is not None else [tenth / 10 for tenth in range(11)]))
     if part is not None and out is not None:

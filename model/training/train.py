@@ -26,6 +26,7 @@ from torch.nn import functional
 from model.errors import RecipeError
 from model.training.augment import Augmentation, normalise
 from model.training.averaging import Averaged
+from model.training.checkpoint import NAME as CHECKPOINT
 from model.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.training.datasets.dataset import Dataset
 from model.training.datasets.files import check_duplicates
@@ -234,12 +235,9 @@ def fit(images: Tensor, height: int, width: int) -> Tensor:
 
 def resume(averaged: Averaged, optimiser: torch.optim.Optimizer, recipe: Recipe, data: Data, out: Path) -> Begun | None:
     """Take up the run in `out` if there is one; return how far it is."""
-    try:
-        checkpoint = load_checkpoint(out)
-    except RecipeError as exc:
-        if isinstance(exc.__cause__, FileNotFoundError):
-            return None
-        raise
+    if not (out / CHECKPOINT).is_file():
+        return None
+    checkpoint = load_checkpoint(out)
     if checkpoint.recipe != recipe:
         raise RecipeError(f"{out} holds a run of another recipe ({checkpoint.recipe.name}); give another --out")
     if checkpoint.data_sha256 != data.train.sha256():

@@ -18,6 +18,7 @@ from model.labels import find_suspects
 from model.registry import Registry
 from model.runtime import Embedder
 from model.training.audit import write_list, write_sheet
+from model.training.checkpoint import require_run
 from model.training.class_retrieval import PROTOCOL as CLASSES
 from model.training.class_retrieval import ClassRetrieval
 from model.training.datasets.reading import AUTO, read_dataset
@@ -104,6 +105,8 @@ def export(
     """Export a run to ONNX, fp32 and int8, with parity, thresholds and figures in its card."""
     tell_progress()
     version = version or next_version(run, registry)
+    require_run(run)
+    measured_beside = find_baseline(baseline, registry)
     images = read_dataset(data, dataset)
     keep: tuple[Precision, ...] = ("int8",) if int8_only else ("int8", "fp32")
     card = run_export(
@@ -115,7 +118,7 @@ def export(
         command=this_command(),
         keep=keep,
         weights=with_weights,
-        baseline=find_baseline(baseline, registry),
+        baseline=measured_beside,
         embedding=embedding,
     )
     if json_output:

@@ -1,7 +1,7 @@
 """Three folders of boxes whose names tell identity and camera: Market-1501's layout, which others took over."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model.errors import DatasetError
@@ -50,7 +50,7 @@ class BoundingBoxes:
         if not files and split != TRAIN:
             raise DatasetError(f"expected JPEG or PNG files in {folder}, found none; unpack the data set again")
         images = label_files(f"{self.name}/{split}", files, [self.parse(path) for path in files])
-        return images.subset(images.identities != JUNK)
+        return replace(images.subset(images.identities != JUNK), folder=folder)
 
     def find(self, root: Path) -> Path:
         """Return the folder that holds the three splits."""

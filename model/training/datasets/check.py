@@ -104,10 +104,16 @@ def tell_counts(dataset: Dataset) -> None:
         images = dataset.splits[split]
         found = Count(None if expected.images is None else len(images), len(np.unique(images.identities)))
         if found != expected:
-            differing.append(f"expected {expected} for {split}, found {found}")
+            differing.append(_difference(split, expected, found))
     if differing:
         logger.warning(
-            "%s is not as it was published: %s; unpack it again, or compare no figures with others'",
+            "these are not the published pictures of %s (%s): compare no figures with others'",
             dataset.name,
-            "; ".join(differing),
+            ", ".join(differing),
         )
+
+
+def _difference(split: str, expected: Count, found: Count) -> str:
+    if found.images != expected.images:
+        return f"{found.images} {split} images instead of {expected.images}"
+    return f"{found.identities} {split} identities instead of {expected.identities}"

@@ -63,7 +63,8 @@ class Dataset:
         """Return the split `train`, `query` or `gallery`; raise `DatasetError` when it is empty."""
         images = self.splits[split]
         if not len(images):
-            raise DatasetError(f"expected {split} images in {self.name}, found none; say which images are for {split}")
+            advice = f"say which images are for {split}" if images.folder is None else "put them there"
+            raise DatasetError(f"expected {split} images in {images.folder or self.name}, found none; {advice}")
         return images
 
     @property

@@ -17,7 +17,8 @@ _SHOWN = 3
 class LabelledImages:
     """Images with identity and camera, in the data set's own order.
 
-    `listed` says that the labels come from a list beside the files, and not from the files' names.
+    `listed` says that the labels come from a list beside the files, not from the files' names; `folder` is where the
+    files were looked for, if that is one folder.
     """
 
     name: str
@@ -25,6 +26,7 @@ class LabelledImages:
     identities: NDArray[np.int64]  # (N,)
     cameras: NDArray[np.int64]  # (N,)
     listed: bool = False
+    folder: Path | None = None
 
     def __len__(self) -> int:
         return len(self.paths)

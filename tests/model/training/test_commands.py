@@ -42,6 +42,30 @@ def test_train_takes_settings_beside_the_recipe(
     assert (trained.loss.form, trained.epochs, trained.loss.softplus) == ("extreme", 3, True)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("study", "nope", "--out", "study"), "expected a study out of "),
+        (("export", "--run", "nope", "--out", "version"), "expected a training run with a checkpoint.pt in nope"),
+        (("interpolate", "nope", "nope"), "expected a training run with a checkpoint.pt in nope"),
+        (("train", "--weights", "nope@1", "--out", "run"), "found nope@1: "),
+    ],
+)
+def test_what_else_is_wrong_is_told_before_the_data_is_read(
+    arguments: tuple[str, ...], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert reid(*arguments, "--data", "nowhere") == 1
+    assert expected in capsys.readouterr().err
+
+
+def test_people_who_are_only_to_be_measured_are_not_trained_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_market(tmp_path / "drawn", train_identities=0, test_identities=4, cameras=2, views=2)
+    assert reid("train", "--data", data, "--out", tmp_path / "run") == 1
+    assert f"expected train images in {data / 'bounding_box_train'}, found none; " in capsys.readouterr().err
+
+
 def test_recipe_prints_one_to_train_by(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert reid("recipe", "paper", "--set", "loss.sigma=2") == 0
     mine = tmp_path / "mine.toml"

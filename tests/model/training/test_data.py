@@ -25,7 +25,7 @@ def test_people_read_a_table_with_the_terms(
     printed = capsys.readouterr().out
     assert "research use only" in printed
     assert "cameras per identity" in printed
-    assert [record.message[:40] for record in caplog.records] == ["market1501 is not as it was published: e"]
+    assert [record.message[:40] for record in caplog.records] == ["these are not the published pictures of "]
 
 
 def test_a_data_set_without_cameras_shows_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from model.errors import DatasetError
@@ -15,6 +18,12 @@ def test_a_split_that_is_needed_and_empty_is_told() -> None:
     for split in ("train", "gallery"):
         with pytest.raises(DatasetError, match=f"expected {split} images in people, found none; say which"):
             empty.require(split)
+
+
+def test_an_empty_split_names_the_folder_in_which_it_was_looked_for() -> None:
+    nothing = replace(no_images("train"), folder=Path("people/train"))
+    with pytest.raises(DatasetError, match="expected train images in people/train, found none; put them there"):
+        Dataset("people", "none", "retrieval", nothing, TEST, TEST).require("train")
 
 
 def test_everything_has_each_image_once() -> None:
