@@ -10,7 +10,7 @@ import orjson
 
 from app.callers import Caller
 from app.errors import InvalidMetadata, InvalidParameter, Overloaded
-from app.forms import Form, Upload, form_values, validate
+from app.forms import Form, Upload, form_values, parse_json, validate
 from app.parameters import GalleryName, NewSampleFields, Parameters
 from app.pipeline import Pixels, Timing
 from app.problems import item_error
@@ -74,7 +74,7 @@ def read_enrolment(form: Form, caller: Caller) -> Enrolment:
 
 def _objects(metadata: str, count: int) -> list[dict[str, Any]]:
     try:
-        entries = orjson.loads(metadata)
+        entries = parse_json(metadata)
     except orjson.JSONDecodeError as exc:
         raise InvalidMetadata(f"expected a JSON array of objects: {exc}") from exc
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
@@ -244,9 +245,21 @@ def invalid_parameter(error: Mapping[str, Any], kind: type[BaseModel] | None = N
     return InvalidParameter(name, f"{message}, found {str(error['input'])[:100]!r}")
 
 
-def _parse_object(name: str, text: str) -> Any:  # noqa: ANN401 - whatever the JSON holds; the model checks it
+def parse_json(text: str) -> Any:  # noqa: ANN401 - whatever the JSON holds; the model checks it
+    """Read JSON; raise `orjson.JSONDecodeError`. Integers keep their digits, so that the model can refuse them.
+
+    orjson knows neither NaN nor lone surrogates, but makes a float of an integer over 64 bits.
+    """
+    value = orjson.loads(text)
     try:
-        return orjson.loads(text)
+        return from_json(text)
+    except ValueError:  # it is deeper than this reader goes, and than the model takes
+        return value
+
+
+def _parse_object(name: str, text: str) -> Any:  # noqa: ANN401 - as above
+    try:
+        return parse_json(text)
     except orjson.JSONDecodeError as exc:
         raise InvalidParameter(name, f"expected a JSON object: {exc}") from exc
 

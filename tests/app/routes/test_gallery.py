@@ -102,6 +102,22 @@ def test_metadata_that_cannot_be_paired_takes_nothing(client: httpx.Client, meta
     assert client.get("/gallery").json()["items"] == []
 
 
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1])
+def test_an_integer_over_64_bits_is_refused_as_in_a_change(client: httpx.Client, number: int) -> None:
+    big = {"number": [number]}
+    [item] = post(client, [person(0)], [{"identity": "a", "attributes": big}]).json()["items"]
+    answer = client.post("/gallery", files=files([person(0)]), data={"identity": "a", "attributes": json.dumps(big)})
+    [plain] = answer.json()["items"]
+    kept = {"number": [2**64 - 1, -(2**63), 1.5]}
+    [made] = post(client, [person(0)], [{"identity": "a", "attributes": kept}]).json()["items"]
+    change = client.patch(f"/gallery/{made['sample_id']}", json={"attributes": big})
+    refused(change, 400, "invalid_parameter", "attributes")
+    told = {"code": "invalid_metadata", "detail": change.json()["detail"], "field": "attributes"}
+    assert item["error"] == plain["error"] == told
+    assert "64-bit" in told["detail"]
+    assert client.get(f"/gallery/{made['sample_id']}").json()["attributes"] == kept
+
+
 def test_wrong_requests(client: httpx.Client) -> None:
     refused(client.post("/gallery", files={"identity": (None, "a")}), 400, "invalid_parameter", "image")
     refused(client.post("/gallery", json={"identity": "a"}), 400, "malformed_request")
