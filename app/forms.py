@@ -166,8 +166,16 @@ def content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+def refuse_address_fields(request: Request, place: str) -> None:
+    """Raise `InvalidParameter` for a query string where the fields are the body's: nobody would read it."""
+    name = next(iter(request.query_params), None)
+    if name is not None:
+        raise InvalidParameter(name[:100], f"expected it as a field of the {place}, found it in the address")
+
+
 async def read_form(request: Request, *, file_fields: Collection[str], max_files: int) -> Form:
     """Read a multipart body; raise `MalformedRequest`, `RequestTooLarge` or `TooManyImages` as soon as known."""
+    refuse_address_fields(request, "form")
     kind, options = parse_options_header(request.headers.get("content-type"))
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
         raise MalformedRequest(

@@ -14,7 +14,7 @@ from app.answers import JSON, StreamedJson, json_response
 from app.callers import Caller, caller_of
 from app.documentation import FORM_ERRORS, MODEL_ERRORS, PICTURE_ERRORS, answers, form_body
 from app.errors import InvalidParameter
-from app.forms import Form, Upload, content_type, form_values, read_form, read_json, validate
+from app.forms import Form, Upload, content_type, form_values, read_form, read_json, refuse_address_fields, validate
 from app.parameters import Decision, Parameters, QueryBody, QueryForm, QueryParameters
 from app.pipeline import Pixels, Timing
 from app.pooling import pool
@@ -52,6 +52,7 @@ async def query(request: Request) -> Response:
     """
     service, caller = service_of(request), caller_of(request)
     if content_type(request) == "application/json":
+        refuse_address_fields(request, "body")
         answer = await _query_by_json(service, caller.within(await read_json(request, QueryBody)))
     else:
         form = await read_form(request, file_fields=("image",), max_files=MAX_TRACKLET)

@@ -41,7 +41,8 @@ def request(chunks: Sequence[bytes], kind: str) -> Request:
         chunk = waiting.pop(0)
         return {"type": "http.request", "body": chunk, "more_body": bool(waiting)}
 
-    return Request({"type": "http", "headers": [(b"content-type", kind.encode("latin-1"))]}, receive)
+    headers = [(b"content-type", kind.encode("latin-1"))]
+    return Request({"type": "http", "query_string": b"", "headers": headers}, receive)
 
 
 def read(*chunks: bytes, kind: str = TYPE, max_files: int = 3) -> Form:

@@ -22,6 +22,20 @@ def embedding_of(picture: bytes) -> np.ndarray[Any, Any]:
         return tiny_embedding(np.asarray(image.convert("RGB")))
 
 
+@pytest.mark.parametrize("path", ["/gallery", "/query", "/query/batch", "/verify", "/embed"])
+def test_fields_in_the_address_are_refused(client: httpx.Client, path: str) -> None:
+    answer = client.post(f"{path}?gallery=shop&top_k=1", files=files([person(0)]), data={"identity": "a"})
+    told = refused(answer, 400, "invalid_parameter", "gallery")
+    assert told["detail"] == "expected it as a field of the form, found it in the address"
+    assert client.get("/gallery").json()["items"] == []
+
+
+def test_fields_of_a_json_query_in_the_address_are_refused(client: httpx.Client) -> None:
+    answer = client.post("/query?top_k=", json={"sample_id": enrol(client, person(0), "anna")})
+    told = refused(answer, 400, "invalid_parameter", "top_k")
+    assert told["detail"] == "expected it as a field of the body, found it in the address"
+
+
 def test_answer_has_every_field_and_the_true_scores(client: httpx.Client) -> None:
     sample = enrol(
         client, person(0), "anna", camera="c1", captured_at="2026-05-01T12:00:00+02:00", attributes={"bag": True}
