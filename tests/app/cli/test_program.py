@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from importlib.abc import MetaPathFinder
 from importlib.metadata import version
 
 import pytest
@@ -57,8 +58,17 @@ def test_a_variable_that_is_no_setting_is_told_once(reid: Reid, monkeypatch: pyt
     assert (ran.code, ran.err) == (0, "reid: REID_DATADIR is no setting; did you mean REID_DATA_DIR?\n")
 
 
+class NoTorch(MetaPathFinder):
+    """Finds torch nowhere; None in its place would be a module to who only looks there, as scipy does."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name=name)
+
+
 def test_without_torch_the_extra_is_named(reid: Reid, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [NoTorch(), *sys.meta_path])
     for name in [name for name in sys.modules if name.startswith("model.training")]:
         monkeypatch.delitem(sys.modules, name)
     ran = reid("train", "--help")
