@@ -92,8 +92,8 @@ def test_the_embedding_is_the_feature_half_whitened_after_the_neck_or_as_it_is(b
         if isinstance(net.neck, torch.nn.BatchNorm1d):
             torch.manual_seed(1)
             net.neck.weight.data.uniform_(0.5, 2)
-            net.neck.running_mean.normal_()
-            net.neck.running_var.uniform_(0.5, 2)
+            net.neck.get_buffer("running_mean").normal_()
+            net.neck.get_buffer("running_var").uniform_(0.5, 2)
         net.eval()
     features = nets["neck"](IMAGES)[0].detach().double().numpy()
     for kind, net in nets.items():
@@ -101,8 +101,8 @@ def test_the_embedding_is_the_feature_half_whitened_after_the_neck_or_as_it_is(b
         for row, feature in zip(found, features, strict=True):
             expected = feature
             if isinstance(net.neck, torch.nn.BatchNorm1d) and kind != "feature":
-                mean, scale = net.neck.running_mean.double().numpy(), net.neck.weight.detach().double().numpy()
-                deviation = np.sqrt(net.neck.running_var.double().numpy() + 1e-5)
+                mean, scale = net.neck.get_buffer("running_mean").numpy(), net.neck.weight.detach().numpy()
+                deviation = np.sqrt(net.neck.get_buffer("running_var").numpy() + 1e-5)
                 length = np.sqrt(sum(mean**2) + sum(deviation**2))
                 expected = {
                     "neck": (feature - mean) / deviation * scale,
