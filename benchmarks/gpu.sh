@@ -11,7 +11,8 @@
 #       all      everything in this order, as far as ten minutes go
 #
 # DATA is the unpacked data set, WEIGHTS holds resnet{50,18}_imagenet.safetensors[.xz]. Exit code 0: done;
-# 75: not done, run it again. Python 3.12, torch 2.11, torchvision and onnx are all that the machine must have.
+# 75: not done, run it again. Python 3.12, torch 2.11, torchvision and onnx are all that the machine must have; `setup`
+# installs the rest, with onnxruntime, which every verb imports, and onnxscript, by which torch exports.
 set -euo pipefail
 
 STEP=${1:?give a step: setup, strong, student, losses, sigma, alpha, noise, collect or all}
@@ -58,7 +59,8 @@ run_step() {
         python3 -m venv --system-site-packages "$OUT/venv"
         "$OUT/venv/bin/pip" install --quiet ${WHEELS:+--no-index --find-links "$WHEELS"} \
             pydantic pydantic-settings pillow safetensors scikit-learn scipy h5py jinja2 matplotlib \
-            pytorch-metric-learning tensorboard typer rich
+            pytorch-metric-learning tensorboard typer rich onnxruntime onnxscript
+        "$OUT/venv/bin/python" -m app.cli train --help >/dev/null # what is missing shows before a paid step
         ;;
     strong) training strong "${STRONG:-strong}" resnet50 ;;
     student) training student "${STUDENT:-student}" resnet18 --teacher "$OUT/strong" ;;
