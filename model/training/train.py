@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,7 @@ from model.training.recipe import OptimiserRecipe, Recipe
 from model.training.report import REPORT, Trained, write_report
 from model.training.sampler import IdentitySampler
 
-CHECKPOINT_STEPS = 200
+CHECKPOINT_SECONDS = 60.0
 SHOWN_STEPS = 5  # the bar's text waits for the device, so it is not renewed at each step
 LOGGED_STEPS = 50
 logger = logging.getLogger(__name__)
@@ -60,6 +61,11 @@ class Data:
     held_out: LabelledImages
     train_pictures: Tensor  # (N, 3, H, W) uint8
     held_out_pictures: Tensor
+
+    @cached_property
+    def sha256(self) -> str:
+        """The training images' hash, for which every file is looked at: once a run."""
+        return self.train.sha256()
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,7 @@ def train(
     autocast = torch.autocast(device, torch.bfloat16, enabled=use_bfloat16(recipe, device))
 
     network.train()
+    saved = time.monotonic()
     with (
         progress_bar(total, step, shown=mine.first) as advance,
         Journal(out, step, tracker) if mine.first else Unwritten() as journal,
@@ -154,13 +161,15 @@ def train(
                     check_spread(feature, step)
                     losses = {"metric": metric.item(), "identity": mean_over_processes(classification.detach()).item()}
                     journal.training(step, step / per_epoch, {**losses, "rate": optimiser.param_groups[0]["lr"]})
-                if step % CHECKPOINT_STEPS == 0 or step == total:
+                validated = step % (per_epoch * recipe.validate_every) == 0 and step < total
+                if validated:  # before it is saved: a run that goes on from there does not come back to it
+                    held_out = validate(averaged.served, data, recipe, epoch, device)
+                    journal.validation(step, epoch + 1, evaluate_retrieval(held_out, held_out))
+                if validated or step == total or time.monotonic() - saved >= CHECKPOINT_SECONDS:
                     check_finite(loss, step)
                     if mine.first:
                         save_checkpoint(snapshot(averaged, optimiser, recipe, data, replace(begun, step=step)), out)
-            if (epoch + 1) % recipe.validate_every == 0 and step < total:
-                held_out = validate(averaged.served, data, recipe, epoch, device)
-                journal.validation(step, epoch + 1, evaluate_retrieval(held_out, held_out))
+                    saved = time.monotonic()
         held_out = validate(averaged.served, data, recipe, recipe.epochs - 1, device)
         result = evaluate_retrieval(held_out, held_out)
         journal.validation(step, recipe.epochs, result)
@@ -240,7 +249,7 @@ def resume(averaged: Averaged, optimiser: torch.optim.Optimizer, recipe: Recipe,
     checkpoint = load_checkpoint(out)
     if checkpoint.recipe != recipe:
         raise RecipeError(f"{out} holds a run of another recipe ({checkpoint.recipe.name}); give another --out")
-    if checkpoint.data_sha256 != data.train.sha256():
+    if checkpoint.data_sha256 != data.sha256:
         raise RecipeError(f"{out} holds a run on other data than {data.train.name}; give another --out")
     averaged.network.load_state_dict(checkpoint.network)
     averaged.restore(checkpoint.averaged)
@@ -259,7 +268,7 @@ def start(network: ReidNetwork, recipe: Recipe, data: Data, weights: Path | None
         return None
     before = read_origin(weights)
     load_trained(network, before.weights)
-    if before.data_sha256 != data.train.sha256():
+    if before.data_sha256 != data.sha256:
         logger.warning(
             "%s was trained on other images; where they show this run's held-out people, its "
             "held-out figures and thresholds read too well",
@@ -276,14 +285,14 @@ def find_teacher(run: Path | None, recipe: Recipe, data: Data, device: str) -> T
         raise RecipeError(f"recipe {recipe.name} has no [distillation], so no teacher can be given")
     if run is None:
         raise RecipeError(f"recipe {recipe.name} distils: give the teacher's run folder as --teacher")
-    return load_teacher(run, recipe.distillation, data.train.sha256(), device)
+    return load_teacher(run, recipe.distillation, data.sha256, device)
 
 
 def track(uri: str, out: Path, recipe: Recipe, data: Data) -> Tracker:
     """Return the run's record on an MLflow server; raise `TrackingError` when it does not answer."""
     from model.training.tracking import MlflowRun  # here, because mlflow is no part of a plain installation
 
-    return MlflowRun(uri, out, recipe, {"data": data.train.name, "data_sha256": data.train.sha256()})
+    return MlflowRun(uri, out, recipe, {"data": data.train.name, "data_sha256": data.sha256})
 
 
 def snapshot(
@@ -292,7 +301,7 @@ def snapshot(
     """Return the run's state as far as it is."""
     return Checkpoint(
         recipe=recipe,
-        data_sha256=data.train.sha256(),
+        data_sha256=data.sha256,
         identities=averaged.network.classifier.out_features,
         step=begun.step,
         network=averaged.network.state_dict(),

@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ import torch
 from model.errors import RecipeError
 from model.training import train as module
 from model.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from model.training.datasets.images import LabelledImages
 from model.training.datasets.reading import read_dataset
 from model.training.journal import read_history
 from model.training.recipe import NoiseRecipe, Recipe, read_recipe
@@ -26,16 +28,27 @@ def run(recipe: Recipe, market: Path, out: Path, weights: Path) -> Checkpoint:
     return load_checkpoint(out)
 
 
-def test_resumed_training_equals_uninterrupted_training(
-    recipe: Recipe, market: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    straight = run(recipe, market, tmp_path / "straight", weights)
+@pytest.fixture(scope="module")
+def straight(recipe: Recipe, market: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """A run of two epochs of four steps that nothing interrupts."""
+    return run(recipe, market, tmp_path_factory.mktemp("straight"), weights)
 
-    monkeypatch.setattr(module, "CHECKPOINT_STEPS", 2)
+
+@pytest.mark.parametrize("stop", [3, 4, 6])  # in the middle of an epoch, after one that is validated, in the next
+def test_resumed_training_equals_uninterrupted_training(
+    recipe: Recipe,
+    market: Path,
+    weights: Path,
+    straight: Checkpoint,
+    stop: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)
 
     def save_and_stop(checkpoint: Checkpoint, folder: Path) -> None:
         save_checkpoint(checkpoint, folder)
-        if checkpoint.step == 6:  # in the middle of an epoch
+        if checkpoint.step == stop:
             raise Stopped
 
     with monkeypatch.context() as patch:
@@ -44,11 +57,52 @@ def test_resumed_training_equals_uninterrupted_training(
             run(recipe, market, tmp_path / "resumed", weights)
     resumed = run(recipe, market, tmp_path / "resumed", weights)
 
-    assert resumed.step == straight.step > 6
+    assert resumed.step == straight.step == 8
     for name, value in straight.network.items():
         assert torch.equal(resumed.network[name], value), name
     rows = [row for row in read_history(tmp_path / "resumed") if row.kind == "validation"]
     assert [row.epoch for row in rows] == [1, 2]
+
+
+def test_run_stopped_while_it_validates_validates_again(
+    recipe: Recipe, market: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)
+
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "validate", stop)
+        with pytest.raises(Stopped):
+            run(recipe, market, tmp_path, weights)
+    run(recipe, market, tmp_path, weights)
+    assert [row.epoch for row in read_history(tmp_path) if row.kind == "validation"] == [1, 2]
+
+
+def test_checkpoints_are_saved_by_time_and_the_data_hashed_once(
+    recipe: Recipe, market: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[LabelledImages] = []
+    saved: list[int] = []
+    clock = [0.0]
+    sha256, set_rate = LabelledImages.sha256, module.set_rate
+
+    def hash_and_note(images: LabelledImages) -> str:
+        hashed.append(images)
+        return sha256(images)
+
+    def step_for_25_seconds(optimiser: torch.optim.Optimizer, recipe: Recipe, epoch: float) -> None:
+        clock[0] += 25
+        set_rate(optimiser, recipe, epoch)
+
+    monkeypatch.setattr(LabelledImages, "sha256", hash_and_note)
+    monkeypatch.setattr(module, "save_checkpoint", lambda checkpoint, _: saved.append(checkpoint.step))
+    monkeypatch.setattr(module, "set_rate", step_for_25_seconds)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    train(recipe, read_dataset(market), tmp_path, weights=weights, device="cpu")
+    assert saved == [3, 4, 7, 8]
+    assert len(hashed) == 1
 
 
 def test_another_recipe_is_not_mixed_into_a_run(recipe: Recipe, market: Path, weights: Path, tmp_path: Path) -> None:
