@@ -5,6 +5,7 @@ Zhong, Zheng, Kang, Li, Yang. "Random Erasing Data Augmentation", AAAI 2020.
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -36,22 +37,32 @@ class Augmentation:
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return normalised, augmented float images `(N, 3, H, W)` of uint8 ones; `generator` is on the CPU."""
-        x = normalise(self._recolour(images, generator))
-        x = self._flip(x, generator)
-        x = self._crop(x, generator)
-        return self._erase(x, generator)
+        recolour, flip, crop, erase = self._draw(images, generator)
+        x = _standardise(self._recolour(images, recolour), _on(images.device, MEAN), _on(images.device, STD))
+        x = self._flip(x, flip)
+        x = self._crop(x, crop)
+        return self._erase(x, erase)
 
-    def _recolour(self, images: Tensor, generator: torch.Generator) -> Tensor:
+    def _draw(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """Return each change's uniform numbers `(count, N)` for the pictures of this share, sent all at once."""
+        counts = [7 if self.jitter or self.grayscale else 0, 1, 2 if self.pad else 0, 5 if self.erasing else 0]
+        whole = len(images) * self.share.size
+        drawn = torch.rand(sum(counts), whole, generator=generator)[:, self.share.slice(whole)]
+        if images.is_cuda:
+            drawn = drawn.pin_memory()  # without it the copy waits for the step before
+        return torch.split(drawn.to(images.device, non_blocking=True), counts)
+
+    def _recolour(self, images: Tensor, drawn: Tensor) -> Tensor:
         """Show each picture as another camera might: one linear map of its colours, clipped where a sensor would be."""
-        if not self.jitter and not self.grayscale:
+        if not len(drawn):
             return images
         device = images.device
-        exposure, contrast, saturation, red, green, blue, chance = self._draw(7, images, generator)
+        exposure, contrast, saturation, red, green, blue, chance = drawn
         exposure, contrast, saturation, *gains = (
-            torch.exp(self.jitter * (2 * drawn - 1)) for drawn in (exposure, contrast, saturation, red, green, blue)
+            torch.exp(self.jitter * (2 * each - 1)) for each in (exposure, contrast, saturation, red, green, blue)
         )
         saturation = torch.where(chance < self.grayscale, 0, saturation)[:, None, None]
-        luma = torch.tensor(_LUMA, device=device)
+        luma = _on(device, _LUMA)
         towards_grey = saturation * torch.eye(3, device=device) + (1 - saturation) * luma.expand(3, 3)  # (N, 3, 3)
         colours = towards_grey * (torch.stack(gains, dim=1) * exposure[:, None])[:, None, :]
         x = images.float().flatten(2)  # (N, 3, H·W)
@@ -59,27 +70,27 @@ class Augmentation:
         contrast = contrast[:, None, None]
         return torch.baddbmm((1 - contrast) * mean, contrast * colours, x).clamp_(0, 255).view(images.shape)
 
-    def _flip(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        (chosen,) = self._draw(1, x, generator) < self.flip
+    def _flip(self, x: Tensor, drawn: Tensor) -> Tensor:
+        (chosen,) = drawn < self.flip
         return torch.where(chosen[:, None, None, None], x.flip(3), x)
 
-    def _crop(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        if not self.pad:
+    def _crop(self, x: Tensor, drawn: Tensor) -> Tensor:
+        if not len(drawn):
             return x
         n, _, height, width = x.shape
         padded = functional.pad(x, [self.pad] * 4)
-        down, right = (self._draw(2, x, generator) * (2 * self.pad + 1)).long()
+        down, right = (drawn * (2 * self.pad + 1)).long()
         rows = down[:, None] + torch.arange(height, device=x.device)  # (N, H)
         columns = right[:, None] + torch.arange(width, device=x.device)  # (N, W)
         picture = torch.arange(n, device=x.device)[:, None, None]
         return padded.permute(0, 2, 3, 1)[picture, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
-    def _erase(self, x: Tensor, generator: torch.Generator) -> Tensor:
+    def _erase(self, x: Tensor, drawn: Tensor) -> Tensor:
         """Blank one rectangle, to the mean colour, in the chosen pictures."""
-        if not self.erasing:
+        if not len(drawn):
             return x
         height, width = x.shape[2:]
-        chance, area, aspect, top, left = self._draw(5, x, generator)
+        chance, area, aspect, top, left = drawn
         pixels = height * width * (_ERASED_AREA[0] + (_ERASED_AREA[1] - _ERASED_AREA[0]) * area)
         low, high = map(math.log, _ERASED_ASPECT)
         ratio = torch.exp(low + (high - low) * aspect)
@@ -92,11 +103,6 @@ class Augmentation:
         erased = inside & (chance < self.erasing)[:, None, None]
         return x.masked_fill(erased[:, None], 0)
 
-    def _draw(self, count: int, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Return `count` uniform numbers for each picture of this share, `(count, N)`."""
-        whole = len(x) * self.share.size
-        return torch.rand(count, whole, generator=generator)[:, self.share.slice(whole)].to(x.device)
-
 
 def _between(start: Tensor, length: Tensor, size: int) -> Tensor:
     """Return which of `size` positions lie in `[start, start + length)`, `(N, size)`."""
@@ -106,6 +112,14 @@ def _between(start: Tensor, length: Tensor, size: int) -> Tensor:
 
 def normalise(images: Tensor) -> Tensor:
     """Return RGB `(N, 3, H, W)` of 0 to 255 as float32 with ImageNet's mean and deviation."""
-    mean = torch.tensor(MEAN, device=images.device).view(3, 1, 1)
-    std = torch.tensor(STD, device=images.device).view(3, 1, 1)
-    return (images.float() / 255 - mean) / std
+    return _standardise(images, torch.tensor(MEAN, device=images.device), torch.tensor(STD, device=images.device))
+
+
+def _standardise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    return (images.float() / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+
+
+@cache
+def _on(device: torch.device, values: tuple[float, ...]) -> Tensor:
+    """Return constants of training on the device, sent once: a copy in each step would wait for the step before."""
+    return torch.tensor(values, device=device)

@@ -97,6 +97,7 @@ def train(
     learns from, `cache` the folder that keeps decoded pictures, `mlflow` the address of a server that records the run.
     """
     keep_freed_memory()
+    torch.backends.cudnn.benchmark = True  # a stage's pictures are all of one size
     data = read_data(recipe, dataset, cache)
     out.mkdir(parents=True, exist_ok=True)
     labelled = corrupt(data.train, recipe.noise).identities
@@ -133,12 +134,13 @@ def train(
             if network.freeze(epoch):  # which parameters are synchronised is settled when it is distributed
                 forward = compiled(distribute(network), recipe)
             augment = Augmentation(stage.flip, stage.pad, stage.erasing, stage.jitter, stage.grayscale, mine)
-            for batch in torch.from_numpy(sampler.epoch(epoch))[step % per_epoch :]:
+            batches = torch.from_numpy(sampler.epoch(epoch)).to(device)  # at once: each copy waits for the device
+            for batch in batches[step % per_epoch :]:
                 set_rate(optimiser, recipe, step / per_epoch)
                 generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
-                images = fit(pictures[batch[part].to(device)], stage.height, stage.width)  # (P·K / processes, 3, H, W)
+                images = fit(pictures[batch[part]], stage.height, stage.width)  # (P·K / processes, 3, H, W)
                 images = augment(images, generator).contiguous(memory_format=torch.channels_last)
-                identity = targets[batch.to(device)]  # (P·K,)
+                identity = targets[batch]  # (P·K,)
                 with autocast:
                     feature, logits = forward(images)
                 feature = gather(feature)  # (P·K, D)

@@ -1,9 +1,11 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from model.training.augment import MEAN, STD, Augmentation, normalise
+from model.training.parallel import Share
 
 PICTURES = torch.randint(256, (8, 3, 24, 12), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
@@ -71,7 +73,7 @@ def test_grayscale_leaves_no_colour_and_no_other_change() -> None:
 
 def test_erasing_blanks_one_rectangle_of_the_stated_area() -> None:
     plain = normalise(PICTURES) + 10  # nothing is 0 by chance
-    erased = Augmentation(flip=0, pad=0, erasing=1)._erase(plain, generator())
+    erased = Augmentation(flip=0, pad=0, erasing=1)._erase(plain, torch.rand(5, len(plain), generator=generator()))
     for picture in erased:
         blank = (picture == 0).all(dim=0)
         rows, columns = blank.any(dim=1), blank.any(dim=0)
@@ -83,3 +85,13 @@ def test_same_generator_same_pictures() -> None:
     augment = Augmentation(flip=0.5, pad=3, erasing=0.5, jitter=0.2, grayscale=0.1)
     assert torch.equal(augment(PICTURES, generator(4)), augment(PICTURES, generator(4)))
     assert not torch.equal(augment(PICTURES, generator(4)), augment(PICTURES, generator(5)))
+
+
+def test_what_is_drawn_stays_what_it_was_so_that_runs_can_be_repeated() -> None:
+    augment = Augmentation(flip=0.5, pad=3, erasing=0.5, jitter=0.2, grayscale=0.1)
+    one_by_one = generator()
+    expected = [torch.rand(count, len(PICTURES), generator=one_by_one) for count in (7, 1, 2, 5)]
+    assert all(map(torch.equal, augment._draw(PICTURES, generator()), expected))
+    halves = [replace(augment, share=Share(rank, 2))._draw(PICTURES[:4], generator()) for rank in range(2)]
+    for whole, *parts in zip(expected, *halves, strict=True):
+        assert torch.equal(torch.cat(parts, dim=1), whole)
