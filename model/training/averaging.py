@@ -3,8 +3,11 @@
 Tarvainen, Valpola. "Mean teachers are better role models", NeurIPS 2017.
 """
 
+import copy
+from itertools import chain
+
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from model.training.network import ReidNetwork
 
@@ -14,32 +17,35 @@ class Averaged:
 
     def __init__(self, network: ReidNetwork, decay: float) -> None:
         self.network = network
-        self._average = _average(network, decay) if decay else None
+        self._average = copy.deepcopy(network) if decay else None
+        self._move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        self._started = False
 
     @property
     def served(self) -> ReidNetwork:
         """The network to measure: the average where there is one."""
-        if self._average is None:
-            return self.network
-        assert isinstance(self._average.module, ReidNetwork)
-        return self._average.module
+        return self.network if self._average is None else self._average
 
     def update(self) -> None:
-        """Take the weights after a step into the average."""
-        if self._average is not None:
-            self._average.update_parameters(self.network)
+        """Take the weights after a step into the average, which the first step's weights begin."""
+        if self._average is None:
+            return
+        if self._started:  # not by AveragedModel, which sends its count in each step and so waits for a GPU
+            self._move(_numbers(self._average), _numbers(self.network), None)
+        else:
+            self.restore(self.network.state_dict())
 
     def state(self) -> dict[str, Tensor] | None:
         """Return the averaged weights, if any."""
-        return None if self._average is None else self.served.state_dict()
+        return None if self._average is None else self._average.state_dict()
 
     def restore(self, state: dict[str, Tensor] | None) -> None:
         """Take the average up again."""
         if self._average is not None and state is not None:
-            self.served.load_state_dict(state)
-            self._average.n_averaged.fill_(1)  # from here on the average is moved, not started
+            self._average.load_state_dict(state)
+            self._started = True
 
 
-def _average(network: ReidNetwork, decay: float) -> AveragedModel:
-    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(network, multi_avg_fn=average, use_buffers=True)
+def _numbers(network: ReidNetwork) -> list[Tensor]:
+    """Return weights and batch statistics, without the counts of batches, which nothing reads."""
+    return [each.detach() for each in chain(network.parameters(), network.buffers()) if each.is_floating_point()]
