@@ -78,7 +78,8 @@ class ReidNetwork(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the metric feature `(N, D)` and the identity logits `(N, identities)`, both float32."""
         feature = self._feature(images)
-        return feature, self.classifier(self.neck(feature)).float()
+        with torch.autocast(images.device.type, enabled=False):  # bfloat16 keeps three digits of a logit
+            return feature, self.classifier(self.neck(feature))
 
     def embed(self, images: Tensor) -> Tensor:
         """Return unit embeddings `(N, D)`: the metric feature, half whitened, after the neck or as it is."""

@@ -32,6 +32,13 @@ def test_shapes_and_unit_length(changes: dict[str, object], dim: int) -> None:
     assert torch.allclose(net.eval().embed(IMAGES).norm(dim=1), torch.ones(3), atol=1e-5)
 
 
+def test_logits_are_computed_in_float32_where_the_rest_is_not() -> None:
+    net = network().eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        feature, logits = net(IMAGES)
+    assert torch.equal(logits, net.classifier(net.neck(feature)))
+
+
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
 @pytest.mark.parametrize(("stride", "rows"), [(1, 4), (2, 2)])
 def test_last_stride(backbone: str, stride: int, rows: int) -> None:
