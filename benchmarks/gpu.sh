@@ -3,19 +3,31 @@
 #
 #   DATA=market WEIGHTS=folder OUT=runs benchmarks/gpu.sh STEP
 #
-# STEP: setup    a virtual environment over the machine's torch, with the wheels of the folder WHEELS where pip is offline
-#       strong   ResNet-50 at 256×128, then
-#       student  a ResNet-18 that it teaches, then
-#       losses, sigma, alpha, noise     the studies of docs/RESULTS.md
-#       collect  each finished run in pieces of 15 MiB under $OUT/collected (python -m benchmarks.pieces join)
+# STEP, in the order of worth, each by itself and to be run again until its exit code is 0:
+#
+#       setup    a virtual environment over the machine's torch; where pip is offline, from the folder WHEELS
+#       strong   ResNet-50 at 256×128: one training of 120 epochs, by far the longest
+#       strong-export    its version, with figures on the test split: no training and no GPU; begun again where cut off
+#       student  a ResNet-18 that it teaches: one training of 120 epochs
+#       student-export   as above
+#       losses   the studies of docs/RESULTS.md, three short epochs a training: 18 trainings
+#       sigma    24 trainings
+#       alpha    24 trainings
+#       noise    72 trainings
+#       collect  what is done so far, under $OUT/collected: reports, cards, figures, and each run in pieces of 15 MiB
+#                (python -m benchmarks.pieces join); every other step ends with it, also where it is cut off
 #       all      everything in this order, as far as ten minutes go
+#
+# The exports can as well be made from the pieces on another machine. A training that is cut off goes on from its
+# checkpoint of the last minute, a study from its first cell that is not done.
 #
 # DATA is the unpacked data set, WEIGHTS holds resnet{50,18}_imagenet.safetensors[.xz]. Exit code 0: done;
 # 75: not done, run it again. Python 3.12, torch 2.11, torchvision and onnx are all that the machine must have; `setup`
 # installs the rest, with onnxruntime, which every verb imports, and onnxscript, by which torch exports.
 set -euo pipefail
 
-STEP=${1:?give a step: setup, strong, student, losses, sigma, alpha, noise, collect or all}
+STEPS=(strong strong-export student student-export losses sigma alpha noise)
+STEP=${1:?give a step: setup, ${STEPS[*]}, collect or all}
 LIMIT=${LIMIT:-570} # seconds
 DEVICE=${DEVICE:-cuda}
 : "${OUT:?give a folder for runs as OUT}"
@@ -53,6 +65,29 @@ training() { # NAME RECIPE BACKBONE [more options]
         --out "$OUT/$name" --device "$DEVICE" "$@"
 }
 
+exported() { # NAME
+    [ -e "$OUT/$1-export/card.json" ] && return
+    [ -e "$OUT/$1/report.html" ] || { echo "expected a finished run in $OUT/$1: run the step $1 first" >&2 && exit 2; }
+    reid export --data "${DATA:?give the data set as DATA}" --run "$OUT/$1" --out "$OUT/$1-export"
+}
+
+collect() {
+    local run study
+    for run in strong student; do
+        [ -e "$OUT/$run/report.html" ] || continue
+        mkdir -p "$OUT/collected/$run"
+        [ "$OUT/collected/$run/pieces.json" -nt "$OUT/$run/report.html" ] ||
+            "$(python)" -m benchmarks.pieces split "$OUT/$run" "$OUT/collected/$run"
+        cp "$OUT/$run/report.html" "$OUT/$run/history.jsonl" "$OUT/collected/$run/"
+        if [ -e "$OUT/$run-export/card.json" ]; then cp "$OUT/$run-export/card.json" "$OUT/collected/$run/"; fi
+    done
+    for study in "$OUT"/study-*; do
+        [ -e "$study/study.html" ] || continue
+        mkdir -p "$OUT/collected/$(basename "$study")"
+        cp "$study/study.html" "$study/results.jsonl" "$OUT/collected/$(basename "$study")/"
+    done
+}
+
 run_step() {
     case $1 in
     setup)
@@ -62,34 +97,25 @@ run_step() {
             pytorch-metric-learning tensorboard typer rich onnxruntime onnxscript
         "$OUT/venv/bin/python" -m app.cli train --help >/dev/null # what is missing shows before a paid step
         ;;
+    *-export) exported "${1%-export}" ;;
     strong) training strong "${STRONG:-strong}" resnet50 ;;
     student) training student "${STUDENT:-student}" resnet18 --teacher "$OUT/strong" ;;
     losses | sigma | alpha | noise)
         reid study "$1" --data "${DATA:?give the data set as DATA}" --weights "$(weights resnet18)" \
             --out "$OUT/study-$1" --device "$DEVICE"
         ;;
-    collect)
-        for run in strong student; do
-            [ -e "$OUT/$run/report.html" ] || continue
-            "$(python)" -m benchmarks.pieces split "$OUT/$run" "$OUT/collected/$run"
-            cp "$OUT/$run/report.html" "$OUT/$run/history.jsonl" "$OUT/collected/$run/"
-        done
-        for study in "$OUT"/study-*; do
-            [ -e "$study/study.html" ] || continue
-            mkdir -p "$OUT/collected/$(basename "$study")"
-            cp "$study/study.html" "$study/results.jsonl" "$OUT/collected/$(basename "$study")/"
-        done
-        ;;
+    collect) ;; # as every step at its end
     *)
-        echo "no step $1; give setup, strong, student, losses, sigma, alpha, noise, collect or all" >&2
+        echo "no step $1; give setup, ${STEPS[*]}, collect or all" >&2
         exit 2
         ;;
     esac
 }
 
+trap collect EXIT
 if [ "$STEP" = all ]; then
     [ -x "$OUT/venv/bin/python" ] || run_step setup
-    for step in strong student losses sigma alpha noise collect; do run_step "$step"; done
+    for step in "${STEPS[@]}"; do run_step "$step"; done
 else
     run_step "$STEP"
 fi
