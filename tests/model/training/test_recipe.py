@@ -12,6 +12,13 @@ def test_bundled_recipes_are_valid() -> None:
         assert read_recipe(name).name == name
 
 
+def test_the_student_is_trained_as_its_teacher() -> None:
+    teacher, student = read_recipe("strong"), read_recipe("student")
+    assert teacher.network.model_copy(update={"backbone": "resnet18"}) == student.network
+    for part in ("loss", "batch", "optimiser", "averaging", "stages", "held_out_identities", "seed"):
+        assert getattr(teacher, part) == getattr(student, part), part
+
+
 def test_stages_follow_each_other(recipe_file: Path) -> None:
     recipe = read_recipe(str(recipe_file))
     assert recipe.epochs == 2
