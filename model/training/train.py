@@ -193,10 +193,13 @@ def read_data(recipe: Recipe, dataset: Dataset, cache: Path | None = None) -> Da
 
 
 def build_optimiser(network: ReidNetwork, recipe: OptimiserRecipe) -> torch.optim.Optimizer:
-    """Return the optimiser, with the new layers in a group of their own."""
+    """Return the optimiser, with the new layers in groups of their own: GeM's exponent has no weight decay."""
+    exponent = list(network.pooling.parameters())  # the first of the head's: older checkpoints have it there
+    others = [p for p in network.head_parameters()[len(exponent) :] if p.requires_grad]
     groups = [
         {"params": network.backbone_parameters(), "factor": 1.0},
-        {"params": [p for p in network.head_parameters() if p.requires_grad], "factor": recipe.head_factor},
+        {"params": exponent, "factor": recipe.head_factor, "weight_decay": 0.0},
+        {"params": others, "factor": recipe.head_factor},
     ]
     match recipe.name:
         case "adam":
@@ -255,7 +258,8 @@ def resume(averaged: Averaged, optimiser: torch.optim.Optimizer, recipe: Recipe,
         raise RecipeError(f"{out} holds a run on other data than {data.train.name}; give another --out")
     averaged.network.load_state_dict(checkpoint.network)
     averaged.restore(checkpoint.averaged)
-    optimiser.load_state_dict(checkpoint.optimiser)
+    # the groups are the recipe's: those of an older checkpoint have the same parameters, in fewer groups
+    optimiser.load_state_dict({**checkpoint.optimiser, "param_groups": optimiser.state_dict()["param_groups"]})
     logger.info("going on after step %d", checkpoint.step)
     return Begun(checkpoint.step, checkpoint.parent)
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -6,12 +7,14 @@ import torch
 
 from model.errors import RecipeError
 from model.training import train as module
+from model.training.averaging import Averaged
 from model.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.training.datasets.images import LabelledImages
 from model.training.datasets.reading import read_dataset
 from model.training.journal import read_history
-from model.training.recipe import NoiseRecipe, Recipe, read_recipe
-from model.training.train import fit, rate_factor, train
+from model.training.network import ReidNetwork
+from model.training.recipe import NoiseRecipe, Recipe, override, read_recipe
+from model.training.train import build_optimiser, fit, rate_factor, read_data, resume, train
 
 
 class Stopped(Exception):
@@ -62,6 +65,43 @@ def test_resumed_training_equals_uninterrupted_training(
         assert torch.equal(resumed.network[name], value), name
     rows = [row for row in read_history(tmp_path / "resumed") if row.kind == "validation"]
     assert [row.epoch for row in rows] == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("pooling", ["gem", "average"])
+def test_weight_decay_leaves_the_exponent_of_gem_as_it_is(recipe: Recipe, name: str, pooling: str) -> None:
+    changes = {"network.pooling": pooling, "optimiser.name": name, "optimiser.weight_decay": 0.1}
+    plan = override(recipe, changes)
+    network = ReidNetwork(plan.network, 4)
+    optimiser = build_optimiser(network, plan.optimiser)
+    before = {key: value.clone() for key, value in network.named_parameters()}
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimiser.step()
+    still = {key for key, value in network.named_parameters() if torch.equal(value, before[key])}
+    assert ("pooling.exponent" in still) == (pooling == "gem")
+    assert "classifier.weight" not in still
+
+
+def test_run_of_before_the_exponent_had_a_group_goes_on(
+    recipe: Recipe, market: Path, weights: Path, straight: Checkpoint, tmp_path: Path
+) -> None:
+    backbone, exponent, others = straight.optimiser["param_groups"]
+    head = {**others, "params": exponent["params"] + others["params"]}
+    state = straight.optimiser["state"]
+    older = {"state": state, "param_groups": [backbone, head]}
+    save_checkpoint(replace(straight, optimiser=older), tmp_path)
+    network = ReidNetwork(recipe.network, straight.identities)
+    optimiser = build_optimiser(network, recipe.optimiser)
+    data = read_data(recipe, read_dataset(market))
+    begun = resume(Averaged(network, recipe.averaging), optimiser, recipe, data, tmp_path)
+    assert begun is not None
+    assert begun.step == straight.step
+    found = optimiser.state_dict()
+    decay = recipe.optimiser.weight_decay
+    assert [group["weight_decay"] for group in found["param_groups"]] == [decay, 0.0, decay]
+    assert found["state"].keys() == state.keys()
+    assert all(torch.equal(found["state"][key]["exp_avg"], value["exp_avg"]) for key, value in state.items())
 
 
 def test_run_stopped_while_it_validates_validates_again(
