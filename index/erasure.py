@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from index import audit, backups, names, removal, residue
+from index import audit, backups, catalogue, names, removal, residue
 from index.database import Database, chunks
 from index.errors import GalleryError
 from index.follower import Follower
@@ -111,10 +111,11 @@ class Eraser:
             return True
         needles = [chosen for vector in removed.vectors if (chosen := residue.needle(vector)) is not None]
         needles += [(sample_id.encode(), len(sample_id) - 8) for sample_id in removed.sample_ids]
-        with self._database.read() as connection:  # camera 1 may rightly be called as identity 1 was
-            standing = names.standing(connection, gallery, removed.texts)
-        for number, text in set(removed.texts) - standing:
-            needles += residue.cells(gallery, number, text)
+        with self._database.read() as connection:
+            standing = _still_named(connection, gallery, {text for _, text in removed.texts})
+        for number, text in removed.texts:
+            if text not in standing:
+                needles += residue.cells(gallery, number, text)
         needles = list(dict.fromkeys(needles))  # one picture may have been enrolled for a thousand people
         if not self._residue(self._database.file, needles):
             return True
@@ -137,6 +138,15 @@ def _still_in_catalogue(connection: Connection, removed: Removed) -> int:
         rows += len(connection.scalars(select(samples.c.id).where(samples.c.id.in_(chunk))).all())
         rows += len(connection.scalars(select(embeddings.c.sample_id).where(embeddings.c.sample_id.in_(chunk))).all())
     return rows
+
+
+def _still_named(connection: Connection, gallery: int, texts: set[str]) -> set[str]:
+    """Return those that are rightly there: a camera may be called as an identity was."""
+    people, places = (
+        names.identity_numbers(connection, gallery, texts),
+        names.camera_numbers(connection, gallery, texts),
+    )
+    return people.keys() | places.keys() | catalogue.by_external_id(connection, gallery, texts).keys()
 
 
 def _left_behind(connection: Connection, found: set[bytes]) -> bool:

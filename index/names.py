@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, Select, Table, and_, bindparam, delete, exists, insert, select
+from sqlalchemy import Connection, Select, Table, bindparam, delete, exists, insert, select
 
 from index.database import chunks
 from index.schema import cameras, identities, samples
@@ -45,20 +45,6 @@ def drop_empty_identities(connection: Connection, among: Iterable[int]) -> list[
         rows = connection.execute(forget.returning(identities.c.id, identities.c.name)).all()
         dropped += [(row.id, row.name) for row in rows]
     return dropped
-
-
-def standing(connection: Connection, gallery: int, among: Iterable[tuple[int, str]]) -> set[tuple[int, str]]:
-    """Return those of some numbers with texts that a name or an external id of the gallery has just so."""
-    found: set[tuple[int, str]] = set()
-    for chunk in chunks(among):
-        for table, text in (
-            (identities, identities.c.name),
-            (cameras, cameras.c.name),
-            (samples, samples.c.external_id),
-        ):
-            here = and_(table.c.gallery_id == gallery, table.c.id.in_([number for number, _ in chunk]))
-            found.update((row[0], row[1]) for row in connection.execute(select(table.c.id, text).where(here)))
-    return found.intersection(among)
 
 
 def _numbered(connection: Connection, names: Table, gallery: int, wanted: Iterable[str]) -> dict[str, int]:

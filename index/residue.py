@@ -33,26 +33,26 @@ def needle(vector: bytes) -> tuple[bytes, int] | None:
 
 
 def cells(gallery: int, number: int, text: str) -> list[tuple[bytes, int]]:
-    """Choose what of a name or an external id to look for: its whole cells, in a table of names and in an index.
+    """Choose what of a name or an external id to look for: its place in a table of names, and in an index.
 
-    The text alone is rightly a part of other texts, and may be the same in other galleries. A cell of fewer than
-    eight bytes, of a name of one or two letters, cannot be told from chance and is not looked for.
-    The format: https://www.sqlite.org/fileformat2.html, 1.6 and 2.1.
+    The text alone is rightly a part of other texts, and may be the same in other galleries. So what lies before it
+    comes with it: the types, one of which says its length, and its gallery; no more, for a copy may be partly
+    overwritten, unless that is fewer than eight bytes. A name of one or two letters cannot be told from chance and
+    is not looked for. The format: https://www.sqlite.org/fileformat2.html, 1.6 and 2.1.
     """
     (owner_type, owner), (row_type, row) = _integer(gallery), _integer(number)
     content = text.encode()
-    text_type = _varint(2 * len(content) + 13)
-    in_table = _record(b"\0" + owner_type + text_type, owner + content)  # the row's own number is NULL in its record
-    in_index = _record(owner_type + text_type + row_type, owner + content + row)
-    row_cell = _varint(len(in_table)) + _varint(number) + in_table
-    index_cell = _varint(len(in_index)) + in_index
-    # the eight bytes beside the number: thousands of texts may begin or end alike
-    found = ((row_cell, 0), (index_cell, len(index_cell) - _FRAGMENT))
-    return [(cell, place) for cell, place in found if len(cell) >= _FRAGMENT]
-
-
-def _record(types: bytes, values: bytes) -> bytes:
-    return bytes([1 + len(types)]) + types + values
+    types = owner_type + _varint(2 * len(content) + 13)
+    found: list[tuple[bytes, int]] = []
+    # in a table the row's own number is NULL and comes first, in an index it comes last
+    for before, known, after in ((b"\0", types, b""), (b"", types + row_type, row)):
+        header = bytes([1 + len(before + known)]) + before
+        size = _varint(len(header + known + owner + content + after))
+        least = max(_FRAGMENT, len(known + owner + content))
+        wanted = (size + header + known + owner + content)[-least:]
+        if len(wanted) >= _FRAGMENT:
+            found.append((wanted, len(wanted) - _FRAGMENT))
+    return found
 
 
 def _integer(value: int) -> tuple[bytes, bytes]:
@@ -85,21 +85,22 @@ def find(files: Sequence[Path], needles: Sequence[tuple[bytes, int]]) -> set[int
 
 
 def scan(file: Path, needles: Sequence[tuple[bytes, int]]) -> set[int]:
-    """Return the indices of the needles that are in a file, in one pass for all of them."""
+    """Return the indices of the needles, all different, that are in a file, in one pass for all of them."""
     if not needles or not file.exists() or file.stat().st_size == 0:
         return set()
-    by_fragment: dict[bytes, list[int]] = {}
+    # by the fragment, then by place and length, for thousands of texts may end alike
+    by_fragment: dict[bytes, dict[tuple[int, int], dict[bytes, int]]] = {}
     for index, (text, place) in enumerate(needles):
-        by_fragment.setdefault(text[place : place + _FRAGMENT], []).append(index)
+        alike = by_fragment.setdefault(text[place : place + _FRAGMENT], {})
+        alike.setdefault((place, len(text)), {})[text] = index
     fragments = np.sort(np.frombuffer(b"".join(by_fragment), dtype="<u8"))
     with file.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
         found: set[int] = set()
         for position in _candidates(content, fragments):
-            for index in by_fragment[content[position : position + _FRAGMENT]]:
-                text, place = needles[index]
+            for (place, length), texts in by_fragment[content[position : position + _FRAGMENT]].items():
                 start = position - place
-                if start >= 0 and content[start : start + len(text)] == text:
-                    found.add(index)
+                if start >= 0 and (text := content[start : start + length]) in texts:
+                    found.add(texts[text])
         return found
 
 
