@@ -105,6 +105,17 @@ class Connection(HttpToolsProtocol):
         if self.cycle.response_complete:
             self._wait()
 
+    def pause_writing(self) -> None:
+        """Wait for a client that takes an answer too slowly to be given the rest of it."""
+        super().pause_writing()
+        self._wait()
+
+    def resume_writing(self) -> None:
+        """Go on; the wait for the next request, after an answer's end, is another."""
+        super().resume_writing()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_waiting()
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's text says less
         """Refuse what is no HTTP request, as problem+json, and close; an answer that has begun is only cut off."""
         if self._in_head or self.cycle is None or not self.cycle.response_started:

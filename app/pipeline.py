@@ -84,10 +84,9 @@ class Pipeline:
         """Pictures that wait for the model."""
         return self._batcher.depth
 
-    @property
-    def worked(self) -> float:
-        """When the model embedded something last, by time.perf_counter."""
-        return self._batcher.worked
+    def worked(self, part: str) -> float:
+        """Return when a part did something for anybody last, by time.perf_counter."""
+        return self._searching.worked if part == "search" else self._batcher.worked
 
     def require_room(self, pictures: int) -> None:
         """Raise `Overloaded` when the model's queue, with what is coming to it, has no room for so many."""
@@ -135,11 +134,15 @@ class Pipeline:
         return found
 
     async def search_alone(self, call: Callable[..., T], timing: Timing) -> T:
-        """Run a search of many steps, on threads that no write can hold up."""
+        """Run a search of many steps."""
         started = time.perf_counter()
-        found = await self._searching.run(call)
+        found = await self.read(call)
         self._count("search", time.perf_counter() - started, timing)
         return found
+
+    async def read(self, call: Callable[..., T]) -> T:
+        """Run what only reads and computes, on threads that no write can hold up."""
+        return await self._searching.run(call)
 
     async def keep(self, call: Callable[..., T], *values: object) -> T:
         """Run any other call of the gallery or the registry."""

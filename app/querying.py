@@ -93,7 +93,7 @@ async def written(service: Service, query: Query, rankings: Sequence[Ranking]) -
         service.drift.score(query.parameters.gallery, query.embedder.version, each)
     people = [identity for each in rankings for identity in each.identities]
     rows = len(people) + sum(len(identity.samples) for identity in people)
-    return write() if rows <= _AT_ONCE else await service.pipeline.keep(write)
+    return write() if rows <= _AT_ONCE else await service.pipeline.read(write)
 
 
 def query_answer(query: Query, ranking: Ranking) -> dict[str, Any]:

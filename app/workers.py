@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -20,6 +22,7 @@ class Workers:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._most = threads + max_waiting
         self._running = 0
+        self.worked = -math.inf  # when a call ended last, by time.perf_counter
 
     async def run(self, call: Callable[..., T], *values: object) -> T:
         """Run the call on one of the threads; raise `Overloaded` at once when too many wait.
@@ -33,6 +36,7 @@ class Workers:
             return await asyncio.get_running_loop().run_in_executor(self._pool, self._survive, call, *values)
         finally:
             self._running -= 1
+            self.worked = time.perf_counter()
 
     def _survive(self, call: Callable[..., T], *values: object) -> T:
         try:

@@ -13,13 +13,13 @@ from starlette.responses import Response
 from app.answers import JSON, StreamedJson, json_response
 from app.callers import Caller, caller_of
 from app.documentation import FORM_ERRORS, MODEL_ERRORS, PICTURE_ERRORS, answers, form_body
-from app.errors import InvalidParameter
+from app.errors import InvalidParameter, MalformedRequest
 from app.forms import Form, Upload, content_type, form_values, read_form, read_json, refuse_address_fields, validate
 from app.parameters import Decision, Parameters, QueryBody, QueryForm, QueryParameters
 from app.pipeline import Pixels, Timing
 from app.pooling import pool
 from app.presence import require_presence
-from app.problems import item_error
+from app.problems import KNOWN_ERRORS, item_error
 from app.querying import Query, begin_query, embed_pictures, rank, written
 from app.schemas import BatchAnswer, EmbedAnswer, QueryAnswer, VerifyAnswer
 from app.service import Service, service_of
@@ -76,9 +76,15 @@ async def query_batch(request: Request) -> Response:
     _require_files(form)
     pieces = _query_each(service, started, form)
     first = await anext(pieces)  # what is wrong with the request is told before the answer begins
+    second = await anext(pieces, None)
+    if second is None:
+        return Response(first, media_type=JSON)
+    if request.scope["http_version"] == "1.0":
+        raise MalformedRequest("expected HTTP/1.1 for an answer of this size, which comes in parts, found HTTP/1.0")
 
     async def all_pieces() -> AsyncIterator[bytes]:
         yield first
+        yield second
         async for piece in pieces:
             yield piece
 
@@ -172,7 +178,10 @@ async def _answer(service: Service, started: Query, embedding: NDArray[np.float3
 
 
 async def _query_each(service: Service, started: Query, form: Form) -> AsyncIterator[bytes]:
-    """Yield the answer to a batch, a few queries at a time: all of a large one would be too much to hold."""
+    """Yield the answer to a batch, a few queries at a time: all of a large one would be too much to hold.
+
+    What fails after the first of them fails alone, for the answer has begun.
+    """
     told = {place: _refused(service, each.error) for place, each in enumerate(form.files) if each.error is not None}
     places = [place for place in range(len(form.files)) if place not in told]
     decoded = await service.pipeline.decode(
@@ -184,22 +193,31 @@ async def _query_each(service: Service, started: Query, form: Form) -> AsyncIter
             told[place] = _refused(service, each)
         else:
             good[place] = each
-    places, sent = list(good), 0
-    if good:
-        vectors = await service.pipeline.embed(started.embedder, list(good.values()), started.timing)
-        few = max(1, MOST_ROWS // (started.parameters.top_k * max(1, started.parameters.samples_per_identity)))
-        for first in range(0, len(places), few):
-            require_presence()
-            rankings = await rank(service, started, vectors[first : first + few])
-            now = places[first : first + few]
+    if not good:
+        yield _listed(told, 0, len(form.files), len(form.files))
+        return
+    vectors = await service.pipeline.embed(started.embedder, list(good.values()), started.timing)
+    few = max(1, MOST_ROWS // (started.parameters.top_k * max(1, started.parameters.samples_per_identity)))
+    sent = 0
+    for start in range(0, len(good), few):
+        require_presence()
+        now = list(good)[start : start + few]
+        try:
+            rankings = await rank(service, started, vectors[start : start + few])
             told |= zip(now, await written(service, started, rankings), strict=True)
-            yield _listed(told, sent, sent := now[-1] + 1)
-    yield _listed(told, sent, len(form.files)) + b"]}"
+        except KNOWN_ERRORS as exc:
+            if not sent:
+                raise
+            told |= dict.fromkeys(now, _refused(service, exc))
+        end = now[-1] + 1 if start + few < len(good) else len(form.files)
+        yield _listed(told, sent, end, len(form.files))
+        sent = end
 
 
-def _listed(told: dict[int, bytes], start: int, end: int) -> bytes:
+def _listed(told: dict[int, bytes], start: int, end: int, all_of_them: int) -> bytes:
     """Take the answers from `start` up to `end` out, and return them as that part of the JSON."""
-    return b"".join((b"," if place else b'{"results":[') + told.pop(place) for place in range(start, end))
+    part = b"".join((b"," if place else b'{"results":[') + told.pop(place) for place in range(start, end))
+    return part + b"]}" if end == all_of_them else part
 
 
 def _refused(service: Service, error: Exception) -> bytes:

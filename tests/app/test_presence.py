@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -94,3 +95,54 @@ def test_a_client_that_goes_away_frees_its_place(tmp_path: Path, monkeypatch: py
         assert names(query(client, person(0))) == ["anna"]
         assert len(sizes) == 2  # nothing was done for those who had gone
         assert 'route="/query",status="499"} 8.0' in client.get("/metrics").text
+
+
+@pytest.fixture
+def pieces(monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """Let each query of a batch be answered by some megabytes, and each be a piece of the answer."""
+    text = b'{"identities": ["' + b"x" * 4_000_000 + b'"]}'
+
+    async def written(_service: object, _query: object, rankings: list[object]) -> list[bytes]:
+        return [text] * len(rankings)
+
+    monkeypatch.setattr("app.routes.query.written", written)
+    monkeypatch.setattr("app.routes.query.MOST_ROWS", 1)
+    return text
+
+
+def test_who_takes_no_answer_is_cut_off(tmp_path: Path, pieces: bytes) -> None:
+    app = create_app(tiny_settings(tmp_path))
+    with serving(app, http=with_patience(0.3)) as client:
+        whole = client.post("/query/batch", files=files([person(0)] * 8))
+        assert len(whole.content) > 8 * len(pieces)
+        with socket.create_connection((client.base_url.host, client.base_url.port or 0)) as idle:
+            idle.sendall(post("/query/batch", [person(0)] * 8, {}))
+            until(lambda: 'route="/query/batch"' in client.get("/metrics").text and counted(client) == 2)
+            taken = 0
+            try:
+                while part := idle.recv(1 << 20):
+                    taken += len(part)
+            except ConnectionResetError:
+                pass
+        assert taken < len(whole.content)
+
+
+def counted(client: httpx.Client) -> float:
+    """Return how many batches have come to their end."""
+    lines = client.get("/metrics").text.splitlines()
+    return sum(float(each.split()[-1]) for each in lines if "reid_requests_total{" in each and "/query/batch" in each)
+
+
+def test_an_answer_in_parts_takes_http_1_1(tmp_path: Path, pieces: bytes) -> None:
+    app = create_app(tiny_settings(tmp_path))
+    with serving(app) as client:
+        for count, status in ((1, b"HTTP/1.1 200"), (2, b"HTTP/1.1 400")):
+            with socket.create_connection((client.base_url.host, client.base_url.port or 0)) as old:
+                old.sendall(post("/query/batch", [person(0)] * count, {}).replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+                answer = b""
+                while part := old.recv(1 << 20):
+                    answer += part
+            head, _, body = answer.partition(b"\r\n\r\n")
+            assert head.startswith(status)
+            assert b"transfer-encoding" not in head.lower()
+            assert (pieces in body) == (count == 1)

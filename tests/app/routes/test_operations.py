@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from app.application import create_app
 from app.engine import Engine, open_engine
+from app.errors import Overloaded
 from index.errors import StoreUnavailable
 from index.records import Ranking
 from tests.app.parts import person, tiny_settings
@@ -81,6 +82,21 @@ def test_a_busy_model_is_ready_and_one_that_hangs_is_not(tmp_path: Path, monkeyp
         refused(client.get("/health/ready"), 503, "not_ready")
         free.set()
         assert client.get("/health/ready").status_code == 200
+
+
+@pytest.mark.parametrize(("searched", "status"), [(np.inf, 200), (-np.inf, 503)])
+def test_a_busy_search_is_ready_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, searched: float, status: int
+) -> None:
+    async def full(*_: object) -> list[Ranking]:
+        raise Overloaded("planted")
+
+    monkeypatch.setattr("app.health.rank", full)
+    monkeypatch.setattr("app.health.LIMIT", 0.3)
+    app = create_app(tiny_settings(tmp_path))
+    with serving(app) as client:
+        app.state.service.pipeline._searching.worked = searched
+        assert client.get("/health/ready").status_code == status
 
 
 def test_metrics_count_what_happened(client: httpx.Client) -> None:

@@ -1,5 +1,7 @@
 import io
 import json
+import threading
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -8,11 +10,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from app.application import create_app
+from app.errors import Overloaded
 from app.querying import Query, rank
 from app.service import Service
 from index.records import Ranking
-from tests.app.parts import INPUT, OUTPUT, VERSION, encode, person, tiny_embedding
+from tests.app.parts import INPUT, OUTPUT, VERSION, encode, person, tiny_embedding, tiny_settings
 from tests.app.routes.calls import enrol, enrol_people, files, names, query, refused
+from tests.app.server import serving
 
 RGB = np.random.default_rng(0).integers(0, 256, (64, 32, 3), dtype=np.uint8)
 
@@ -347,6 +352,46 @@ def test_a_large_batch_is_answered_a_few_queries_at_a_time(
     assert searched == [7, 2, 2, 2, 1]
     assert [each["error"]["code"] for each in (whole[0], whole[-1])] == ["unsupported_media"] * 2
     assert [names(each)[0] for each in whole[1:-1]] == [f"p{number % 4}" for number in range(7)]
+
+
+def test_what_fails_after_a_batchs_answer_began_fails_alone(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrol_people(client, 4)
+    calls: list[int] = []
+
+    async def failing(service: Service, query: Query, embeddings: NDArray[np.float32]) -> list[Ranking]:
+        calls.append(len(embeddings))
+        if len(calls) in fail_at:
+            raise Overloaded("planted")
+        return await rank(service, query, embeddings)
+
+    monkeypatch.setattr("app.routes.query.rank", failing)
+    monkeypatch.setattr("app.routes.query.MOST_ROWS", 2)
+    pictures, fields = (
+        [person(0), person(1), b"text", person(2), person(3)],
+        {"top_k": "1", "samples_per_identity": "1"},
+    )
+    fail_at = {2}
+    results = client.post("/query/batch", files=files(pictures), data=fields).json()["results"]
+    told = [names(each)[0] if "identities" in each else each["error"]["code"] for each in results]
+    assert told == ["p0", "p1", "unsupported_media", "overloaded", "overloaded"]
+    calls.clear()
+    fail_at = {1}
+    refused(client.post("/query/batch", files=files(pictures), data=fields), 429, "overloaded")
+
+
+def test_large_answers_wait_for_no_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.querying._AT_ONCE", 0)
+    app = create_app(tiny_settings(tmp_path))
+    with serving(app) as client:
+        enrol_people(client, 2)
+        written = threading.Event()
+        for _ in range(4):
+            app.state.service.pipeline._keeping._pool.submit(written.wait, 30)
+        assert names(query(client, person(0)))[0] == "p0"
+        assert not written.is_set()
+        written.set()
 
 
 def test_batch_limits(client: httpx.Client) -> None:
