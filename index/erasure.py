@@ -3,7 +3,6 @@
 import logging
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from sqlalchemy import Connection, func, select
@@ -111,25 +110,25 @@ class Eraser:
             return True
         needles = [chosen for vector in removed.vectors if (chosen := residue.needle(vector)) is not None]
         needles += [(sample_id.encode(), len(sample_id) - 8) for sample_id in removed.sample_ids]
-        with self._database.read() as connection:
-            standing = _still_named(connection, gallery, {text for _, text in removed.texts})
-        for number, text in removed.texts:
-            if text not in standing:
-                needles += residue.cells(gallery, number, text)
-        needles = list(dict.fromkeys(needles))  # one picture may have been enrolled for a thousand people
-        if not self._residue(self._database.file, needles):
+        named = {cell: text for number, text in removed.texts for cell in residue.cells(gallery, number, text)}
+        needles = list(dict.fromkeys((*needles, *named)))  # one picture may have been enrolled for a thousand people
+        if not self._residue(gallery, needles, named):
             return True
         _log.info("old copies of deleted rows are left in the catalogue's file: rewriting it")
         self._database.vacuum()
         self._database.checkpoint()
-        return not self._residue(self._database.file, needles)
+        return not self._residue(gallery, needles, named)
 
-    def _residue(self, file: Path, needles: list[tuple[bytes, int]]) -> bool:
-        found = residue.find([file, file.with_name(file.name + "-wal")], needles)
+    def _residue(self, gallery: int, needles: list[tuple[bytes, int]], named: dict[tuple[bytes, int], str]) -> bool:
+        """Tell whether any of the needles is left without right; the catalogue is asked after the files were read."""
+        file = self._database.file
+        assert file is not None
+        found = {needles[index] for index in residue.find([file, file.with_name(file.name + "-wal")], needles)}
         if not found:
             return False
         with self._database.read() as connection:
-            return _left_behind(connection, {needles[index][0] for index in found})
+            standing = _still_named(connection, gallery, {named[each] for each in found & named.keys()})
+            return _left_behind(connection, {each[0] for each in found if named.get(each) not in standing})
 
 
 def _still_in_catalogue(connection: Connection, removed: Removed) -> int:
@@ -151,6 +150,8 @@ def _still_named(connection: Connection, gallery: int, texts: set[str]) -> set[s
 
 def _left_behind(connection: Connection, found: set[bytes]) -> bool:
     """Tell whether any of it is not the embedding of a sample that stays; those are gone through once for all."""
+    if not found:
+        return False
     query = select(func.substr(embeddings.c.vector, 1, residue.WINDOW))
     for vector in connection.execution_options(yield_per=1000).scalars(query):
         found.discard(vector)

@@ -1,6 +1,7 @@
 """Erased means gone from the bytes of every file."""
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -153,6 +154,22 @@ def test_a_copy_of_a_name_that_the_database_left_behind_is_rewritten(folder: Pat
         assert store.erase("default", "Erika Mustermann").verified
         assert store.check().clean
     assert text.encode() not in (folder / "reid.db").read_bytes()
+
+
+def test_who_is_enrolled_again_meanwhile_is_not_left_behind(
+    store: GalleryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrol(store, [sample(1, "Erika Mustermann", external_id="employee 4711")])
+    find = residue.find
+
+    def late(files: Sequence[Path], needles: Sequence[tuple[bytes, int]]) -> set[int]:
+        enrol(store, [sample(2, "Erika Mustermann", external_id="employee 4711")])
+        return find(files, needles)
+
+    monkeypatch.setattr(residue, "find", late)
+    monkeypatch.setattr(Database, "vacuum", lambda *_: pytest.fail("nothing was left behind"))
+    assert store.erase("default", "Erika Mustermann").verified
+    assert store.identity("default", "Erika Mustermann").samples == 1
 
 
 def test_a_name_that_another_rightly_has_is_no_copy(store: GalleryStore, monkeypatch: pytest.MonkeyPatch) -> None:
