@@ -10,17 +10,26 @@ from rich.console import Console
 from app.answers import erased_answer, gallery_answer, time_text
 from app.cli.backups import backup, restore
 from app.cli.datasets import export_dataset
+from app.cli.failures import CommandError
 from app.cli.suspects import suspects
 from app.cli.tables import table
-from app.engine import open_engine
+from app.engine import Engine, open_engine
 from app.settings import load_settings
-from index.records import AuditEntry
+from index.errors import GalleryNotFound
+from index.records import AuditEntry, GalleryInfo
 
 gallery = typer.Typer(
     name="gallery", no_args_is_help=True, help="Make, check, count, audit, expire, back up and export galleries."
 )
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
-_NO_RETENTION = "no gallery has a retention: set one with reid gallery create NAME --retention-days N"
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The gallery's name.")]
+RetentionDays = Annotated[
+    int | None, typer.Option(min=0, max=36_500, help="Samples older than this are deleted; 0, as at first: never.")
+]
+Pictures = Annotated[
+    bool | None, typer.Option("--pictures/--no-pictures", help="Keep pictures, as at first, or embeddings alone.")
+]
+_NO_RETENTION = "no gallery has a retention: set one with reid gallery set NAME --retention-days N"
 
 
 gallery.command()(backup)
@@ -30,22 +39,41 @@ gallery.command()(suspects)
 
 
 @gallery.command()
-def create(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The gallery's name.")],
-    retention_days: Annotated[
-        int | None, typer.Option(min=1, max=36_500, help="Samples older than this are deleted; never otherwise.")
-    ] = None,
-    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Keep embeddings alone.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Make a gallery, or replace the settings of one that exists; also while the service runs."""
+def create(name: Name, retention_days: RetentionDays = None, pictures: Pictures = None, as_json: Json = False) -> None:
+    """Make a gallery, also while the service runs."""
     with open_engine(load_settings()) as engine:
-        made = engine.gallery.put_gallery(name, retention_days=retention_days, store_images=not no_pictures)
+        if _settings_of(engine, name) is not None:
+            raise CommandError(f"gallery {name!r} is there already: reid gallery set changes its settings")
+        made = engine.gallery.put_gallery(
+            name, retention_days=retention_days or None, store_images=pictures is not False
+        )
+    _tell_settings(made, as_json=as_json)
+
+
+@gallery.command("set")
+def change(name: Name, retention_days: RetentionDays = None, pictures: Pictures = None, as_json: Json = False) -> None:
+    """Change the settings that are given, and leave the others as they are; also while the service runs."""
+    with open_engine(load_settings()) as engine:
+        before = _settings_of(engine, name)
+        if before is None:
+            raise GalleryNotFound(f"no gallery {name!r} was made")
+        days = before.retention_days if retention_days is None else retention_days or None
+        stored = before.store_images if pictures is None else pictures
+        made = engine.gallery.put_gallery(name, retention_days=days, store_images=stored)
+    _tell_settings(made, as_json=as_json)
+
+
+def _settings_of(engine: Engine, name: str) -> GalleryInfo | None:
+    return next((each for each in engine.gallery.galleries() if each.name == name), None)
+
+
+def _tell_settings(made: GalleryInfo, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(gallery_answer(made)))
         return
     pictures = "are kept" if made.store_images else "are not kept"
-    samples = "stay until they are deleted" if made.retention_days is None else f"stay for {made.retention_days} days"
+    days = made.retention_days
+    samples = "stay until they are deleted" if days is None else f"stay for {days} days"
     typer.echo(f"{made.name!r}: pictures {pictures}, samples {samples}")
 
 

@@ -45,18 +45,25 @@ def test_stats_counts_each_gallery(reid: Reid, data_dir: Path, market: Path) -> 
     assert "default" in reid("gallery", "stats").out
 
 
-def test_a_gallery_is_made_and_its_settings_replaced(reid: Reid, data_dir: Path) -> None:
+def test_a_gallery_is_made_once_and_what_is_given_is_changed(reid: Reid, data_dir: Path) -> None:
     assert "make it with reid gallery create NAME" in reid("gallery", "suspects", "--gallery", "shop").err
     made = reid("gallery", "create", "shop", "--retention-days", "30", "--no-pictures", "--json")
     settings = {"name": "shop", "retention_days": 30, "store_images": False, "samples": 0, "identities": 0}
     assert (made.code, json.loads(made.out)) == (0, settings)
-    told = reid("gallery", "create", "shop", "--retention-days", "30").out
-    assert told == "'shop': pictures are kept, samples stay for 30 days\n"
-    assert reid("gallery", "create", "shop").out == "'shop': pictures are kept, samples stay until they are deleted\n"
+    again = reid("gallery", "create", "shop")
+    assert (again.code, "reid gallery set changes its settings" in again.err) == (1, True)
+    changed = reid("gallery", "set", "shop", "--retention-days", "20").out
+    assert changed == "'shop': pictures are not kept, samples stay for 20 days\n"
+    assert reid("gallery", "set", "shop").out == changed
+    changed = reid("gallery", "set", "shop", "--pictures").out
+    assert changed == "'shop': pictures are kept, samples stay for 20 days\n"
+    changed = reid("gallery", "set", "shop", "--retention-days", "0").out
+    assert changed == "'shop': pictures are kept, samples stay until they are deleted\n"
+    assert "make it with reid gallery create NAME" in reid("gallery", "set", "other").err
     assert [each["name"] for each in json.loads(reid("gallery", "stats", "--json").out)["galleries"]] == [
         "default", "shop",
     ]  # fmt: skip
-    assert reid("gallery", "create", "shop", "--retention-days", "0").code == 2
+    assert reid("gallery", "create", "other", "--retention-days", "-1").code == 2
     refused = reid("gallery", "create", "a\nb")
     assert (refused.code, refused.err.count("\n")) == (1, 1)
 
