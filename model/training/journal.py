@@ -45,7 +45,8 @@ class Journal:
     def __init__(self, folder: Path, step: int, tracker: Tracker | None = None) -> None:
         self._path = folder / HISTORY
         self._tracker = tracker
-        self._board = SummaryWriter(str(folder / TENSORBOARD), purge_step=step)
+        # purged is what a run that was killed wrote after its checkpoint
+        self._board = SummaryWriter(str(folder / TENSORBOARD), purge_step=step + 1)
 
     def training(self, step: int, epoch: float, values: dict[str, float]) -> None:
         """Note losses, rate and speed."""

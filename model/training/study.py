@@ -195,10 +195,12 @@ def _require_same(plan: list[tuple[Cell, Recipe]], done: Mapping[Cell, Result], 
 def fingerprint(recipe: Recipe) -> str:
     """Hash what a training depends on, which its name is not, nor what is said of it.
 
-    Defaults are left out, so that a new setting leaves the results of before it what they are.
+    A setting that came later is left out where it has the value that the results of before were made by.
     """
-    told = recipe.model_dump_json(exclude={"name", "description"}, exclude_defaults=True)
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+    left_out: dict[str, bool | set[str]] = {"name": True, "description": True}
+    if recipe.network.embedding == "neck":
+        left_out["network"] = {"embedding"}
+    return hashlib.sha256(recipe.model_dump_json(exclude=left_out).encode()).hexdigest()[:16]
 
 
 def _result(recipe: Recipe, found: Retrieval) -> Result:

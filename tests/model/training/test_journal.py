@@ -37,6 +37,17 @@ def test_tensorboard_gets_the_same(tmp_path: Path) -> None:
     assert [(event.step, event.value) for event in board.Scalars("validation/mAP")] == [(60, 0.25)]
 
 
+def test_tensorboard_keeps_what_a_checkpoint_has_and_not_what_came_after(tmp_path: Path) -> None:
+    with Journal(tmp_path, 0) as journal:
+        journal.validation(60, 2, RESULT)
+        journal.training(70, 2.2, {"metric": 9.0})
+    with Journal(tmp_path, 60) as journal:
+        journal.training(80, 2.4, {"metric": 1.5})
+    board = EventAccumulator(str(tmp_path / TENSORBOARD)).Reload()
+    assert [(event.step, event.value) for event in board.Scalars("validation/mAP")] == [(60, 0.25)]
+    assert [(event.step, event.value) for event in board.Scalars("training/metric")] == [(80, 1.5)]
+
+
 def test_what_is_no_history_is_told(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="expected a training run"):
         read_history(tmp_path)

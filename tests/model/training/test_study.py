@@ -10,7 +10,7 @@ from app.cli import main
 from model.errors import RecipeError
 from model.training.checkpoint import NAME as CHECKPOINT
 from model.training.evaluation import Retrieval
-from model.training.recipe import Recipe, bundled_recipes
+from model.training.recipe import Recipe, bundled_recipes, override, read_recipe
 from model.training.study import (
     RESULTS,
     STUDY_PAGE,
@@ -146,6 +146,16 @@ def test_the_verb_trains_and_prints(
     rows = json.loads(capsys.readouterr().out)
     assert [row["x"] for row in rows] == [0.0, 0.5]
     assert all(0 <= row["mAP"] <= 100 for row in rows)
+
+
+def test_every_setting_tells_two_trainings_apart() -> None:
+    recipe = read_recipe("ladder")
+    changed = [
+        override(recipe, {name: value})
+        for name, value in (("network.embedding", "whitened"), ("network.pooling", "gem"), ("averaging", 0.5))
+    ]
+    assert len({fingerprint(each) for each in (recipe, *changed)}) == 4
+    assert fingerprint(recipe) == fingerprint(recipe.model_copy(update={"name": "x", "description": "y"}))
 
 
 LADDERS = [recipe for recipe in bundled_recipes() if recipe.startswith("ladder")]
