@@ -165,5 +165,5 @@ def test_start_that_fails_says_why_without_a_trace(tmp_path: Path, caplog: pytes
     app = create_app(tiny_settings(tmp_path, model="tiny@9"))
     with pytest.raises((RuntimeError, SystemExit)), serving(app):
         pass
-    assert "cannot start: expected a version out of" in caplog.text
+    assert "cannot start: REID_MODEL=tiny@9: expected a version out of" in caplog.text
     assert "Traceback" not in caplog.text
