@@ -7,17 +7,17 @@ versions that come with the package are always there beside them.
 import fcntl
 import hashlib
 import logging
-import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import TypeVar
 
 from model.archive import pack
 from model.card import CARD_NAME, FILES, VERSION_PATTERN, WEIGHTS, Card, Precision, read_card
+from model.disk import replace_file, sync, whole_file
 from model.errors import RegistryError, VersionDamaged, VersionInUse, VersionNotFound
 from model.history import HISTORY, Promotion, appended, read_history
 from model.parcel import Parcel, open_parcel
@@ -36,6 +36,7 @@ _LEFT_BY_KILLED = (
     f".{_ACTIVE}-*",
     f".{HISTORY}-*",
 )
+_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 
@@ -58,14 +59,7 @@ class Registry:
 
     def card(self, version: str) -> Card:
         """Return a version's card; raise `VersionNotFound` or, when it is not the version's, `VersionDamaged`."""
-        folder = self._folder(version)
-        try:
-            card = read_card(folder / CARD_NAME)
-        except RegistryError as exc:
-            raise VersionDamaged(f"{version}: {exc}") from exc
-        if card.version != version:
-            raise VersionDamaged(f"{version}: expected its card, found the card of {card.version}")
-        return card
+        return self._sound(version, lambda folder: _card_in(folder, version))
 
     def active(self) -> str:
         """Return the active version: the one last activated, else the newest bundled one.
@@ -91,7 +85,7 @@ class Registry:
         for precision in self.card(version).precisions:
             self.file(version, precision)
         with self._writing():
-            _replace(self.root / _ACTIVE, f"{version}\n".encode())
+            replace_file(self.root / _ACTIVE, f"{version}\n".encode())
 
     def file(self, version: str, precision: Precision | None = None) -> Path:
         """Return a version's ONNX file, int8 if there is one and none is asked for.
@@ -134,8 +128,9 @@ class Registry:
     def import_version(self, source: Path, *, expected: str | None = None) -> str:
         """Register a copy of a version, from its folder or its one file; return the version, which may be `expected`.
 
-        It is there whole or not at all; importing the same version again changes nothing. Raises `RegistryError` for
-        one that is registered with other content or is damaged, `ContractError` when a file is not what the card says.
+        It is there whole or not at all; importing the same version again changes nothing but what is damaged of it,
+        which is replaced. Raises `RegistryError` for one that is registered with other content or comes damaged,
+        `ContractError` when a file is not what the card says.
         """
         with open_parcel(source) as parcel, self._writing():
             if expected not in (None, parcel.card.version):
@@ -147,13 +142,15 @@ class Registry:
     def keep(self, version: str) -> None:
         """Copy a version that comes with the package into the registry, where it stays when the package brings another.
 
-        Changes nothing where it is kept already. Raises `RegistryError` when it cannot be written.
+        A damaged copy is put right, a whole one is left alone. Raises `RegistryError` when it cannot be written.
         """
-        if self._is_kept(version):
-            return
-        with open_parcel(self._folder(version)) as parcel, self._writing():
-            if not self._is_kept(version):  # by another process
-                self._take(parcel)
+        folder = self._folders(version)[-1]
+        with open_parcel(folder) as parcel:
+            if folder.is_relative_to(self.root) or self._is_kept(parcel.card):
+                return
+            with self._writing():
+                if not self._is_kept(parcel.card):  # by another process
+                    self._take(parcel)
 
     def export_version(self, version: str, target: Path) -> None:
         """Write a version as one file, which `import_version` takes; the same version gives the same bytes.
@@ -165,7 +162,7 @@ class Registry:
         if target.exists():
             raise RegistryError(f"expected a new file, found {target.name}: it is there already; remove it first")
         try:
-            with _whole_file(target) as file:
+            with whole_file(target) as file:
                 pack((folder / CARD_NAME).read_bytes(), files, file)
         except OSError as exc:
             raise RegistryError(f"{target.name} cannot be written: {exc.strerror}") from exc
@@ -173,9 +170,7 @@ class Registry:
     def checked_folder(self, version: str) -> Path:
         """Return where a version's card and files lie, after every hash was compared."""
         card = self.card(version)
-        for name in card.files:
-            self._checked(card, name)
-        return self._folder(version)
+        return self._sound(version, lambda folder: _require_whole(folder, card))
 
     def remove(self, version: str, in_use: Callable[[], Mapping[str, str]] = dict) -> None:
         """Remove a version; after kill -9 it is there whole or gone.
@@ -183,7 +178,7 @@ class Registry:
         `in_use` tells for versions by name what they are needed for; it is asked while nobody else writes here.
         Raises `VersionInUse` for one of those, the active one, and one that comes with the package.
         """
-        folder = self._folder(version)
+        folder = self._folders(version)[0]
         if version in self._named(self.bundled):
             raise VersionInUse(f"{version} comes with the package and cannot be removed")
         with self._writing():
@@ -193,22 +188,22 @@ class Registry:
                 raise VersionInUse(f"{version} cannot be removed: {needed}")
             gone = folder.with_name(f"{_REMOVING}{folder.name}")
             folder.rename(gone)
-            _sync(folder.parent)
+            sync(folder.parent)
             shutil.rmtree(gone)
             self._settle(folder.parent)
 
     def record_promotion(self, promotion: Promotion) -> None:
         """Write down that a version takes another's place; on the disk when it returns."""
         with self._writing():
-            _replace(self.root / HISTORY, appended(self.root / HISTORY, promotion))
+            replace_file(self.root / HISTORY, appended(self.root / HISTORY, promotion))
 
     def promotions(self, version: str | None = None) -> tuple[Promotion, ...]:
         """Return what `record_promotion` wrote, of one version or of all, the oldest first."""
         known = read_history(self.root / HISTORY)
         return tuple(each for each in known if version in (None, each.version))
 
-    def _is_kept(self, version: str) -> bool:
-        return version in self._named(self.root)
+    def _is_kept(self, card: Card) -> bool:
+        return self._folders(card.version)[0].is_relative_to(self.root) and self._registered(card)
 
     def _is_active(self, version: str) -> bool:
         try:
@@ -217,20 +212,22 @@ class Registry:
             return False
 
     def _registered(self, card: Card) -> bool:
-        """Tell whether the version is there already; raise `RegistryError` when it is and differs."""
+        """Tell whether the version is there already, and whole; raise `RegistryError` when its card differs."""
         try:
-            self._folder(card.version)
-        except VersionNotFound:
+            if self.card(card.version) != card:
+                raise RegistryError(
+                    f"{card.version} is registered with other content; versions never change: use a new number"
+                )
+            _require_whole(self._folders(card.version)[0], card)
+        except (VersionNotFound, VersionDamaged):
             return False
-        if self.card(card.version) != card:
-            raise RegistryError(
-                f"{card.version} is registered with other content; versions never change: use a new number"
-            )
-        self.checked_folder(card.version)
         return True
 
     def _take(self, parcel: Parcel) -> None:
-        """Copy a version in beside its place, check the copy, bring it to the disk, and only then give it its name."""
+        """Copy a version in beside its place, check the copy, bring it to the disk, and only then give it its name.
+
+        Where a damaged one has the name, its files are replaced one by one: it is never gone, and whole at the end.
+        """
         card = parcel.card
         if not card.precisions:
             raise RegistryError(f"expected {' or '.join(FILES.values())} in {card.version}, found {list(card.files)}")
@@ -244,8 +241,15 @@ class Registry:
                 _check_content(whole, card)
                 (whole / TRITON_CONFIG).write_text(triton_config(card), encoding="utf-8")
                 for path in (*whole.iterdir(), whole):
-                    _sync(path)
-                whole.rename(family / whole.name)
+                    sync(path)
+                place = family / whole.name
+                if not place.is_dir():
+                    whole.rename(place)
+                    return
+                _log.warning("%s is damaged where it is registered: its files are replaced", card.version)
+                for path in whole.iterdir():
+                    path.replace(place / path.name)
+                sync(place)
         finally:
             self._settle(family)
 
@@ -253,17 +257,28 @@ class Registry:
         """Give Triton the settings of a name's highest version, or remove the folder that has none."""
         whole = [each for each in self._named(self.root) if each.startswith(f"{family.name}@") and self._readable(each)]
         if whole:
-            _replace(family / TRITON_CONFIG, triton_config(self.card(whole[-1])).encode())
+            replace_file(family / TRITON_CONFIG, triton_config(self.card(whole[-1])).encode())
         else:
             (family / TRITON_CONFIG).unlink(missing_ok=True)
             with suppress(OSError):  # what somebody else put there keeps it
                 family.rmdir()
-        _sync(self.root)
+        sync(self.root)
 
     def _checked(self, card: Card, name: str) -> Path:
-        path = self._folder(card.version) / name
-        _check_hash(path, card.files[name], card.version)
-        return path
+        return self._sound(card.version, lambda folder: _require_whole(folder, card, (name,))) / name
+
+    def _sound(self, version: str, read: Callable[[Path], _T]) -> _T:
+        """Return what is read from a version's folder, or from the package's own where the kept copy is damaged."""
+        kept, *package = self._folders(version)
+        try:
+            return read(kept)
+        except VersionDamaged as exc:
+            for folder in package:
+                with suppress(RegistryError):
+                    found = read(folder)
+                    _log.warning("%s; the package's own is used instead", exc)
+                    return found
+            raise VersionDamaged(f"{exc}; `reid models import` of the version's file or folder puts it right") from exc
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -299,13 +314,13 @@ class Registry:
             return False
         return True
 
-    def _folder(self, version: str) -> Path:
+    def _folders(self, version: str) -> list[Path]:
+        """Return where a version lies: the registry's own folder of it, then the package's."""
         advice = "a version is NAME@N"
         if re.fullmatch(VERSION_PATTERN, version):
             name, _, number = version.partition("@")
-            for top in (self.root, self.bundled):
-                if (top / name / number).is_dir():
-                    return top / name / number
+            if found := [top / name / number for top in (self.root, self.bundled) if (top / name / number).is_dir()]:
+                return found
             advice = "bring it with `reid models import` or `pull`"
         raise VersionNotFound(
             f"expected a version out of {', '.join(self.versions()) or 'none'}, found {version}: {advice}"
@@ -316,6 +331,25 @@ def sha256(path: Path) -> str:
     """Return the hash of a file's bytes in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _card_in(folder: Path, version: str) -> Card:
+    try:
+        card = read_card(folder / CARD_NAME)
+    except RegistryError as exc:
+        raise VersionDamaged(f"{version}: {exc}") from exc
+    if card.version != version:
+        raise VersionDamaged(f"{version}: expected its card, found the card of {card.version}")
+    return card
+
+
+def _require_whole(folder: Path, card: Card, names: Iterable[str] | None = None) -> Path:
+    """Return a folder that holds this card and these files of it, or all of them; raise `VersionDamaged`."""
+    if _card_in(folder, card.version) != card:
+        raise VersionDamaged(f"{card.version}: expected the card that was read before, found another")
+    for name in card.files if names is None else names:
+        _check_hash(folder / name, card.files[name], card.version)
+    return folder
 
 
 def _check_hash(path: Path, expected: str, version: str) -> None:
@@ -340,41 +374,11 @@ def _require_listed(folder: Path, card: Card) -> None:
     known = {CARD_NAME, TRITON_CONFIG, *card.files}
     if unknown := sorted(path.name for path in folder.iterdir() if path.name not in known):
         raise VersionDamaged(
-            f"{card.version}: expected {', '.join(sorted(known))} in its folder, found {', '.join(unknown)} as well"
+            f"{card.version}: expected {', '.join(sorted(known))} in its folder, found {', '.join(unknown)} as well: "
+            "move that elsewhere"
         )
 
 
 def _sort_key(version: str) -> tuple[str, int]:
     name, _, number = version.partition("@")
     return name, int(number)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Put a file in place of another so that any reader, also after a power cut, sees one or the other."""
-    with _whole_file(path) as file:
-        file.write(content)
-
-
-@contextmanager
-def _whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Give a file to write to, which has its name only when it is whole and on the disk."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fchmod(descriptor, 0o644)
-            os.fsync(descriptor)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

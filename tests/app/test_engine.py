@@ -55,6 +55,17 @@ def test_a_gallery_opens_when_the_package_brings_another_version(tmp_path: Path,
         assert after.gallery.sample_count() == 1
 
 
+def test_a_damaged_copy_of_the_packages_version_does_not_stop_the_start(tmp_path: Path, package: Path) -> None:
+    settings = tiny_settings(tmp_path / "data", registry_dir=tmp_path / "data" / "kept", model=None)
+    open_engine(settings).close()
+    copy = settings.registry_dir / "tiny" / "1" / "model.onnx"
+    whole = copy.read_bytes()
+    copy.write_bytes(whole[:500] + bytes([whole[500] ^ 1]) + whole[501:])
+    with open_engine(settings) as opened:
+        assert opened.model.version == VERSION
+    assert copy.read_bytes() == whole
+
+
 def test_a_registry_that_cannot_be_written_is_told_and_serves(
     tmp_path: Path, package: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -93,11 +93,65 @@ def test_other_content_under_a_registered_version_is_refused(tmp_path: Path, reg
     assert contents(registry.root) == before
 
 
-def test_importing_over_a_damaged_copy_tells_it(registry: Registry, second: Path) -> None:
+@pytest.mark.parametrize("name", ["model.onnx", "card.json"])
+def test_importing_over_a_damaged_version_puts_it_right(registry: Registry, second: Path, name: str) -> None:
+    registry.import_version(second)
+    registry.activate("tiny@2")
+    before = contents(registry.root)
+    (registry.root / "tiny" / "2" / name).write_bytes(b"other")
+    with pytest.raises(VersionDamaged, match=r"tiny@2: .*; `reid models import` of the version's file or folder puts"):
+        registry.file("tiny@2")
+    assert registry.import_version(second) == "tiny@2"
+    assert contents(registry.root) == before
+    assert registry.open("tiny@2", threads=1).version == "tiny@2"
+
+
+def test_a_damaged_version_is_not_replaced_by_another_or_a_damaged_one(
+    registry: Registry, second: Path, tmp_path: Path
+) -> None:
     registry.import_version(second)
     (registry.root / "tiny" / "2" / "model.onnx").write_bytes(b"other")
-    with pytest.raises(VersionDamaged, match="tiny@2"):
+    before = contents(registry.root)
+    with pytest.raises(RegistryError, match="tiny@2 is registered with other content"):
+        registry.import_version(write_version(tmp_path / "changed", number=2, dim=16))
+    (second / "model.onnx").write_bytes(b"others")
+    with pytest.raises(VersionDamaged):
         registry.import_version(second)
+    assert contents(registry.root) == before
+
+
+IMPORT_AND_DIE = """
+import os
+import sys
+from pathlib import Path
+from model.registry import Registry
+
+left = int(sys.argv[4])
+
+def audit(event, arguments):
+    global left
+    if event == "os.rename" and arguments[0].startswith(sys.argv[1]):
+        if not left:
+            os._exit(9)
+        left -= 1
+
+sys.addaudithook(audit)
+Registry(Path(sys.argv[1]), Path(sys.argv[2])).import_version(Path(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize("renames", range(4))
+def test_putting_a_version_right_survives_being_killed(registry: Registry, second: Path, renames: int) -> None:
+    registry.import_version(second)
+    before = contents(registry.root)
+    for name in ("model.onnx", "card.json"):
+        (registry.root / "tiny" / "2" / name).write_bytes(b"other")
+    places = [str(path) for path in (registry.root, registry.bundled, second)]
+    assert subprocess.run([sys.executable, "-c", IMPORT_AND_DIE, *places, str(renames)]).returncode == 9
+    assert (registry.root / "tiny" / "2").is_dir()
+    registry.import_version(second)
+    registry.activate("tiny@2")
+    assert contents(registry.root) == before | {"active": b"tiny@2\n"}
 
 
 def test_a_card_of_another_contract_is_refused(registry: Registry, second: Path) -> None:
@@ -148,7 +202,7 @@ def test_a_failure_in_the_middle_leaves_nothing(
     def full(path: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(model.registry, "_sync", full)
+    monkeypatch.setattr(model.registry, "sync", full)
     with pytest.raises(RegistryError, match="No space left on device"):
         registry.import_version(second)
     assert registry.versions() == ["tiny@1"]
@@ -207,6 +261,52 @@ def test_a_version_of_the_package_is_kept_when_the_package_brings_another(regist
     registry.activate("tiny@2")
     registry.remove("tiny@1")  # of the package no more
     assert registry.versions() == ["tiny@2"]
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "card.json"])
+def test_the_package_stands_in_for_a_damaged_copy_of_it_and_mends_it(
+    registry: Registry, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry.keep("tiny@1")
+    before = contents(registry.root)
+    (registry.root / "tiny" / "1" / name).write_bytes(b"other")
+    assert registry.active() == "tiny@1"
+    assert registry.open("tiny@1", threads=1).version == "tiny@1"
+    assert registry.checked_folder("tiny@1").is_relative_to(registry.bundled)
+    assert f"expected {name}" in caplog.text or f"{name} is not" in caplog.text
+    assert "the package's own is used instead" in caplog.text
+    registry.keep("tiny@1")
+    assert contents(registry.root) == before
+    assert registry.checked_folder("tiny@1").is_relative_to(registry.root)
+
+
+def test_importing_puts_a_damaged_copy_of_the_package_right(registry: Registry, tmp_path: Path) -> None:
+    registry.keep("tiny@1")
+    before = contents(registry.root)
+    registry.export_version("tiny@1", tmp_path / "good.zip")
+    for source in (tmp_path / "good.zip", registry.bundled / "tiny" / "1"):
+        (registry.root / "tiny" / "1" / "model.onnx").write_bytes(b"other")
+        registry.import_version(source)
+        assert contents(registry.root) == before
+
+
+def test_the_package_does_not_stand_in_for_a_copy_with_another_card(registry: Registry) -> None:
+    registry.keep("tiny@1")
+    (registry.root / "tiny" / "1" / "model.onnx").write_bytes(b"other")
+    before = contents(registry.root)
+    write_version(registry.bundled / "tiny" / "1", dim=16)
+    with pytest.raises(VersionDamaged, match="tiny@1"):
+        registry.open("tiny@1", threads=1)
+    with pytest.raises(RegistryError, match="tiny@1 is registered with other content"):
+        registry.keep("tiny@1")
+    assert contents(registry.root) == before
+
+
+def test_a_whole_copy_is_kept_without_writing(registry: Registry) -> None:
+    registry.keep("tiny@1")
+    (registry.root / ".lock").unlink()
+    (registry.root / ".lock").mkdir()  # nobody can write here now
+    registry.keep("tiny@1")
 
 
 def test_a_newer_version_is_one_of_the_same_name_and_a_higher_number(registry: Registry, tmp_path: Path) -> None:
