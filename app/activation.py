@@ -1,10 +1,15 @@
 """Moving the galleries to another version: through the promotion gate, then planned; the migrator does the rest."""
 
+import logging
 from dataclasses import dataclass
 
 from app.engine import Engine
 from index.migration import Migration
+from model.errors import RegistryError
+from model.history import Promotion
 from model.promotion import MARGIN, approve
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,19 @@ def begin(engine: Engine, wish: Wish) -> Migration:
     planned = engine.gallery.migrations.plan(
         wish.version, target.embedder.dim, leave_out=wish.leave_out, forced=wish.force, actor=wish.by
     )
-    engine.registry.record_promotion(promotion)
+    _record(engine, promotion)
     engine.follow()
     return planned
+
+
+def _record(engine: Engine, promotion: Promotion) -> None:
+    """Write the promotion down, in the log where the registry cannot be written.
+
+    It comes after the plan, for one that is refused must leave no record; and what was planned takes place, so that
+    whoever asked must not be told that it failed.
+    """
+    try:
+        engine.registry.record_promotion(promotion)
+    except RegistryError as exc:
+        told = promotion.model_dump_json()
+        log.error("%s takes over, but its promotion could not be recorded: %s: %s", promotion.version, exc, told)

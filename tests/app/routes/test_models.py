@@ -163,6 +163,19 @@ def test_a_version_that_lacks_something_goes_live_by_force_alone(client: httpx.C
     assert (promotion["replaced"], promotion["forced"], promotion["by"]) == (VERSION, True, "HTTP, without a key")
 
 
+def test_a_promotion_that_cannot_be_recorded_is_in_the_log(
+    client: httpx.Client, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "models" / "promotions.jsonl").mkdir()  # as a full disk: what is there cannot be replaced
+    answer = activate(client)
+    assert answer.status_code == 202
+    assert client.get("/migrations").json()["items"][0]["migration_id"] == answer.json()["migration_id"]
+    [told] = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert "its promotion could not be recorded" in told.getMessage()
+    for part in (f'"replaced":"{VERSION}"', '"by":"HTTP, without a key"', '"forced":true', "calibration: missing"):
+        assert part in told.getMessage()
+
+
 def test_whose_key_changed_the_version_is_in_the_audit_log(tmp_path: Path) -> None:
     settings, identifier = planned(tmp_path)
     with open_engine(settings) as engine:
