@@ -30,10 +30,13 @@ USER 10001:10001
 WORKDIR /data
 VOLUME /data
 EXPOSE 8000
-# http.client, because urllib would send it through a proxy that the environment names.
+# http.client, because urllib would send it through a proxy that the environment names. Where the service
+# listens on every address it is asked on loopback; on :: it answers IPv6 alone.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-c", "\
 import http.client, os, sys; \
-service = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('REID_PORT') or '8000'), timeout=4); \
+host = (os.environ.get('REID_HOST') or '127.0.0.1').strip('[]'); \
+host = {'0.0.0.0': '127.0.0.1', '::': '::1'}.get(host, host); \
+service = http.client.HTTPConnection(host, int(os.environ.get('REID_PORT') or '8000'), timeout=4); \
 service.request('GET', '/health/ready'); \
 sys.exit(service.getresponse().status != 200)"]
 ENTRYPOINT ["reid"]
