@@ -90,6 +90,14 @@ def test_rules_are_whole() -> None:
             assert rule["expr"].count(opening) == rule["expr"].count(closing)
 
 
+def test_a_drain_of_a_minute_is_no_alert() -> None:
+    """While a service drains /health/ready is 503 too, and its last one counts until it is out of the window."""
+    [rule] = [rule for rule in rules() if rule["alert"] == "ReidNotReady"]
+    [window] = re.findall(r"\[(\d+)m\]", rule["expr"])
+    scrapes = 2 * int(load("prometheus.yml")["global"]["scrape_interval"].removesuffix("s"))
+    assert 60 * int(rule["for"].removesuffix("m")) >= 60 + 60 * int(window) + scrapes
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no promtool")
 def test_promtool_takes_them() -> None:
     subprocess.run(["promtool", "check", "rules", FOLDER / "alerts.yml"], check=True)
