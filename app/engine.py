@@ -104,10 +104,7 @@ class Engine:
         self.gallery.serve(model.version)
         log.info("%s serves instead of %s", model.version, self.model.version)
         self.model = model
-        try:
-            self.registry.activate(model.version)  # what an empty data folder begins with
-        except RegistryError as exc:
-            log.warning("the registry still calls another version active: %s", exc)
+        _call_active(self.registry, model.version)
 
     def _let_go(self, wanted: set[str]) -> None:
         """Close the models and indexes of versions that nothing has needed for a while."""
@@ -150,7 +147,27 @@ def open_engine(settings: Settings) -> Engine:
         snapshots=settings.data_dir / "index" if file_of(settings.database_url) is None else None,
         index=IndexOptions(settings.index_recall, settings.index_storage, settings.index_exact_rows),
     )
+    if settings.model is None and not _is_active(registry, model.version):  # a filled gallery's own version
+        _call_active(registry, model.version)
     return Engine(settings, registry, model, gallery)
+
+
+def _is_active(registry: Registry, version: str) -> bool:
+    try:
+        return registry.active() == version
+    except RegistryError:  # it names none, or what is no version
+        return False
+
+
+def _call_active(registry: Registry, version: str) -> None:
+    """Let the registry name the version that serves: an empty gallery begins with it, and training measures beside it.
+
+    `reid evaluate` and `reid export` know the registry alone.
+    """
+    try:
+        registry.activate(version)
+    except RegistryError as exc:
+        log.warning("the registry still calls another version active: %s", exc)
 
 
 def _make_data_dir(settings: Settings) -> None:

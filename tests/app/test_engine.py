@@ -7,6 +7,7 @@ import pytest
 
 from app import engine
 from app.engine import open_engine
+from app.settings import Settings
 from index.errors import StoreUnavailable
 from index.gallery import GalleryStore
 from index.records import NewSample
@@ -44,15 +45,47 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_gallery_opens_when_the_package_brings_another_version(tmp_path: Path, package: Path) -> None:
     settings = tiny_settings(tmp_path / "data", registry_dir=tmp_path / "data" / "kept", model=None)
-    with open_engine(settings) as before:
-        vector = np.eye(1, before.embedder.dim, dtype=np.float32)[0]
-        before.gallery.enrol("default", [NewSample("anna", vector, person(0))], model_version=VERSION)
+    enrol_one(settings)
     shutil.rmtree(package)
     write_version(package, "tiny@2", shift=100.0)
     with open_engine(settings) as after:
         assert after.model.version == VERSION
         assert after.registry.versions() == [VERSION, "tiny@2"]
         assert after.gallery.sample_count() == 1
+        assert after.registry.active() == VERSION
+
+
+def enrol_one(settings: Settings) -> None:
+    with open_engine(settings) as opened:
+        vector = np.eye(1, opened.embedder.dim, dtype=np.float32)[0]
+        opened.gallery.enrol("default", [NewSample("anna", vector, person(0))], model_version=VERSION)
+
+
+@pytest.mark.parametrize("record", [None, "no version"])
+def test_the_registry_calls_active_what_a_filled_gallery_serves(
+    tmp_path: Path, package: Path, record: str | None
+) -> None:
+    settings = tiny_settings(tmp_path / "data", registry_dir=tmp_path / "data" / "kept", model=None)
+    enrol_one(settings)
+    write_version(package, "tiny@2", shift=100.0)
+    registry = Registry(settings.registry_dir, package)
+    registry.activate("tiny@2")
+    if record is not None:
+        (settings.registry_dir / "active").write_text(record)
+    open_engine(settings).close()
+    assert registry.active() == VERSION
+
+
+def test_an_empty_gallery_or_a_pinned_version_leaves_the_registry_as_it_is(tmp_path: Path, package: Path) -> None:
+    settings = tiny_settings(tmp_path / "data", registry_dir=tmp_path / "data" / "kept", model=None)
+    open_engine(settings).close()
+    assert not (settings.registry_dir / "active").exists()
+    enrol_one(settings)
+    write_version(package, "tiny@2", shift=100.0)
+    registry = Registry(settings.registry_dir, package)
+    registry.activate("tiny@2")
+    open_engine(settings.model_copy(update={"model": VERSION})).close()
+    assert registry.active() == "tiny@2"
 
 
 def test_a_damaged_copy_of_the_packages_version_does_not_stop_the_start(tmp_path: Path, package: Path) -> None:
