@@ -147,7 +147,9 @@ def open_engine(settings: Settings) -> Engine:
         snapshots=settings.data_dir / "index" if file_of(settings.database_url) is None else None,
         index=IndexOptions(settings.index_recall, settings.index_storage, settings.index_exact_rows),
     )
-    if settings.model is None and not _is_active(registry, model.version):  # a filled gallery's own version
+    # a filled gallery's own version; a registry elsewhere may be that of other galleries too
+    own = settings.registry_dir.is_relative_to(settings.data_dir)
+    if own and settings.model is None and not _is_active(registry, model.version):
         _call_active(registry, model.version)
     return Engine(settings, registry, model, gallery)
 

@@ -88,6 +88,16 @@ def test_an_empty_gallery_or_a_pinned_version_leaves_the_registry_as_it_is(tmp_p
     assert registry.active() == "tiny@2"
 
 
+def test_a_registry_elsewhere_is_not_the_gallerys_own(tmp_path: Path, package: Path) -> None:
+    settings = tiny_settings(tmp_path / "data", registry_dir=tmp_path / "shared", model=None)
+    enrol_one(settings)
+    write_version(package, "tiny@2", shift=100.0)
+    registry = Registry(settings.registry_dir, package)
+    registry.activate("tiny@2")
+    open_engine(settings).close()
+    assert registry.active() == "tiny@2"
+
+
 def test_a_damaged_copy_of_the_packages_version_does_not_stop_the_start(tmp_path: Path, package: Path) -> None:
     settings = tiny_settings(tmp_path / "data", registry_dir=tmp_path / "data" / "kept", model=None)
     open_engine(settings).close()
