@@ -13,8 +13,10 @@ import { bytes, count, toInstant } from "./words.js";
 export const title = "Enrol";
 const THUMBS = 200; // more would weigh on the browser more than they help
 const STATES = {
-  ready: "Ready", nameless: "No name", sending: "Sending", waiting: "Enrolling", created: "Enrolled", duplicate: "Already there", failed: "Failed",
+  ready: "Ready", nameless: "No name", queued: "Queued", sending: "Sending", waiting: "Enrolling", created: "Enrolled", duplicate: "Already there", failed: "Failed",
 };
+const OPEN = ["ready", "nameless", "failed"]; // what is sent keeps the name that it is sent with
+const UNDER_WAY = ["queued", "sending"];
 
 /** Whether most of the files say by their names or folders who they show. */
 const mostlyNamed = chosen => 2 * chosen.filter(({ path }) => fromName(path).identity || fromName(path).junk).length > chosen.length;
@@ -33,7 +35,7 @@ class EnrolView {
     this.naming = select([["one", "one name for all"], ["names", "from file or folder names"]], "one", { onchange: () => this.renamed() });
     this.identity = el("input", { type: "text", maxlength: "256", autocomplete: "off", oninput: () => this.renamed() });
     this.camera = el("input", { type: "text", maxlength: "256", autocomplete: "off", oninput: () => this.renamed() });
-    this.time = el("input", { type: "datetime-local", step: "1" });
+    this.time = el("input", { type: "datetime-local", step: "1", oninput: () => this.renamed() });
     this.name = field("Identity", this.identity, "the person's name or number");
     this.rule = el("p", { class: "quiet small", hidden: true }, "0002_c1s1_000451_03.jpg is person 0002 by camera c1, as in Market-1501; of any other file the folder's name is the person.");
     this.list = el("ul", { class: "files", "aria-label": "Pictures to enrol" });
@@ -83,22 +85,23 @@ class EnrolView {
     this.draw();
   }
 
-  /** Name all rows that were not sent yet after the present choices. */
+  /** Name all rows that are not being sent and were not enrolled yet after the present choices. */
   renamed() {
     const byNames = this.naming.value === "names";
     this.name.hidden = byNames;
     this.rule.hidden = !byNames;
-    const junk = byNames ? this.rows.filter(row => row.named.junk && row.state !== "created") : [];
+    const junk = byNames ? this.rows.filter(row => row.named.junk && OPEN.includes(row.state)) : [];
     for (const row of junk) this.drop(row);
     this.skipped += junk.length;
-    for (const row of this.rows) if (["ready", "nameless", "failed"].includes(row.state)) this.rename(row, byNames);
+    for (const row of this.rows) if (OPEN.includes(row.state)) this.rename(row, byNames);
     this.draw();
   }
 
   rename(row, byNames) {
     const identity = byNames ? row.named.identity : this.identity.value.trim() || null;
     const camera = (byNames && row.named.camera) || this.camera.value.trim() || null;
-    row.fields = identity && { identity, ...(camera && { camera }) };
+    const time = toInstant(this.time.value);
+    row.fields = identity && { identity, ...(camera && { camera }), ...(time && { captured_at: time }) };
     row.who.textContent = identity ? [identity, camera].filter(Boolean).join(" · ") : byNames ? "no name in the file or folder" : "give a name above";
     if (row.state !== "failed" || !identity) this.told(row, identity ? "ready" : "nameless", {});
   }
@@ -112,27 +115,25 @@ class EnrolView {
     row.meter.value = share ?? 0;
     row.told.hidden = !error;
     row.told.textContent = error ? oneLine(error) : "";
-    row.out.hidden = state === "sending";
+    row.out.hidden = UNDER_WAY.includes(state);
     if (this.sending) this.progress();
   }
 
   progress() {
-    const done = this.sending.filter(row => ["created", "duplicate", "failed"].includes(row.state)).length;
+    const done = this.sending.filter(row => !UNDER_WAY.includes(row.state)).length;
     this.bar.value = done / this.sending.length;
     this.summary.textContent = `${done} of ${count(this.sending.length, "picture")} done…`;
   }
 
   async send(states) {
-    const time = toInstant(this.time.value);
     const rows = this.rows.filter(row => states.includes(row.state) && row.fields);
-    for (const row of rows) if (time) row.fields = { ...row.fields, captured_at: time };
     this.sending = rows;
     this.stopper = new AbortController();
     this.scope.onClose(() => this.stopper.abort());
-    for (const row of rows) this.told(row, "ready", {});
+    for (const row of rows) this.told(row, "queued", {});
     this.draw();
     await sendAll(rows, gallery(), this.stopper.signal, (row, state, more) => this.told(row, state, more));
-    for (const row of rows) if (row.state === "sending") this.told(row, "ready", {}); // stopped on the way: to be sent again
+    for (const row of rows) if (UNDER_WAY.includes(row.state)) this.told(row, "ready", {}); // stopped before: to be sent again
     this.sending = null;
     this.draw();
   }

@@ -1,5 +1,6 @@
 """What people do in the console, and what they look at."""
 
+import base64
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,17 @@ FOLDER = Path(__file__).parent
 CONTRAST = (FOLDER / "contrast.js").read_text(encoding="utf-8")
 NAMELESS = (FOLDER / "nameless.js").read_text(encoding="utf-8")
 HOSTILE = "<img src=x onerror=\"alert('hacked')\">/../?#%2F&'\u202e"
+# Files arrive by a paste or a drop as they do by hand: in a DataTransfer.
+SEND = """([type, selector, pictures]) => {
+  const transfer = new DataTransfer();
+  for (const each of pictures) {
+    const bytes = Uint8Array.from(atob(each), sign => sign.charCodeAt(0));
+    transfer.items.add(new File([bytes], 'a.jpg', {type: 'image/jpeg'}));
+  }
+  const event = type === 'paste' ? new ClipboardEvent(type, {clipboardData: transfer, bubbles: true, cancelable: true})
+    : new DragEvent(type, {dataTransfer: transfer, bubbles: true, cancelable: true});
+  document.querySelector(selector).dispatchEvent(event);
+}"""
 
 
 def a_file(name: str, data: bytes) -> FilePayload:
@@ -52,6 +64,11 @@ def samples(service: httpx.Client, gallery: str, identity: str) -> list[dict[str
 def identities(service: httpx.Client, gallery: str) -> dict[str, int]:
     items = service.get("/identities", params={"gallery": gallery}).json()["items"]
     return {each["identity"]: each["samples"] for each in items}
+
+
+def arrive(page: Page, how: str, selector: str, *pictures: bytes) -> None:
+    """Paste or drop pictures on an element."""
+    page.evaluate(SEND, [how, selector, [base64.b64encode(each).decode() for each in pictures]])
 
 
 def all_pictures_are_there(page: Page) -> None:

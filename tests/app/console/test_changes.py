@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from playwright.sync_api import Route
 
 from tests.app.console.conftest import Watched
-from tests.app.console.steps import HOSTILE, a_file, enrol, identities, picture, samples
+from tests.app.console.steps import HOSTILE, a_file, arrive, enrol, identities, picture, samples
 from tests.app.parts import person
 
 
@@ -82,6 +83,29 @@ def test_many_files_go_in_requests_of_bounded_size(watched: Watched, service: ht
     page.get_by_label("Choose pictures").set_input_files([picture(0)])
     page.get_by_role("button", name="Enrol 1 picture").click()
     page.wait_for_selector("text=1 already there")
+
+
+def test_what_is_being_sent_keeps_its_name(watched: Watched, service: httpx.Client, gallery: str) -> None:
+    page = watched.open(f"enrol?gallery={gallery}")
+    held: list[Route] = []
+    page.route("**/gallery", lambda route: held.append(route), times=1)
+    page.get_by_label("Choose pictures").set_input_files([picture(0, each, name=f"{each}.jpg") for each in range(40)])
+    page.get_by_label("Identity", exact=True).fill("anna")
+    page.get_by_label("Taken").fill("2026-05-01T10:00:00")
+    page.get_by_role("button", name="Enrol 40 pictures").click()
+    page.wait_for_selector(".files li:last-child >> text=Queued")
+    assert not page.locator(".files li").last.get_by_role("button").is_visible()
+    page.get_by_label("Identity", exact=True).fill("bert")
+    page.get_by_label("Taken").fill("")
+    arrive(page, "paste", "body", person(1))
+    page.wait_for_selector(".files li:last-child >> text=bert")
+    held[0].continue_()
+    page.wait_for_selector("text=1 ready · 40 enrolled")
+    assert identities(service, gallery) == {"anna": 40}
+    assert all(each["captured_at"] for each in samples(service, gallery, "anna"))
+    page.get_by_role("button", name="Enrol 1 picture").click()
+    page.wait_for_selector("text=41 enrolled")
+    assert identities(service, gallery) == {"anna": 40, "bert": 1}
 
 
 def test_a_busy_service_is_asked_again_after_a_while(watched: Watched, service: httpx.Client, gallery: str) -> None:

@@ -1,6 +1,5 @@
 """The query and verify views."""
 
-import base64
 from pathlib import Path
 
 import httpx
@@ -8,20 +7,8 @@ import pytest
 from playwright.sync_api import Page, Route
 
 from tests.app.console.conftest import Watched
-from tests.app.console.steps import HOSTILE, a_file, all_pictures_are_there, enrol, picture, ranked
+from tests.app.console.steps import HOSTILE, a_file, all_pictures_are_there, arrive, enrol, picture, ranked
 from tests.app.parts import person
-
-# Files arrive by a paste or a drop as they do by hand: in a DataTransfer.
-SEND = """([type, selector, pictures]) => {
-  const transfer = new DataTransfer();
-  for (const each of pictures) {
-    const bytes = Uint8Array.from(atob(each), sign => sign.charCodeAt(0));
-    transfer.items.add(new File([bytes], 'a.jpg', {type: 'image/jpeg'}));
-  }
-  const event = type === 'paste' ? new ClipboardEvent(type, {clipboardData: transfer, bubbles: true, cancelable: true})
-    : new DragEvent(type, {dataTransfer: transfer, bubbles: true, cancelable: true});
-  document.querySelector(selector).dispatchEvent(event);
-}"""
 
 
 def ask(page: Page, *files: int) -> None:
@@ -153,7 +140,7 @@ def test_pictures_are_dropped_and_pasted(
     enrol(service, gallery, [0, 1])
     page = watched.open(f"query?gallery={gallery}")
     page.wait_for_selector(".dropzone")
-    page.evaluate(SEND, [how, target, [base64.b64encode(person(1)).decode()]])
+    arrive(page, how, target, person(1))
     assert ranked(page)[0] == "p1"
 
 
