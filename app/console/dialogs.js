@@ -1,4 +1,4 @@
-/** Questions: a modal dialog keeps the focus inside, Escape closes it, and the focus goes back to where it was. */
+/** Questions: a modal dialog keeps the focus inside, Escape closes it unless it is at work, and the focus goes back. */
 
 import { button, el, field } from "./dom.js";
 import { problem } from "./problems.js";
@@ -15,7 +15,8 @@ export function open(title, build) {
     let value = null;
     const close = result => { value = result; box.close(); };
     box.append(heading, ...build(close, box));
-    box.addEventListener("click", event => { if (event.target === box) box.close(); }); // the backdrop
+    box.addEventListener("click", event => { if (event.target === box && box.closedBy !== "none") box.close(); }); // the backdrop
+    box.addEventListener("cancel", event => { if (box.closedBy === "none") event.preventDefault(); }); // where browsers do not know it
     box.addEventListener("close", () => { box.remove(); if (before?.isConnected) before.focus(); resolve(value); });
     document.body.append(box);
     box.showModal();
@@ -24,20 +25,23 @@ export function open(title, build) {
 
 /** A dialog with fields; `save` does the work and its value closes the dialog. */
 export function edit(title, { contents, action, save, kind = "primary" }) {
-  return open(title, close => {
+  return open(title, (close, box) => {
     const told = el("div");
     const submit = el("button", { type: "submit", class: kind }, action);
-    const form = el("form", { onsubmit: event => { event.preventDefault(); attempt(); } }, ...contents, told, buttons(close, submit));
+    const fields = el("fieldset", {}, ...contents, told, buttons(close, submit));
+    const working = on => { fields.disabled = on; box.closedBy = on ? "none" : "closerequest"; }; // what was sent cannot be called back
     const attempt = async () => {
-      submit.disabled = true;
+      const before = document.activeElement;
+      working(true);
       try {
         close(await save());
       } catch (error) {
+        working(false);
         told.replaceChildren(problem(error));
+        before.focus();
       }
-      submit.disabled = false;
     };
-    return [form];
+    return [el("form", { onsubmit: event => { event.preventDefault(); attempt(); } }, fields)];
   });
 }
 

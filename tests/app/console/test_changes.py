@@ -216,6 +216,28 @@ def test_a_person_is_erased_after_the_name_was_typed(watched: Watched, service: 
     assert identities(service, gallery) == {"bert": 2}
 
 
+def test_an_erasure_under_way_is_not_left(watched: Watched, service: httpx.Client, gallery: str) -> None:
+    enrol(service, gallery, [0], names=["anna"])
+    page = watched.open(f"identities?gallery={gallery}&identity=anna")
+    held: list[Route] = []
+    page.route(
+        "**/identities/anna?*",
+        lambda route: held.append(route) if route.request.method == "DELETE" else route.continue_(),
+    )
+    page.get_by_role("button", name="Erase").click()
+    dialog = page.get_by_role("dialog", name="Erase this person?")
+    dialog.get_by_label("Type the name to confirm").fill("anna")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('dialog :disabled')")
+    assert dialog.get_by_role("button", name="Cancel").is_disabled()
+    for _ in range(3):
+        page.keyboard.press("Escape")
+    page.mouse.click(5, 5)
+    assert dialog.is_visible()
+    held[0].continue_()
+    page.get_by_role("dialog", name="Erased").wait_for()
+
+
 def test_a_name_that_browsers_cannot_ask_for_is_told(watched: Watched, service: httpx.Client, gallery: str) -> None:
     enrol(service, gallery, [0], names=[".."])
     page = watched.open(f"identities?gallery={gallery}")
