@@ -13,7 +13,12 @@ export const title = "Galleries";
 /** Show the view. */
 export async function show(stage, scope) {
   const list = el("ul", { class: "cards", "aria-label": "Galleries" });
-  const again = () => { stage.replaceChildren(); refreshGalleries(); show(stage, scope); };
+  const again = () => {
+    refreshGalleries();
+    if (scope.closed) return;
+    stage.replaceChildren();
+    show(stage, scope);
+  };
   stage.append(el("div", { class: "bar-top" }, el("p", { class: "quiet" }, "A gallery is a set of people of its own: a query looks into one."), button("Make a gallery", () => put(null, again), { kind: "primary", drawing: "enrol" })), list);
   try {
     const { items } = await call("GET", "/galleries", { signal: scope.signal });

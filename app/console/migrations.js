@@ -35,12 +35,21 @@ export async function migrations(place, scope, ended) {
       place.replaceChildren(...(error.status === 404 || error.status === 403 ? [] : [problem(error, draw)]));
     }
   }
-  async function act(item, step) {
+  async function act(item, step, steps) {
     const send = () => call("POST", `/migrations/${encodeURIComponent(item.migration_id)}/${step}`);
+    if (step === "finalize") {
+      if (await sure(item, send)) ended();
+      return;
+    }
+    const before = document.activeElement;
+    steps.disabled = true;
     try {
-      if (await (step === "finalize" ? sure(item, send) : send())) ended();
+      await send();
+      ended();
     } catch (error) {
       place.prepend(problem(error));
+      steps.disabled = false;
+      before.focus();
     }
   }
   await draw();
@@ -64,9 +73,9 @@ function entry(item, act) {
   const share = item.total ? item.done / item.total : 0;
   const going = GOING.includes(item.state);
   const eta = going && item.eta_s ? `, about ${count(Math.ceil(item.eta_s / 60), "minute")} left` : "";
-  const steps = (STEPS[item.state] ?? []).map(([step, word]) => button(word, () => act(item, step)));
+  const steps = el("fieldset", { class: "buttons" }, (STEPS[item.state] ?? []).map(([step, word]) => button(word, () => act(item, step, steps))));
   return el("li", {}, el("p", {}, el("strong", { class: "name" }, `${item.source} → ${item.target}`), ` · ${STATES[item.state] ?? item.state}`),
     going ? el("progress", { max: "1", value: String(share), "aria-label": "Embedded again" }) : null,
     el("p", { class: "quiet small" }, [going && item.disk_bytes ? `takes about ${bytes(item.disk_bytes)} of the disk` : "", item.total ? `${item.done} of ${count(item.total, "sample")} (${percent(share, 0)})${eta}` : "nothing was enrolled", when(item.created)].filter(Boolean).join(" · ")),
-    item.error ? el("p", { class: "problems" }, item.error) : null, validation(item.validation, item.source, item.target), steps.length ? el("div", { class: "buttons" }, steps) : null);
+    item.error ? el("p", { class: "problems" }, item.error) : null, validation(item.validation, item.source, item.target), steps.children.length ? steps : null);
 }

@@ -6,14 +6,21 @@ import { confirm } from "./dialogs.js";
 import { button, el } from "./dom.js";
 import { migrations } from "./migrations.js";
 import { isLeft, problem } from "./problems.js";
+import { Scope } from "./scope.js";
 import { mark } from "./scores.js";
 import { when } from "./words.js";
 
 export const title = "Models";
 
 /** Show the view. */
-export async function show(stage, scope) {
-  const again = () => { stage.replaceChildren(); show(stage, scope); };
+export async function show(stage, view) {
+  const scope = new Scope(view); // of this drawing, so that nothing of it goes on beside the next one
+  const again = () => {
+    if (scope.closed) return;
+    scope.close();
+    stage.replaceChildren();
+    show(stage, view);
+  };
   const changes = el("section", { "aria-label": "Changes of version" });
   const versions = el("div", { class: "versions" });
   stage.append(changes, versions);

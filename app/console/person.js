@@ -16,8 +16,15 @@ export async function showPerson(stage, scope, identity) {
   const grid = el("ul", { class: "samples", "aria-label": "Samples" });
   const more = el("div", { class: "pages" });
   stage.append(el("p", {}, el("a", { href: link("identities") }, "All identities")), head, grid, more);
-  const again = () => { stage.replaceChildren(); showPerson(stage, scope, identity); };
-  const changed = sample => { if (sample && sample.identity !== identity) go("identities", { identity: sample.identity }); else again(); };
+  const again = () => {
+    if (scope.closed) return;
+    stage.replaceChildren();
+    showPerson(stage, scope, identity);
+  };
+  const changed = sample => {
+    if (!sample || sample.identity === identity) again();
+    else if (!scope.closed) go("identities", { identity: sample.identity });
+  };
 
   async function load(cursor) {
     const page = await call("GET", withQuery("/gallery", { identity, limit: PAGE, cursor }), { signal: scope.signal });
@@ -44,7 +51,7 @@ async function about(scope, identity, again) {
   let facts = el("p", { class: "quiet" });
   const actions = el("div", { class: "buttons" },
     button("Rename or merge", () => rename(identity)),
-    button("Erase", () => erase(identity), { kind: "danger" }));
+    button("Erase", () => erase(scope, identity), { kind: "danger" }));
   try {
     const person = await call("GET", withQuery(path`/identities/${identity}`), { signal: scope.signal });
     facts.textContent = [count(person.samples, "sample"), person.cameras.join(", "), seen(person)].filter(Boolean).join(" · ");
@@ -89,14 +96,14 @@ function merge(identity, into) {
   });
 }
 
-async function erase(identity) {
+async function erase(scope, identity) {
   const erased = await confirm("Erase this person?", {
     contents: [el("p", {}, "All samples, pictures and embeddings of this person are deleted for good.")],
     typed: identity, action: "Erase", act: () => call("DELETE", withQuery(path`/identities/${identity}`)),
   });
   if (!erased) return;
   await tell("Erased", erasure(erased));
-  go("identities");
+  if (!scope.closed) go("identities");
 }
 
 /** What an erasure did, in words. */

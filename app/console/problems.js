@@ -59,7 +59,11 @@ export function problem(error, again = null) {
   const what = el("div", {}, title && el("strong", {}, title), el("p", {}, sentence(detail)), el("p", { class: "quiet" }, advice(error)));
   if (error.requestId) what.append(el("p", { class: "quiet small" }, `Request ${error.requestId} · ${error.code}`));
   const offered = again && offer(error);
-  if (offered) what.append(button(offered, async () => { if (error.status === 401 || error.status === 403) await askAgain(error); again(); }));
+  const act = async () => {
+    if (error.status === 401 || error.status === 403) await askAgain(error);
+    if (what.isConnected) again(); // and not over a view that was opened meanwhile
+  };
+  if (offered) what.append(button(offered, act));
   return el("div", { class: "notice bad", role: "alert" }, icon("warning"), what);
 }
 

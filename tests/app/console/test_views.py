@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Route
 
 from app.application import create_app
 from tests.app.console.conftest import DESKTOP, PHONE, Watched
@@ -186,6 +186,41 @@ def test_a_migration_is_followed(watched: Watched) -> None:
     ]
     page.get_by_role("button", name="Make it final").click()
     assert "no way back" in page.get_by_role("dialog").inner_text()
+
+
+def test_a_late_answer_leaves_the_next_view_alone(watched: Watched) -> None:
+    item = {
+        "migration_id": "M1", "source": "tiny@1", "target": "tiny@2", "state": "switched", "done": 480, "total": 480,
+        "eta_s": None, "validation": {}, "left_out": 0, "error": None, "created": "2026-05-01T10:00:00Z",
+    }  # fmt: skip
+    held: list[Route] = []
+    watched.page.route("**/migrations", lambda route: route.fulfill(json={"items": [item]}))
+    watched.page.route("**/rollback", lambda route: held.append(route))
+    page = watched.open("models")
+    page.get_by_role("button", name="Switch back").evaluate("each => { each.click(); each.click(); }")
+    page.wait_for_selector("fieldset:disabled >> text=Switch back")
+    assert page.get_by_role("button", name="Make it final").is_disabled()
+    page.get_by_role("link", name="Verify").click()
+    page.wait_for_selector("text=Give two pictures")
+    assert len(held) == 1
+    with page.expect_response("**/rollback"):
+        held[0].fulfill(json={**item, "state": "rolled_back"})
+    page.wait_for_timeout(300)
+    assert page.locator(".dropzone").count() == 2
+    assert page.get_by_text("Change of version").count() == 0
+
+
+def test_leaving_what_a_deletion_told_stays_left(watched: Watched, service: httpx.Client, gallery: str) -> None:
+    page = watched.open("verify")
+    page.get_by_role("link", name="Galleries").click()
+    page.get_by_role("button", name=f"Delete {gallery}").click()
+    page.get_by_label("Type the name to confirm").fill(gallery)
+    page.keyboard.press("Enter")
+    page.get_by_role("dialog", name="Deleted").wait_for()
+    page.go_back()
+    page.wait_for_selector("text=Give two pictures")
+    page.wait_for_timeout(300)
+    assert page.locator(".cards").count() == 0
 
 
 def test_a_gallery_is_moved_and_moved_back(browser: Browser, tmp_path: Path) -> None:
