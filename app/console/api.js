@@ -94,7 +94,9 @@ function send(method, where, { json, body = null, kind = "json", signal, progres
     request.addEventListener("load", () => received(request, kind).then(resolve, reject));
     request.addEventListener("error", () => reject(new ApiError(0, { detail: "The service did not answer." })));
     request.addEventListener("abort", () => reject(new DOMException("left", "AbortError")));
-    signal?.addEventListener("abort", () => request.abort(), { once: true });
+    const leave = () => request.abort();
+    signal?.addEventListener("abort", leave, { once: true });
+    request.addEventListener("loadend", () => signal?.removeEventListener("abort", leave)); // or the view would hold every answer
     if (signal?.aborted) reject(new DOMException("left", "AbortError"));
     else request.send(json === undefined ? body : JSON.stringify(json));
   });

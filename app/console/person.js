@@ -6,20 +6,23 @@ import { button, el, field } from "./dom.js";
 import { isLeft, problem } from "./problems.js";
 import { go, link } from "./route.js";
 import { sampleCard } from "./samples.js";
+import { Scope } from "./scope.js";
 import { count, when } from "./words.js";
 
 const PAGE = 48;
 
 /** Show a person's page. */
-export async function showPerson(stage, scope, identity) {
+export async function showPerson(stage, view, identity) {
+  const scope = new Scope(view); // of this drawing: the next one lets its pictures go
   const head = el("div", { class: "panel headline" });
   const grid = el("ul", { class: "samples", "aria-label": "Samples" });
   const more = el("div", { class: "pages" });
   stage.append(el("p", {}, el("a", { href: link("identities") }, "All identities")), head, grid, more);
   const again = () => {
     if (scope.closed) return;
+    scope.close();
     stage.replaceChildren();
-    showPerson(stage, scope, identity);
+    showPerson(stage, view, identity);
   };
   const changed = sample => {
     if (!sample || sample.identity === identity) again();

@@ -3,8 +3,8 @@
 export class Scope {
   constructor(parent = null) {
     this.controller = new AbortController();
-    this.endings = [];
-    parent?.onClose(() => this.close());
+    this.endings = new Set();
+    if (parent) this.onClose(parent.onClose(() => this.close()));
   }
 
   get signal() {
@@ -15,15 +15,17 @@ export class Scope {
     return this.signal.aborted;
   }
 
+  /** Call once the scope is closed, at once if it is; what is returned forgets the call. */
   onClose(ending) {
-    this.endings.push(ending);
+    if (this.closed) ending();
+    else this.endings.add(ending);
+    return () => this.endings.delete(ending);
   }
 
   /** Return an object URL that is revoked with the scope. */
   url(blob) {
     const url = URL.createObjectURL(blob);
-    if (this.closed) URL.revokeObjectURL(url);
-    else this.onClose(() => URL.revokeObjectURL(url));
+    this.onClose(() => URL.revokeObjectURL(url));
     return url;
   }
 
@@ -34,13 +36,14 @@ export class Scope {
 
   /** Call once after a while, unless the scope is closed before. */
   later(ms, act) {
-    const timer = setTimeout(act, ms);
-    this.onClose(() => clearTimeout(timer));
+    const timer = setTimeout(() => { forget(); act(); }, ms);
+    const forget = this.onClose(() => clearTimeout(timer));
   }
 
   close() {
     if (this.closed) return;
     this.controller.abort();
-    for (const ending of this.endings.splice(0)) ending();
+    for (const ending of this.endings) ending();
+    this.endings.clear();
   }
 }

@@ -7,6 +7,7 @@ import { enrolled } from "./pictures.js";
 import { isLeft, problem } from "./problems.js";
 import { link } from "./route.js";
 import { remove } from "./samples.js";
+import { Scope } from "./scope.js";
 import { cosine, count, when, whereAndWhen } from "./words.js";
 
 const EVERY = 700;
@@ -15,8 +16,11 @@ const MOST = 50;
 /** Show a gallery's latest audit, and start one. */
 export function showSuspects(stage, scope) {
   const head = el("section", { class: "panel", "aria-label": "Audit", role: "status" }, el("p", { class: "quiet" }, "Loading…"));
-  const found = el("div", { class: "findings" });
-  stage.append(el("p", {}, el("a", { href: link("identities") }, "All identities")), head, found);
+  const look = () => attempt(() => call("GET", withQuery("/suspects", { limit: MOST }), { signal: scope.signal }));
+  const samples = new Shelf(scope, "Samples", "Samples that look like somebody else", (within, item) => suspect(within, item, look));
+  const people = new Shelf(scope, "Identities", "Identities that may be one person", (within, merge) => twins(within, merge, look));
+  const nothing = el("div", { class: "empty", hidden: true }, el("h2", {}, "Nothing is left to look at"));
+  stage.append(el("p", {}, el("a", { href: link("identities") }, "All identities")), head, el("div", { class: "findings" }, samples.node, people.node, nothing));
 
   async function attempt(act) {
     try {
@@ -25,7 +29,6 @@ export function showSuspects(stage, scope) {
       if (!isLeft(error)) head.replaceChildren(problem(error, look));
     }
   }
-  const look = () => attempt(() => call("GET", withQuery("/suspects", { limit: MOST }), { signal: scope.signal }));
   const start = () => attempt(() => call("POST", withQuery("/suspects"), { signal: scope.signal }));
   const again = () => attempt(async () => {
     await call("DELETE", withQuery("/suspects/answers"), { signal: scope.signal });
@@ -35,8 +38,10 @@ export function showSuspects(stage, scope) {
   function draw(audit) {
     head.replaceChildren(...told(audit, start, again));
     if (audit.state === "running") scope.later(EVERY, look);
-    if (audit.state === "done") found.replaceChildren(...findings(scope, audit, look));
-    else found.replaceChildren();
+    const { items, merges } = audit.state === "done" ? audit : { items: [], merges: [] };
+    samples.show(items);
+    people.show(merges);
+    nothing.hidden = audit.state !== "done" || items.length + merges.length > 0;
   }
   return look();
 }
@@ -56,13 +61,40 @@ function told(audit, start, again) {
   return [el("h2", {}, `${count(audit.found, "sample")} may have a wrong label`), el("p", { class: "quiet" }, `${facts}.${limits}`), el("div", { class: "buttons" }, act, ask)];
 }
 
-function findings(scope, audit, look) {
-  const { items, merges } = audit;
-  if (!items.length && !merges.length) return [el("div", { class: "empty" }, el("h2", {}, "Nothing is left to look at"))];
-  return [
-    items.length ? el("section", { "aria-label": "Samples" }, el("h2", {}, "Samples that look like somebody else"), el("ul", { class: "suspects" }, items.map(item => suspect(scope, item, look)))) : null,
-    merges.length ? el("section", { "aria-label": "Identities" }, el("h2", {}, "Identities that may be one person"), el("ul", { class: "suspects" }, merges.map(merge => twins(scope, merge, look)))) : null,
-  ].filter(Boolean);
+/** A list of cards. Those that are found again stay as they are, so that their pictures are not fetched again. */
+class Shelf {
+  constructor(scope, name, title, card) {
+    this.scope = scope;
+    this.card = card;
+    this.shown = new Map(); // by the whole of what a card shows
+    this.list = el("ul", { class: "suspects" });
+    this.node = el("section", { "aria-label": name, hidden: true }, el("h2", {}, title), this.list);
+  }
+
+  show(items) {
+    const wanted = items.map(item => JSON.stringify(item));
+    for (const key of this.shown.keys()) if (!wanted.includes(key)) this.drop(key);
+    items.forEach((item, at) => {
+      const { node } = this.shown.get(wanted[at]) ?? this.make(wanted[at], item);
+      const there = this.list.children[at] ?? null;
+      if (node !== there) this.list.insertBefore(node, there);
+    });
+    this.node.hidden = !items.length;
+  }
+
+  make(key, item) {
+    const scope = new Scope(this.scope);
+    const made = { scope, node: this.card(scope, item) };
+    this.shown.set(key, made);
+    return made;
+  }
+
+  drop(key) {
+    const { scope, node } = this.shown.get(key);
+    scope.close();
+    node.remove();
+    this.shown.delete(key);
+  }
 }
 
 const name = text => el("strong", { class: "name" }, text);

@@ -27,6 +27,18 @@ SEND = """([type, selector, pictures]) => {
   document.querySelector(selector).dispatchEvent(event);
 }"""
 
+# What a page holds: object URLs that were made and not revoked, and listeners for the end of a view.
+HELD = """window.held = {urls: 0, listeners: 0};
+const count = (owner, name, what, step) => {
+  const before = owner[name];
+  owner[name] = function (...given) { held[what] += step(this, given); return before.apply(this, given); };
+};
+count(URL, 'createObjectURL', 'urls', () => 1);
+count(URL, 'revokeObjectURL', 'urls', () => -1);
+const ends = (target, [type]) => Number(target instanceof AbortSignal && type === 'abort');
+count(EventTarget.prototype, 'addEventListener', 'listeners', ends);
+count(EventTarget.prototype, 'removeEventListener', 'listeners', (...given) => -ends(...given));"""
+
 
 def a_file(name: str, data: bytes) -> FilePayload:
     return {"name": name, "mimeType": "image/jpeg", "buffer": data}
@@ -69,6 +81,16 @@ def identities(service: httpx.Client, gallery: str) -> dict[str, int]:
 def arrive(page: Page, how: str, selector: str, *pictures: bytes) -> None:
     """Paste or drop pictures on an element."""
     page.evaluate(SEND, [how, selector, [base64.b64encode(each).decode() for each in pictures]])
+
+
+def with_a_key(page: Page) -> None:
+    """Let the page use a key, which the service does not see: pictures are then fetched, and shown by object URLs."""
+    without = "authorization"
+    page.route(
+        "**/*",
+        lambda route: route.continue_(headers={k: v for k, v in route.request.headers.items() if k != without}),
+    )
+    page.evaluate("import('/console/api.js').then(api => api.setKey('a key'))")
 
 
 def all_pictures_are_there(page: Page) -> None:

@@ -8,7 +8,18 @@ import httpx
 from playwright.sync_api import Route
 
 from tests.app.console.conftest import Watched
-from tests.app.console.steps import HOSTILE, a_file, arrive, enrol, identities, picture, samples
+from tests.app.console.steps import (
+    HELD,
+    HOSTILE,
+    a_file,
+    all_pictures_are_there,
+    arrive,
+    enrol,
+    identities,
+    picture,
+    samples,
+    with_a_key,
+)
 from tests.app.parts import person
 
 
@@ -185,6 +196,22 @@ def test_a_sample_is_corrected_and_deleted(watched: Watched, service: httpx.Clie
     assert len(samples(service, gallery, "anna")) == 1
 
 
+def test_a_persons_pictures_are_let_go_when_drawn_anew(watched: Watched, service: httpx.Client, gallery: str) -> None:
+    enrol(service, gallery, [0], names=["anna"])
+    watched.page.add_init_script(HELD)
+    page = watched.open("verify")
+    with_a_key(page)
+    page.evaluate("where => { location.hash = where; }", f"#/identities?identity=anna&gallery={gallery}")
+    page.wait_for_selector(".samples .card")
+    all_pictures_are_there(page)
+    page.get_by_role("button", name="Correct").first.click()
+    page.get_by_role("dialog").get_by_label("Camera").fill("")
+    page.get_by_role("dialog").get_by_role("button", name="Save").click()
+    page.wait_for_selector("text=no camera")
+    all_pictures_are_there(page)
+    assert page.evaluate("held.urls") == 2
+
+
 def test_a_person_is_erased_after_the_name_was_typed(watched: Watched, service: httpx.Client, gallery: str) -> None:
     enrol(service, gallery, [0, 1], names=[HOSTILE, "bert"], view=40)
     page = watched.open(f"identities?gallery={gallery}")
@@ -228,7 +255,7 @@ def test_an_erasure_under_way_is_not_left(watched: Watched, service: httpx.Clien
     dialog = page.get_by_role("dialog", name="Erase this person?")
     dialog.get_by_label("Type the name to confirm").fill("anna")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelector('dialog :disabled')")
+    page.wait_for_function("() => document.querySelector('dialog :disabled')")
     assert dialog.get_by_role("button", name="Cancel").is_disabled()
     for _ in range(3):
         page.keyboard.press("Escape")

@@ -5,7 +5,16 @@ import httpx
 import pytest
 
 from tests.app.console.conftest import PHONE, Watched
-from tests.app.console.steps import CONTRAST, NAMELESS, all_pictures_are_there, enrol, identities, samples
+from tests.app.console.steps import (
+    CONTRAST,
+    HELD,
+    NAMELESS,
+    all_pictures_are_there,
+    enrol,
+    identities,
+    samples,
+    with_a_key,
+)
 
 
 def plant(service: httpx.Client, gallery: str) -> None:
@@ -98,6 +107,25 @@ def test_what_is_right_is_not_shown_again_and_what_is_wrong_can_go(
         "count => document.querySelectorAll('[aria-label=Samples] .card').length < count", arg=before
     )
     assert sum(identities(service, gallery).values()) == total - 1
+
+
+def test_a_decision_leaves_the_other_cards_and_their_pictures(
+    watched: Watched, service: httpx.Client, gallery: str
+) -> None:
+    plant(service, gallery)
+    service.post("/suspects", params={"gallery": gallery, "threshold": "0.8"}).raise_for_status()
+    watched.page.add_init_script(HELD)
+    page = watched.open("verify")
+    with_a_key(page)
+    page.evaluate("where => { location.hash = where; }", f"#/identities?suspects=&gallery={gallery}")
+    page.wait_for_selector(".suspects .card")
+    page.wait_for_function("() => held.urls === document.querySelectorAll('.suspects img').length")
+    page.evaluate("document.querySelectorAll('.suspects .card').forEach(each => { each.kept = true; })")
+    before = page.locator(".suspects .card").count()
+    page.get_by_role("button", name="They are two").first.click()
+    page.wait_for_function("count => document.querySelectorAll('.suspects .card').length === count", arg=before - 1)
+    assert page.evaluate("[...document.querySelectorAll('.suspects .card')].every(each => each.kept)")
+    assert page.evaluate("held.urls === document.querySelectorAll('.suspects img').length")
 
 
 def test_cameras_that_are_far_off_are_told(watched: Watched, service: httpx.Client, gallery: str) -> None:

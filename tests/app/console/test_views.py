@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Route
 
 from app.application import create_app
 from tests.app.console.conftest import DESKTOP, PHONE, Watched
-from tests.app.console.steps import CONTRAST, HOSTILE, NAMELESS, all_pictures_are_there, enrol, picture
+from tests.app.console.steps import CONTRAST, HELD, HOSTILE, NAMELESS, all_pictures_are_there, enrol, picture
 from tests.app.parts import tiny_settings, write_version
 from tests.app.server import serving
 
@@ -264,6 +264,20 @@ def test_system_tells_health_load_and_refusals(watched: Watched, service: httpx.
     assert "CPU" in tiles
     assert "unsupported_media" in page.get_by_role("region", name="Refused").inner_text()
     assert "POST /query" in page.get_by_role("region", name="Requests by route").inner_text()
+
+
+def test_a_view_that_looks_again_and_again_holds_no_more(watched: Watched) -> None:
+    watched.page.add_init_script(HELD)
+    watched.page.add_init_script("const later = setTimeout; setTimeout = (act, ms) => later(act, ms / 100);")
+    page = watched.open("system")
+    page.wait_for_selector(".tiles")
+    page.wait_for_timeout(1000)
+    before = page.evaluate("held.listeners")
+    looked: list[str] = []
+    page.on("request", lambda request: looked.append(request.url))
+    page.wait_for_timeout(1000)
+    assert len(looked) > 10
+    assert page.evaluate("held.listeners") <= before + 2  # of requests under way
 
 
 def test_system_shows_what_the_service_is_set_to(watched: Watched) -> None:
