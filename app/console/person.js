@@ -33,8 +33,16 @@ export async function showPerson(stage, view, identity) {
     const page = await call("GET", withQuery("/gallery", { identity, limit: PAGE, cursor }), { signal: scope.signal });
     grid.append(...page.items.map(each => sampleCard(scope, each, changed)));
     more.replaceChildren();
-    if (page.next_cursor) more.append(button("More samples", () => load(page.next_cursor)));
+    if (page.next_cursor) more.append(button("More samples", () => loadMore(page.next_cursor)));
     return page.items.length;
+  }
+  async function loadMore(cursor) {
+    more.querySelector("button").disabled = true;
+    try {
+      await load(cursor);
+    } catch (error) {
+      if (!isLeft(error)) more.replaceChildren(problem(error), button("More samples", () => loadMore(cursor)));
+    }
   }
 
   try {

@@ -243,6 +243,26 @@ def test_a_person_is_erased_after_the_name_was_typed(watched: Watched, service: 
     assert identities(service, gallery) == {"bert": 2}
 
 
+def test_more_of_a_persons_samples_come_once_or_say_why_not(
+    watched: Watched, service: httpx.Client, gallery: str
+) -> None:
+    files = [("image", ("x.jpg", person(0))) for _ in range(50)]
+    metadata = json.dumps([{"identity": "anna", "camera": f"c{each}"} for each in range(50)])
+    service.post("/gallery", files=files, data={"gallery": gallery, "metadata": metadata}).raise_for_status()
+    watched.refusals = {503}
+    page = watched.open(f"identities?gallery={gallery}&identity=anna")
+    more = page.get_by_role("button", name="More samples")
+    more.wait_for()
+    problem = {"status": 503, "code": "not_ready", "detail": "the store cannot be used"}
+    page.route("**/gallery?*cursor*", lambda route: route.fulfill(status=503, json=problem), times=1)
+    more.click()
+    page.get_by_role("alert").wait_for()
+    more.evaluate("each => { each.click(); each.click(); }")
+    more.wait_for(state="detached")
+    assert page.locator(".samples .card").count() == 50
+    assert page.get_by_role("alert").count() == 0
+
+
 def test_an_erasure_under_way_is_not_left(watched: Watched, service: httpx.Client, gallery: str) -> None:
     enrol(service, gallery, [0], names=["anna"])
     page = watched.open(f"identities?gallery={gallery}&identity=anna")
