@@ -31,7 +31,7 @@ class EnrolView {
     this.scope = scope;
     this.rows = [];
     this.skipped = 0;
-    this.sending = null;
+    this.sending = null; // how many rows of this run are still under way, of how many
     this.naming = select([["one", "one name for all"], ["names", "from file or folder names"]], "one", { onchange: () => this.renamed() });
     this.identity = el("input", { type: "text", maxlength: "256", autocomplete: "off", oninput: () => this.renamed() });
     this.camera = el("input", { type: "text", maxlength: "256", autocomplete: "off", oninput: () => this.renamed() });
@@ -66,21 +66,25 @@ class EnrolView {
     row.told = el("p", { class: "small told", hidden: true });
     row.meter = el("progress", { max: "1", value: "0", hidden: true, "aria-label": `Sent of ${path}` });
     const picture = this.rows.length < THUMBS ? local(row.scope, file, "") : el("span", { class: "picture missing" }, icon("picture"));
-    row.out = el("button", { type: "button", class: "bare", "aria-label": `Leave out ${path}`, onclick: () => this.drop(row) }, icon("close"));
+    row.out = el("button", { type: "button", class: "bare", "aria-label": `Leave out ${path}`, onclick: () => { this.drop(each => each === row); this.draw(); } }, icon("close"));
     row.node = el("li", {}, picture, el("span", { class: "about" }, row.who, el("span", { class: "quiet small name" }, `${path} · ${bytes(file.size)}`), row.meter, row.told), row.what, row.out);
     this.list.append(row.node);
     return row;
   }
 
-  drop(row) {
-    this.rows = this.rows.filter(each => each !== row);
-    row.node.remove();
-    row.scope.close();
-    this.draw();
+  /** Let rows go, and return how many. */
+  drop(isGone) {
+    const gone = this.rows.filter(isGone);
+    this.rows = this.rows.filter(row => !isGone(row));
+    for (const row of gone) {
+      row.node.remove();
+      row.scope.close();
+    }
+    return gone.length;
   }
 
-  clear(state) {
-    for (const row of this.rows.filter(each => !state || state.includes(each.state))) this.drop(row);
+  clear(states) {
+    this.drop(row => !states || states.includes(row.state));
     this.skipped = 0;
     this.draw();
   }
@@ -90,9 +94,7 @@ class EnrolView {
     const byNames = this.naming.value === "names";
     this.name.hidden = byNames;
     this.rule.hidden = !byNames;
-    const junk = byNames ? this.rows.filter(row => row.named.junk && OPEN.includes(row.state)) : [];
-    for (const row of junk) this.drop(row);
-    this.skipped += junk.length;
+    if (byNames) this.skipped += this.drop(row => row.named.junk && OPEN.includes(row.state));
     for (const row of this.rows) if (OPEN.includes(row.state)) this.rename(row, byNames);
     this.draw();
   }
@@ -107,6 +109,7 @@ class EnrolView {
   }
 
   told(row, state, { share = null, error = null }) {
+    if (this.sending) this.sending.left += UNDER_WAY.includes(state) - UNDER_WAY.includes(row.state);
     row.state = state;
     const sent = share === 1 ? "waiting" : state;
     row.what.textContent = STATES[sent];
@@ -120,14 +123,14 @@ class EnrolView {
   }
 
   progress() {
-    const done = this.sending.filter(row => !UNDER_WAY.includes(row.state)).length;
-    this.bar.value = done / this.sending.length;
-    this.summary.textContent = `${done} of ${count(this.sending.length, "picture")} done…`;
+    const { all, left } = this.sending;
+    this.bar.value = 1 - left / all;
+    this.summary.textContent = `${all - left} of ${count(all, "picture")} done…`;
   }
 
   async send(states) {
     const rows = this.rows.filter(row => states.includes(row.state) && row.fields);
-    this.sending = rows;
+    this.sending = { all: rows.length, left: 0 };
     this.stopper = new AbortController();
     this.scope.onClose(() => this.stopper.abort());
     for (const row of rows) this.told(row, "queued", {});

@@ -119,6 +119,21 @@ def test_what_is_being_sent_keeps_its_name(watched: Watched, service: httpx.Clie
     assert identities(service, gallery) == {"anna": 40, "bert": 1}
 
 
+def test_many_pictures_are_cleared_in_one_step(watched: Watched, gallery: str) -> None:
+    page = watched.open(f"enrol?gallery={gallery}")
+    page.wait_for_selector(".dropzone")
+    arrive(page, "paste", "body", *[b"x"] * 300)
+    page.wait_for_selector("text=300 no name")
+    page.evaluate(
+        "() => { window.told = 0; new MutationObserver(all => { told += all.length; })"
+        ".observe(document.querySelector('[role=status]'), {childList: true}); }"
+    )
+    page.get_by_role("button", name="Clear all").click()
+    page.wait_for_selector("text=No pictures yet.")
+    assert page.locator(".files li").count() == 0
+    assert page.evaluate("told") == 1
+
+
 def test_a_busy_service_is_asked_again_after_a_while(watched: Watched, service: httpx.Client, gallery: str) -> None:
     watched.refusals = {429}
     page = watched.open(f"enrol?gallery={gallery}")
