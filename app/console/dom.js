@@ -21,6 +21,27 @@ function fill(node, attributes, children) {
   return node;
 }
 
+/**
+ * Give an element these children, and leave what is the same as before: the focus, what is open, where it was scrolled
+ * to. Elements that stay keep the listeners they had.
+ */
+export function renew(place, ...children) {
+  const before = [...place.childNodes];
+  for (const node of before.slice(children.length)) node.remove();
+  children.forEach((node, at) => { if (at < before.length) become(before[at], node); else place.append(node); });
+}
+
+function become(old, node) {
+  if (old.isEqualNode(node)) return;
+  const kind = each => `${each.nodeName} ${each.getAttribute?.("class")}`;
+  if (kind(old) !== kind(node)) old.replaceWith(node);
+  else if (node instanceof Text) old.data = node.data;
+  else {
+    for (const { name, value } of node.attributes) old.setAttribute(name, value);
+    renew(old, ...node.childNodes);
+  }
+}
+
 const DRAWINGS = {
   query: ["M11 4a7 7 0 1 0 0 14a7 7 0 0 0 0-14", "M16.2 16.2 21 21"],
   verify: ["M3 5h7v14H3z", "M14 5h7v14h-7z"],

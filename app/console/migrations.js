@@ -2,7 +2,7 @@
 
 import { call } from "./api.js";
 import { confirm } from "./dialogs.js";
-import { button, el } from "./dom.js";
+import { button, el, renew } from "./dom.js";
 import { isLeft, problem } from "./problems.js";
 import { validation } from "./validation.js";
 import { bytes, count, percent, when } from "./words.js";
@@ -21,10 +21,12 @@ const STEPS = {
 /** Show the changes in `place` and follow the one that goes on; a service without them leaves it empty. */
 export async function migrations(place, scope, ended) {
   let going = false;
+  let panel = null;
+  let shown = ""; // the states on screen
   async function draw() {
     try {
       const { items } = await call("GET", "/migrations", { signal: scope.signal });
-      place.replaceChildren(...(items.length ? [list(items, act)] : []));
+      show(items);
       const now = items.some(item => GOING.includes(item.state));
       const over = going && !now;
       going = now;
@@ -32,7 +34,17 @@ export async function migrations(place, scope, ended) {
       else if (now) scope.later(1500, draw);
     } catch (error) {
       if (isLeft(error)) return;
+      shown = "";
       place.replaceChildren(...(error.status === 404 || error.status === 403 ? [] : [problem(error, draw)]));
+    }
+  }
+  function show(items) {
+    const states = items.map(item => `${item.migration_id} ${item.state}`).join();
+    const fresh = items.length ? list(items, act) : "";
+    if (states === shown && fresh) renew(panel, ...fresh.childNodes);
+    else {
+      place.replaceChildren(fresh);
+      [panel, shown] = [fresh, states];
     }
   }
   async function act(item, step, steps) {
@@ -47,6 +59,7 @@ export async function migrations(place, scope, ended) {
       await send();
       ended();
     } catch (error) {
+      place.querySelector(":scope > .notice")?.remove();
       place.prepend(problem(error));
       steps.disabled = false;
       before.focus();

@@ -2,7 +2,7 @@
 
 import { call, path, withQuery } from "./api.js";
 import { confirm } from "./dialogs.js";
-import { button, el } from "./dom.js";
+import { button, el, renew } from "./dom.js";
 import { enrolled } from "./pictures.js";
 import { isLeft, problem } from "./problems.js";
 import { link } from "./route.js";
@@ -15,12 +15,14 @@ const MOST = 50;
 
 /** Show a gallery's latest audit, and start one. */
 export function showSuspects(stage, scope) {
-  const head = el("section", { class: "panel", "aria-label": "Audit", role: "status" }, el("p", { class: "quiet" }, "Loading…"));
+  const head = el("section", { class: "panel", "aria-label": "Audit", tabindex: "-1" }, said("Loading…"));
   const look = () => attempt(() => call("GET", withQuery("/suspects", { limit: MOST }), { signal: scope.signal }));
   const samples = new Shelf(scope, "Samples", "Samples that look like somebody else", (within, item) => suspect(within, item, look));
   const people = new Shelf(scope, "Identities", "Identities that may be one person", (within, merge) => twins(within, merge, look));
   const nothing = el("div", { class: "empty", hidden: true }, el("h2", {}, "Nothing is left to look at"));
-  stage.append(el("p", {}, el("a", { href: link("identities") }, "All identities")), head, el("div", { class: "findings" }, samples.node, people.node, nothing));
+  const findings = el("div", { class: "findings" }, samples.node, people.node, nothing);
+  const next = (cards, at) => cards.slice(at).find(each => each.isConnected) ?? cards.findLast(each => each.isConnected) ?? head;
+  stage.append(el("p", {}, el("a", { href: link("identities") }, "All identities")), head, findings);
 
   async function attempt(act) {
     try {
@@ -36,29 +38,37 @@ export function showSuspects(stage, scope) {
   });
 
   function draw(audit) {
-    head.replaceChildren(...told(audit, start, again));
+    const asked = head.contains(document.activeElement);
+    renew(head, ...told(audit, start, again));
+    if (asked && !head.contains(document.activeElement)) head.focus();
     if (audit.state === "running") scope.later(EVERY, look);
     const { items, merges } = audit.state === "done" ? audit : { items: [], merges: [] };
+    const before = [...findings.querySelectorAll(".card")];
+    const at = before.findIndex(card => card.contains(document.activeElement));
     samples.show(items);
     people.show(merges);
     nothing.hidden = audit.state !== "done" || items.length + merges.length > 0;
+    if (at >= 0 && !before[at].isConnected) next(before, at).focus();
   }
   return look();
 }
+
+/** The words that a screen reader is told when they change. */
+const said = words => el("div", { role: "status" }, el("h2", {}, words));
 
 function told(audit, start, again) {
   const intro = el("p", {}, "Every sample is compared with the means of all identities. What looks more like another one is listed, and so are identities that may be one person. Nothing changes by itself.");
   if (audit.state === "running") {
     const bar = el("progress", { max: audit.total || 1, value: audit.done, "aria-label": "Progress" });
-    return [el("h2", {}, "Looking for wrong labels"), bar, el("p", { class: "quiet" }, audit.total ? `${Math.round((100 * audit.done) / audit.total)} %` : "Reading the list of samples")];
+    return [said("Looking for wrong labels"), bar, el("p", { class: "quiet" }, audit.total ? `${Math.round((100 * audit.done) / audit.total)} %` : "Reading the list of samples")];
   }
   const ask = audit.answered ? button(`Ask again about ${count(audit.answered, "answer")}`, again) : null;
   const act = button(audit.state === "none" ? "Look for wrong labels" : "Look again", start, { kind: audit.state === "none" ? "primary" : "" });
-  if (audit.state === "failed") return [el("h2", {}, "The audit failed"), el("p", {}, audit.detail ?? ""), el("div", { class: "buttons" }, act, ask)];
-  if (audit.state === "none") return [el("h2", {}, "Likely wrong labels"), intro, el("div", { class: "buttons" }, act, ask)];
+  if (audit.state === "failed") return [said("The audit failed"), el("p", {}, audit.detail ?? ""), el("div", { class: "buttons" }, act, ask)];
+  if (audit.state === "none") return [said("Likely wrong labels"), intro, el("div", { class: "buttons" }, act, ask)];
   const facts = `${count(audit.samples, "sample")} of ${count(audit.identities, "identity", "identities")}, looked at ${when(audit.finished)} with ${audit.model_version}`;
   const limits = audit.threshold === null ? " Identities were not compared: the model has no thresholds." : "";
-  return [el("h2", {}, `${count(audit.found, "sample")} may have a wrong label`), el("p", { class: "quiet" }, `${facts}.${limits}`), el("div", { class: "buttons" }, act, ask)];
+  return [said(`${count(audit.found, "sample")} may have a wrong label`), el("p", { class: "quiet" }, `${facts}.${limits}`), el("div", { class: "buttons" }, act, ask)];
 }
 
 /** A list of cards. Those that are found again stay as they are, so that their pictures are not fetched again. */
@@ -106,7 +116,7 @@ function strip(scope, title, samples) {
 
 function suspect(scope, item, look) {
   const { sample, suggested } = item;
-  const node = el("li", { class: "card" },
+  return el("li", { class: "card", tabindex: "-1" },
     el("p", {}, "Enrolled as ", person(sample.identity), ` (score ${cosine(item.own_score)}), looks like `, person(suggested), ` (${cosine(item.suggested_score)}). `, el("span", { class: "quiet" }, whereAndWhen(sample))),
     el("div", { class: "strips" }, strip(scope, "This sample", [sample]), strip(scope, sample.identity, item.own_samples), strip(scope, suggested, item.suggested_samples)),
     actions(node => [
@@ -115,13 +125,12 @@ function suspect(scope, item, look) {
       button("Delete the sample", () => remove(scope, sample, look)),
       button("It is right", () => attempt(node, () => call("POST", withQuery("/suspects/right"), { json: { sample_id: sample.sample_id } }), look)),
     ]));
-  return node;
 }
 
 function twins(scope, found, look) {
   const [first, second] = found.identities;
   const [small, large] = first.count <= second.count ? [first, second] : [second, first];
-  return el("li", { class: "card" },
+  return el("li", { class: "card", tabindex: "-1" },
     el("p", {}, person(first.identity), " and ", person(second.identity), ` score ${cosine(found.score)} in the mean.`),
     el("div", { class: "strips" }, found.identities.map(each => strip(scope, `${each.identity}, ${count(each.count, "sample")}`, each.samples))),
     actions(node => [

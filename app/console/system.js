@@ -1,7 +1,7 @@
 /** How the service is: health, version, load, and what it refused. */
 
 import { call } from "./api.js";
-import { el, table } from "./dom.js";
+import { el, renew, table } from "./dom.js";
 import { showDrift } from "./drift.js";
 import { isLeft, problem } from "./problems.js";
 import { named, parse, single, sums } from "./prometheus.js";
@@ -14,7 +14,7 @@ const EVERY = 5000;
 
 /** Show the view; it looks again every few seconds. */
 export async function show(stage, scope) {
-  const health = el("section", { class: "panel", "aria-label": "Health", role: "status" });
+  const health = el("section", { class: "panel", "aria-label": "Health" });
   const numbers = el("section", { "aria-label": "Numbers" });
   const cameras = el("section", { class: "cameras", "aria-label": "Cameras" });
   const settings = el("section", { class: "panel", "aria-label": "Settings" });
@@ -42,20 +42,23 @@ async function checkHealth(place, scope) {
   try {
     await call("GET", "/health/ready", { signal: scope.signal });
     const took = milliseconds(performance.now() - started);
-    place.replaceChildren(el("h2", {}, mark("match", "Everything works")), el("p", { class: "quiet" }, `A built-in picture was decoded, embedded and searched in ${took}.`));
+    renew(place, said(mark("match", "Everything works")), el("p", { class: "quiet" }, `A built-in picture was decoded, embedded and searched in ${took}.`));
   } catch (error) {
-    if (!isLeft(error)) place.replaceChildren(el("h2", {}, mark("bad", "Not ready")), problem(error));
+    if (!isLeft(error)) renew(place, said(mark("bad", "Not ready")), problem(error));
   }
 }
+
+/** The words that a screen reader is told when they change; how long the check took is not among them. */
+const said = words => el("div", { role: "status" }, el("h2", {}, words));
 
 async function showNumbers(place, scope, version) {
   try {
     const samples = parse(await call("GET", "/metrics", { signal: scope.signal }));
-    place.replaceChildren(...numbers(samples, version));
+    renew(place, ...numbers(samples, version));
   } catch (error) {
     if (isLeft(error)) return;
     // metrics may be on a port of their own
-    place.replaceChildren(error.status === 404 ? el("p", { class: "quiet" }, "Metrics are not served on this port.") : problem(error));
+    renew(place, error.status === 404 ? el("p", { class: "quiet" }, "Metrics are not served on this port.") : problem(error));
   }
 }
 

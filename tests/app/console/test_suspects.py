@@ -128,6 +128,23 @@ def test_a_decision_leaves_the_other_cards_and_their_pictures(
     assert page.evaluate("held.urls === document.querySelectorAll('.suspects img').length")
 
 
+def test_the_keyboard_goes_on_with_the_next_card(watched: Watched, service: httpx.Client, gallery: str) -> None:
+    plant(service, gallery)
+    look(watched, service, gallery)
+    page = watched.page
+    page.get_by_role("status").get_by_text("may have a wrong label").wait_for()
+    cards = page.locator(".suspects .card")
+    for left in range(cards.count() - 1, -1, -1):
+        following = cards.nth(1 if left else 0).locator("p").first.inner_text()
+        cards.first.get_by_role("button", name=re.compile("It is right|They are two")).press("Enter")
+        page.wait_for_function("count => document.querySelectorAll('.suspects .card').length === count", arg=left)
+        at = page.evaluate("document.activeElement.innerText")
+        assert (following if left else "may have a wrong label") in at
+    page.get_by_role("button", name="Look again").press("Enter")
+    page.wait_for_selector("text=Nothing is left to look at")
+    assert page.evaluate("Boolean(document.activeElement.closest('[aria-label=Audit]'))")
+
+
 def test_cameras_that_are_far_off_are_told(watched: Watched, service: httpx.Client, gallery: str) -> None:
     enrol(service, gallery, [0, 1])
     page = watched.open(f"system?gallery={gallery}")

@@ -1,5 +1,6 @@
 """Each view as a whole: at a desktop's and a phone's width, light and dark."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ SIZES = [
     {"viewport": dict(zip(("width", "height"), size, strict=True)), "color_scheme": scheme}
     for size, scheme in ((DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark"))
 ]
+SOON = "const later = setTimeout; setTimeout = (act, ms) => later(act, ms / 100);"  # not in seconds
 NAMES = ["desktop-light", "desktop-dark", "phone-light", "phone-dark"]
 
 
@@ -223,6 +225,28 @@ def test_leaving_what_a_deletion_told_stays_left(watched: Watched, service: http
     assert page.locator(".cards").count() == 0
 
 
+def test_a_migration_is_followed_without_taking_the_focus(watched: Watched) -> None:
+    done = itertools.count(120)
+    item = {
+        "migration_id": "M1", "source": "tiny@1", "target": "tiny@2", "state": "running", "total": 480,
+        "eta_s": 300, "validation": {}, "left_out": 0, "error": None, "created": "2026-05-01T10:00:00Z",
+    }  # fmt: skip
+    earlier = {**item, "migration_id": "M0", "state": "cancelled", "done": 0}
+    watched.page.add_init_script(SOON)
+    watched.page.route(
+        "**/migrations", lambda route: route.fulfill(json={"items": [{**item, "done": next(done)}, earlier]})
+    )
+    page = watched.open("models")
+    page.get_by_text("1 earlier change").click()
+    page.get_by_role("button", name="Cancel").focus()
+    before = page.get_by_text("of 480 samples").first.inner_text()
+    page.wait_for_timeout(500)
+    assert page.get_by_text("of 480 samples").first.inner_text() != before
+    assert page.evaluate("document.activeElement.textContent") == "Cancel"
+    assert page.locator(".panel details").evaluate("each => each.open")
+    assert page.get_by_role("progressbar").evaluate("each => each.value") > 120 / 480
+
+
 def test_a_gallery_is_moved_and_moved_back(browser: Browser, tmp_path: Path) -> None:
     write_version(tmp_path / "models")
     write_version(tmp_path / "models", "tiny@2", shift=90.0)
@@ -268,7 +292,7 @@ def test_system_tells_health_load_and_refusals(watched: Watched, service: httpx.
 
 def test_a_view_that_looks_again_and_again_holds_no_more(watched: Watched) -> None:
     watched.page.add_init_script(HELD)
-    watched.page.add_init_script("const later = setTimeout; setTimeout = (act, ms) => later(act, ms / 100);")
+    watched.page.add_init_script(SOON)
     page = watched.open("system")
     page.wait_for_selector(".tiles")
     page.wait_for_timeout(1000)
@@ -278,6 +302,22 @@ def test_a_view_that_looks_again_and_again_holds_no_more(watched: Watched) -> No
     page.wait_for_timeout(1000)
     assert len(looked) > 10
     assert page.evaluate("held.listeners") <= before + 2  # of requests under way
+
+
+def test_system_looks_again_without_taking_the_focus(watched: Watched) -> None:
+    watched.page.add_init_script(SOON)
+    page = watched.open("system")
+    page.get_by_role("link", name="All metrics").focus()
+    page.evaluate(
+        "() => { window.told = 0; new MutationObserver(all => { told += all.length; })"
+        ".observe(document.querySelector('[role=status]'), {childList: true, characterData: true, subtree: true}); }"
+    )
+    answered = page.get_by_role("region", name="Requests by route").locator("tr", has_text="GET /metrics")
+    before = answered.inner_text()
+    page.wait_for_timeout(1000)
+    assert answered.inner_text() != before
+    assert page.evaluate("document.activeElement.textContent") == "All metrics"
+    assert page.evaluate("told") == 0
 
 
 def test_system_shows_what_the_service_is_set_to(watched: Watched) -> None:
