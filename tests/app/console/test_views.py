@@ -150,6 +150,20 @@ def test_a_cards_figures_are_told_apart(watched: Watched) -> None:
     ]
 
 
+@pytest.mark.parametrize("watched", [SIZES[2]], ids=["phone"], indirect=True)
+def test_the_pictures_of_a_result_fit_their_columns(watched: Watched, service: httpx.Client, gallery: str) -> None:
+    for view in (1, 2):
+        enrol(service, gallery, [0], view=view)
+    page = watched.open(f"query?gallery={gallery}")
+    page.get_by_label("Choose pictures").set_input_files(picture(0))
+    page.wait_for_selector(".ranked .sample")
+    wide = page.locator(".ranked .strip > li").evaluate_all(
+        "all => all.map(each => [each.offsetWidth, each.querySelector('.picture').offsetWidth])"
+    )
+    assert len(wide) == 4
+    assert all(picture_width <= column for column, picture_width in wide), wide
+
+
 def test_a_migration_is_followed(watched: Watched) -> None:
     item = {
         "migration_id": "M1", "source": "tiny@1", "target": "tiny@2", "state": "running", "done": 120, "total": 480,
