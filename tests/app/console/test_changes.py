@@ -336,7 +336,9 @@ def test_a_gallery_is_made_set_and_deleted(watched: Watched, service: httpx.Clie
 def test_another_gallery_is_chosen_above(watched: Watched, service: httpx.Client, gallery: str) -> None:
     enrol(service, gallery, [0], names=["only-here"])
     page = watched.open("identities")
-    page.get_by_label("Gallery", exact=True).select_option(gallery)
+    # a select once the list is there; until then the name is typed
+    choice = page.locator("select").and_(page.get_by_label("Gallery", exact=True))
+    choice.select_option(gallery)
     page.wait_for_selector("text=only-here")
     page.get_by_role("link", name="Enrol", exact=True).first.click()
     page.wait_for_selector("text=No pictures yet.")
