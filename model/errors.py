@@ -6,39 +6,27 @@ class ModelError(Exception):
 
 
 class ImageError(ModelError):
-    """A picture that cannot be used; `code` is the stable name that API clients see."""
-
-    code = "image_undecodable"
+    """A picture that cannot be used."""
 
 
 class UnsupportedMedia(ImageError):
     """The bytes are not a JPEG, PNG, WebP or BMP picture."""
 
-    code = "unsupported_media"
-
 
 class ImageUndecodable(ImageError):
     """The header is right and the content is not."""
-
-    code = "image_undecodable"
 
 
 class ImageTruncated(ImageError):
     """The picture's bytes end before the picture does."""
 
-    code = "image_truncated"
-
 
 class ImageTooSmall(ImageError):
     """A side is under the least number of pixels."""
 
-    code = "image_too_small"
-
 
 class TooManyPixels(ImageError):
     """The header announces more pixels than are decoded."""
-
-    code = "too_many_pixels"
 
 
 class RegistryError(ModelError):

@@ -134,11 +134,8 @@ def test_a_size_of_nothing_is_refused() -> None:
 def test_a_file_cut_anywhere_is_truncated(name: str) -> None:
     data = FILES[name]
     for size in sorted({*range(64), *range(64, len(data), 61), *range(len(data) - 16, len(data))}):
-        with pytest.raises(ImageTruncated if size > 26 else (ImageTruncated, UnsupportedMedia)) as caught:
+        with pytest.raises(ImageTruncated if size > 26 else (ImageTruncated, UnsupportedMedia)):
             read_image(data[:size])
-        assert caught.value.code == (
-            "image_truncated" if isinstance(caught.value, ImageTruncated) else "unsupported_media"
-        )
 
 
 def test_truncation_says_how_much_there_was() -> None:
