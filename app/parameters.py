@@ -17,10 +17,8 @@ from pydantic import (
 
 from index.errors import InvalidValue
 from index.records import SampleFilter
-from index.values import name
+from index.values import ATTRIBUTES_BYTES, ATTRIBUTES_DEPTH, NAME_LENGTH, name
 
-MAX_ATTRIBUTES_BYTES = 16_384
-MAX_ATTRIBUTES_DEPTH = 32
 DEFAULT_FALSE_MATCH_RATE = 0.001
 SHOWN_FINDINGS = 50
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
@@ -42,10 +40,10 @@ def check_attributes(value: dict[str, Any]) -> dict[str, Any]:
         size = len(orjson.dumps(value))
     except TypeError as exc:
         raise ValueError(f"expected values that JSON can hold: {exc}") from exc
-    if size > MAX_ATTRIBUTES_BYTES:
-        raise ValueError(f"expected at most {MAX_ATTRIBUTES_BYTES} bytes of JSON, found {size}")
-    if (depth := _depth(value)) > MAX_ATTRIBUTES_DEPTH:
-        raise ValueError(f"expected at most {MAX_ATTRIBUTES_DEPTH} levels, found {depth}")
+    if size > ATTRIBUTES_BYTES:
+        raise ValueError(f"expected at most {ATTRIBUTES_BYTES} bytes of JSON, found {size}")
+    if (depth := _depth(value)) > ATTRIBUTES_DEPTH:
+        raise ValueError(f"expected at most {ATTRIBUTES_DEPTH} levels, found {depth}")
     return value
 
 
@@ -64,7 +62,7 @@ def check_name(value: str, info: ValidationInfo) -> str:
 
 Time = Annotated[datetime, BeforeValidator(parse_time), WithJsonSchema({"type": "string", "format": "date-time"})]
 Attributes = Annotated[dict[str, Any], AfterValidator(check_attributes)]
-_NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 256, "pattern": r"^[^\x00-\x1f\x7f-\x9f]+$"}
+_NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": NAME_LENGTH, "pattern": r"^[^\x00-\x1f\x7f-\x9f]+$"}
 Name = Annotated[str, AfterValidator(check_name), WithJsonSchema(_NAME_SCHEMA)]
 GalleryName = Annotated[str, Field(min_length=1, max_length=256, description="which gallery")]
 
