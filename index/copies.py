@@ -61,17 +61,13 @@ def digests(connection: Connection) -> Iterator[bytes]:
 
 def without(file: Path, lost: set[bytes]) -> int:
     """Delete the samples of pictures that are not to be had any more from a copy; count them."""
-    database = Database(URL.create("sqlite", database=str(file)))
     deleted = 0
-    try:
-        with database.write() as connection:
-            for gallery in connection.scalars(select(galleries.c.id)).all():
-                for chunk in chunks(lost):
-                    found = and_(samples.c.gallery_id == gallery, samples.c.digest.in_(chunk), samples.c.picture_stored)
-                    keys = catalogue.numbers_of(connection, found)
-                    deleted += len(removal.remove(connection, gallery, keys).keys)
-    finally:
-        database.close()
+    with closing(Database(URL.create("sqlite", database=str(file)))) as database, database.write() as connection:
+        for gallery in connection.scalars(select(galleries.c.id)).all():
+            for chunk in chunks(lost):
+                found = and_(samples.c.gallery_id == gallery, samples.c.digest.in_(chunk), samples.c.picture_stored)
+                keys = catalogue.numbers_of(connection, found)
+                deleted += len(removal.remove(connection, gallery, keys).keys)
     return deleted
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, select, table
 from sqlalchemy.engine import URL
@@ -58,6 +58,21 @@ class Database:
         self._writer = self._engine.execution_options(**writing)
         self._door = threading.Lock()
 
+    @classmethod
+    def open(cls, url: str | URL) -> Self:
+        """Open a database, or make it, with this release's schema.
+
+        Raises `StoreUnavailable` for a schema that is newer, and where a restore was cut short.
+        """
+        database = cls(url)
+        try:
+            database._require_whole()
+            database._migrate()
+        except BaseException:
+            database.close()
+            raise
+        return database
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Give a connection whose reads all see the store at one moment."""
@@ -69,17 +84,6 @@ class Database:
         """Give the one connection that may write; commit at the end, roll back on any error."""
         with self._door, database_faults(), self._writer.begin() as connection:
             yield connection
-
-    def migrate(self) -> None:
-        """Bring the schema to this release's revision; raise `StoreUnavailable` for one that is newer."""
-        if self.file is None:
-            server.require_usable(self._engine)
-        with self.read() as connection:
-            if _revision(connection) == HEAD:
-                return
-        with self.write() as connection:
-            if _revision(connection) != HEAD:  # another process may have been first
-                _upgrade(connection)
 
     def damage(self) -> list[str]:
         """Let the database look at its own structure; return what it finds wrong."""
@@ -113,7 +117,11 @@ class Database:
         with database_faults(), closing(sqlite3.connect(target)) as copy, self._engine.connect() as connection:
             sqlite_driver(connection).backup(copy)
 
-    def require_whole(self) -> None:
+    def close(self) -> None:
+        """Close every connection; SQLite then moves its write-ahead log into the database."""
+        self._engine.dispose()
+
+    def _require_whole(self) -> None:
         """Raise `StoreUnavailable` where a restore was cut short: its pictures are there, and not the catalogue."""
         if self.file is not None and restoring(self.file).exists():
             raise StoreUnavailable(
@@ -121,9 +129,16 @@ class Database:
                 "to begin with an empty gallery"
             )
 
-    def close(self) -> None:
-        """Close every connection; SQLite then moves its write-ahead log into the database."""
-        self._engine.dispose()
+    def _migrate(self) -> None:
+        """Bring the schema to this release's revision."""
+        if self.file is None:
+            server.require_usable(self._engine)
+        with self.read() as connection:
+            if _revision(connection) == HEAD:
+                return
+        with self.write() as connection:
+            if _revision(connection) != HEAD:  # another process may have been first
+                _upgrade(connection)
 
 
 def file_of(url: str | URL) -> Path | None:

@@ -89,10 +89,8 @@ class GalleryStore:
         samples of another version are enrolled, `StoreDamaged` for a catalogue that cannot be read,
         `StoreUnavailable` when the disk does not do what it should.
         """
-        database = Database(database_url)
+        database = Database.open(database_url)
         try:
-            database.require_whole()
-            database.migrate()
             version = bind(database, model_version, dim)
             indexes = Indexes(database, snapshot_folder(database, snapshots), index, version)
             store = cls(database, PictureStore(blob_url), indexes)

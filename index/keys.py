@@ -69,14 +69,7 @@ class Keys:
     @classmethod
     def open(cls, database_url: str) -> Self:
         """Open the catalogue's database alone, or make it; raise `StoreUnavailable` or `StoreDamaged`."""
-        database = Database(database_url)
-        try:
-            database.require_whole()
-            database.migrate()
-        except BaseException:
-            database.close()
-            raise
-        return cls(database)
+        return cls(Database.open(database_url))
 
     def close(self) -> None:
         """Close the database; only for who opened it here."""

@@ -1,5 +1,6 @@
 """What opening a store decides: the version that serves, and where its snapshots lie."""
 
+from contextlib import closing
 from pathlib import Path
 
 from index import catalogue
@@ -13,15 +14,9 @@ def serving_version(database_url: str) -> str | None:
     file = file_of(database_url)
     if file is not None and not file.exists():
         return None
-    database = Database(database_url)
-    try:
-        database.require_whole()
-        database.migrate()
-        with database.read() as connection:
-            serving = catalogue.serving(connection)
-            return serving.name if serving is not None and catalogue.count(connection) else None
-    finally:
-        database.close()
+    with closing(Database.open(database_url)) as database, database.read() as connection:
+        serving = catalogue.serving(connection)
+        return serving.name if serving is not None and catalogue.count(connection) else None
 
 
 def snapshot_folder(database: Database, given: Path | None) -> Path:

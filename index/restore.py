@@ -8,6 +8,7 @@ store. Whatever stops it before can be done again.
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from secrets import token_hex
@@ -132,16 +133,12 @@ class _Restore:
 
     def _rewrite(self) -> int:
         """Make the copy a store of its own: under another id, so that no snapshot of the old one fits it."""
-        database = Database(URL.create("sqlite", database=str(self._staged)))
-        try:
-            database.migrate()
-            with database.write() as connection:
-                connection.execute(update(ledger).values(store_id=token_hex(16)))
-                self._remember(connection)
-                vectors = connection.scalar(select(func.count()).select_from(embeddings)) or 0
-                return audit.write_restore(connection, self._manifest.content.samples, vectors)
-        finally:
-            database.close()
+        staged = Database.open(URL.create("sqlite", database=str(self._staged)))
+        with closing(staged) as database, database.write() as connection:
+            connection.execute(update(ledger).values(store_id=token_hex(16)))
+            self._remember(connection)
+            vectors = connection.scalar(select(func.count()).select_from(embeddings)) or 0
+            return audit.write_restore(connection, self._manifest.content.samples, vectors)
 
     def _remember(self, connection: Connection) -> None:
         """Write down every backup here that shares samples with this one."""
@@ -172,9 +169,8 @@ class _Restore:
 
     def _publish(self, target: PictureStore, again: bool) -> None:
         if again:  # the restore that was cut short may have been of another backup
-            database = Database(URL.create("sqlite", database=str(self._staged)))
-            remove_orphans(database, target)
-            database.close()
+            with closing(Database(URL.create("sqlite", database=str(self._staged)))) as database:
+                remove_orphans(database, target)
         with disk_faults(_WHAT):
             assert not _beside(self._staged, "-wal").exists()
             os.replace(self._staged, self._file)  # noqa: PTH105
@@ -186,9 +182,8 @@ class _Restore:
             database_url, self._blob_url, model_version=content.model_version, dim=content.dim
         ) as store:
             report = store.check()
-        database = Database(database_url)
-        audit.settle(database, entry, report.pictures, report.clean)
-        database.close()
+        with closing(Database(database_url)) as database:
+            audit.settle(database, entry, report.pictures, report.clean)
         return report
 
     def _batches(self) -> Iterator[list[bytes]]:

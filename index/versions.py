@@ -1,5 +1,6 @@
 """Which model versions a catalogue needs: those that its embeddings are of, and the one that serves."""
 
+from contextlib import closing
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, inspect, select
@@ -28,18 +29,14 @@ def versions_in_use(database_url: str) -> tuple[VersionUse, ...]:
     file = file_of(database_url)
     if file is not None and not file.exists():
         return ()
-    database = Database(database_url)
-    try:
-        with database.read() as connection:
-            if not inspect(connection).has_table(versions.name):
-                return ()
-            counted = select(embeddings.c.version_id, func.count().label("held")).group_by(embeddings.c.version_id)
-            held = {row.version_id: row.held for row in connection.execute(counted)}
-            serving = connection.scalar(select(ledger.c.serving_version_id))
-            moving = _migrating(connection)
-            known = connection.execute(select(versions.c.id, versions.c.version).order_by(versions.c.version)).all()
-    finally:
-        database.close()
+    with closing(Database(database_url)) as database, database.read() as connection:
+        if not inspect(connection).has_table(versions.name):
+            return ()
+        counted = select(embeddings.c.version_id, func.count().label("held")).group_by(embeddings.c.version_id)
+        held = {row.version_id: row.held for row in connection.execute(counted)}
+        serving = connection.scalar(select(ledger.c.serving_version_id))
+        moving = _migrating(connection)
+        known = connection.execute(select(versions.c.id, versions.c.version).order_by(versions.c.version)).all()
     uses = (VersionUse(row.version, held.get(row.id, 0), row.id == serving, row.id in moving) for row in known)
     return tuple(use for use in uses if use.embeddings or use.serving or use.migrating)
 

@@ -586,7 +586,7 @@ def test_another_backup_can_be_restored_after_one_that_was_cut_short(folder: Pat
     assert rows(target) == rows(folder)
 
 
-@pytest.mark.parametrize("broken", ["copyfile", "migrate"])
+@pytest.mark.parametrize("broken", ["copyfile", "open"])
 def test_a_restore_that_fails_over_one_that_was_cut_short_keeps_its_mark(
     folder: Path, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
@@ -598,7 +598,7 @@ def test_a_restore_that_fails_over_one_that_was_cut_short_keeps_its_mark(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    def busy(_: Database) -> None:
+    def busy(_: object) -> None:
         raise StoreUnavailable("another process holds the store")
 
     def fail() -> None:
@@ -606,7 +606,7 @@ def test_a_restore_that_fails_over_one_that_was_cut_short_keeps_its_mark(
             if broken == "copyfile":
                 patch.setattr(shutil, "copyfile", full)
             else:
-                patch.setattr(Database, "migrate", busy)
+                patch.setattr(Database, "open", busy)
             with pytest.raises(StoreUnavailable):
                 restored(kept, target)
 

@@ -15,8 +15,7 @@ NAMED = HotStatement(select(cameras.c.id, cameras.c.name, literal(7)).where(came
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(f"sqlite:///{tmp_path}/reid.db")
-    opened.migrate()
+    opened = Database.open(f"sqlite:///{tmp_path}/reid.db")
     with opened.write() as connection:
         catalogue.ensure_default(connection)
     add(opened, "door")
