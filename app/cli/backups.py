@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from app.cli.failures import CommandError, explain
+from app.cli.options import Json
 from app.cli.progress import bar
 from app.engine import open_engine
 from app.settings import Settings, load_settings
@@ -19,7 +20,6 @@ from index.versions import versions_in_use
 from model.errors import ModelError, RegistryError
 from model.registry import Registry
 
-_Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
 _VERSIONS = "models"  # in a folder of backups
 _Folder = Annotated[Path, typer.Argument(help="A folder of backups, apart from the data folder.")]
 
@@ -27,7 +27,7 @@ _Folder = Annotated[Path, typer.Argument(help="A folder of backups, apart from t
 def backup(
     folder: _Folder,
     keep: Annotated[int | None, typer.Option(min=1, help="Then remove all but so many of this store's.")] = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Back up catalogue and pictures, also while the service runs; pictures that are there already are not copied.
 
@@ -58,7 +58,7 @@ def backup(
 def restore(
     folder: _Folder,
     name: Annotated[str | None, typer.Option("--backup", help="One of the folder's; the newest otherwise.")] = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Restore a backup into an empty data folder; exit with 1 when the store then finds anything wrong or missing.
 

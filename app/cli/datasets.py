@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli.options import Json
 from app.cli.progress import bar
 from app.dataset import LeftOut, Selection
 from app.engine import open_engine
@@ -34,7 +35,7 @@ def export_dataset(
     link: Annotated[bool, typer.Option("--link/--copy", help="Hard-link the store's files where that can be.")] = False,
     no_cameras: Annotated[bool, typer.Option("--no-cameras", help="Write a data set of classes.")] = False,
     names: Annotated[bool, typer.Option("--names", help="Write the names of people and cameras, not numbers.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Write a gallery as a data set that `reid train --data OUT` reads: pictures and a CSV manifest.
 

@@ -11,6 +11,7 @@ from app.answers import erased_answer, gallery_answer, time_text
 from app.cli.backups import backup, restore
 from app.cli.datasets import export_dataset
 from app.cli.failures import CommandError
+from app.cli.options import Json
 from app.cli.suspects import suspects
 from app.cli.tables import table
 from app.engine import Engine, open_engine
@@ -21,7 +22,6 @@ from index.records import AuditEntry, GalleryInfo
 gallery = typer.Typer(
     name="gallery", no_args_is_help=True, help="Make, check, count, audit, expire, back up and export galleries."
 )
-Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The gallery's name.")]
 RetentionDays = Annotated[
     int | None, typer.Option(min=0, max=36_500, help="Samples older than this are deleted; 0, as at first: never.")

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.text import Text
 
 from app.answers import time_text
+from app.cli.options import Json
 from app.cli.tables import table
 from app.settings import load_settings
 from index.keys import MAX_RATE, Key, Keys, Scope
 
 keys = typer.Typer(name="keys", no_args_is_help=True, help="Make, list and revoke the keys that callers need.")
-Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
 
 
 @keys.command()

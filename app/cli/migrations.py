@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from app.activation import Wish, begin
 from app.answers import migration_answer
 from app.cli.failures import CommandError
+from app.cli.options import Json
 from app.cli.promotion import caller
 from app.cli.tables import table
 from app.engine import Engine, open_engine
@@ -22,7 +23,6 @@ from index.migration import BEFORE_SWITCH, Migration, State
 migrations = typer.Typer(
     name="migrations", no_args_is_help=True, help="List, show and end moves of the galleries to another model version."
 )
-Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
 Id = Annotated[str, typer.Argument(help="A migration's id.")]
 _SERVICE_SECONDS: Final = 3.0  # that a running service has to take the work on, before it is done here
 _LOOK_SECONDS: Final = 0.3

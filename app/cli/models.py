@@ -13,6 +13,7 @@ from rich.text import Text
 from app.activation import Wish
 from app.cli.card import show_card
 from app.cli.migrations import move
+from app.cli.options import Json
 from app.cli.promotion import CheckSet, Force, Margin, caller
 from app.cli.recalibration import recalibrate
 from app.cli.tables import table
@@ -32,7 +33,6 @@ A version is NAME@N: a card, its ONNX files, and for training its weights. It ne
 """
 
 models = typer.Typer(name="models", no_args_is_help=True, help=_HELP)
-Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="A version such as market1501@1.")]
 Mlflow = Annotated[
     str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="The MLflow server's address. Needs the mlflow extra.")

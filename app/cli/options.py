@@ -11,3 +11,4 @@ Key: TypeAlias = Annotated[str | None, typer.Option(help="The key for --url. Bet
 Gallery: TypeAlias = Annotated[
     str | None, typer.Option(help="Which gallery; where none is named, default, or with --url the key's own.")
 ]
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from app.cli.options import Json
 from app.cli.progress import bar
 from app.cli.tables import table
 from app.engine import open_engine
@@ -38,7 +39,7 @@ def recalibrate(
         ),
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Chooses the people of a large gallery.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Measure the serving version's thresholds on a gallery's own people; without --as they are only shown.
 

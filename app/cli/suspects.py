@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from app.cli.options import Json
 from app.cli.progress import bar
 from app.cli.tables import table
 from app.engine import Engine, open_engine
@@ -23,7 +24,7 @@ def suspects(
     threshold: Annotated[
         float | None, typer.Option(min=-1, max=1, help="Mean score from which on two identities may be one.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """List samples that look more like another identity than like their own, and identities that may be one person.
 
