@@ -84,9 +84,9 @@ class Check:
         self._look_at_snapshot(connection, number, name)
 
     def _look_at_vectors(self, connection: Connection, name: str, shard: Shard, facts: Facts) -> None:
-        stored = read_vectors(connection, self._follower.version_id, self._follower.dim, facts.ids.tolist())
+        stored = read_vectors(connection, self._follower.version, facts.ids.tolist())
         absent = [key for key in facts.ids.tolist() if key not in stored]
-        left_out = left_out_among(connection, self._follower.version_id, absent)
+        left_out = left_out_among(connection, self._follower.version.number, absent)
         rows = shard.roster.find(facts.ids)
         held = shard.roster.facts
         for place, (key, row) in enumerate(zip(facts.ids.tolist(), rows.tolist(), strict=True)):
@@ -123,10 +123,10 @@ class Check:
         except StoreDamaged as exc:
             self._problems.append(f"gallery {name}: snapshot: {exc}")
             return
-        if snapshot is None or snapshot.stamp.dim != self._follower.dim:
+        if snapshot is None or snapshot.stamp.dim != self._follower.version.dim:
             return
         keeps = self._follower.shard(number).vectors.stored
-        stored = read_vectors(connection, self._follower.version_id, self._follower.dim, snapshot.facts.ids.tolist())
+        stored = read_vectors(connection, self._follower.version, snapshot.facts.ids.tolist())
         for key, vector in zip(snapshot.facts.ids.tolist(), snapshot.vectors, strict=True):
             if key not in stored or keeps(stored[key]).tobytes() != keeps(vector).tobytes():
                 self._problems.append(

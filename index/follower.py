@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, and_, bindparam, func, or_, select
 
-from index.catalogue import last_seq
+from index.catalogue import Version, last_seq
 from index.database import Database, chunks
 from index.having import Having
 from index.records import Embedding
@@ -122,9 +122,8 @@ class Follower:
     and the index is always exactly some committed state.
     """
 
-    def __init__(self, version_id: int, dim: int, new_index: Callable[[int], VectorIndex]) -> None:
-        self.version_id = version_id
-        self.dim = dim
+    def __init__(self, version: Version, new_index: Callable[[int], VectorIndex]) -> None:
+        self.version = version
         self.applied = 0
         self.shards: dict[int, Shard] = {}
         self.lock = SharedLock()
@@ -133,7 +132,7 @@ class Follower:
 
     def new_shard(self) -> Shard:
         """Make a shard without samples."""
-        return Shard(self._new_index(self.dim))
+        return Shard(self._new_index(self.version.dim))
 
     def shard(self, gallery: int) -> Shard:
         """Return a gallery's shard; hold the lock."""
@@ -144,7 +143,7 @@ class Follower:
         since = self.applied
         if since >= last:
             return
-        changes = read_changes(connection, self.version_id, self.dim, since)
+        changes = read_changes(connection, self.version, since)
         with self.lock.writing():
             if self.applied >= last:
                 return  # another thread has come further
@@ -161,7 +160,7 @@ class Follower:
             with database.read() as connection:
                 last = last_seq(connection)
                 self.catch_up(connection, last)
-                for change in read_changes(connection, self.version_id, self.dim, since, gallery):
+                for change in read_changes(connection, self.version, since, gallery):
                     new.apply(change)
             since = last
             with self.lock.writing():
@@ -181,9 +180,7 @@ class Follower:
             shard.apply(change)
 
 
-def read_changes(
-    connection: Connection, version_id: int, dim: int, since: int, gallery: int | None = None
-) -> list[Change]:
+def read_changes(connection: Connection, version: Version, since: int, gallery: int | None = None) -> list[Change]:
     """Read the present state of every sample that the log names after `since`, in one gallery or in all."""
     query = select(change_log.c.gallery_id, change_log.c.sample).where(change_log.c.seq > since)
     if gallery is not None:
@@ -195,17 +192,17 @@ def read_changes(
             touched[place].add(number)
     living = set(connection.scalars(select(galleries.c.id)))
     return [
-        _state(connection, version_id, dim, place, sorted(keys)) if place in living else _gone(place, dim)
+        _state(connection, version, place, sorted(keys)) if place in living else _gone(place, version.dim)
         for place, keys in touched.items()
     ]
 
 
-def read_vectors(connection: Connection, version_id: int, dim: int, keys: Sequence[int]) -> dict[int, Embedding]:
+def read_vectors(connection: Connection, version: Version, keys: Sequence[int]) -> dict[int, Embedding]:
     """Read the embeddings of samples; a sample without one of this version is left out."""
     found: dict[int, Embedding] = {}
     for chunk in chunks(keys):
-        for key, blob in connection.execute(_VECTORS, {"version": version_id, "keys": chunk}).all():
-            vector = _vector(blob, dim)
+        for key, blob in connection.execute(_VECTORS, {"version": version.number, "keys": chunk}).all():
+            vector = _vector(blob, version.dim)
             if vector is not None:
                 found[key] = vector
     return found
@@ -217,7 +214,7 @@ def read_facts(connection: Connection, where: object) -> Facts:
 
 
 def read_rows(
-    connection: Connection, version_id: int, dim: int, gallery: int, after: int, limit: int
+    connection: Connection, version: Version, gallery: int, after: int, limit: int
 ) -> tuple[Facts, list[Embedding | None]]:
     """Read the next samples of a gallery with their embeddings, None where one has none of this version.
 
@@ -225,14 +222,14 @@ def read_rows(
     """
     query = (
         select(samples.c.id, samples.c.identity_id, samples.c.camera_id, samples.c.captured_at, embeddings.c.vector)
-        .outerjoin(embeddings, and_(embeddings.c.sample_id == samples.c.id, embeddings.c.version_id == version_id))
+        .outerjoin(embeddings, and_(embeddings.c.sample_id == samples.c.id, embeddings.c.version_id == version.number))
         .where(samples.c.gallery_id == gallery, samples.c.id > after)
         .where(or_(embeddings.c.vector.is_(None), func.length(embeddings.c.vector) > 0))
         .order_by(samples.c.id)
         .limit(limit)
     )
     rows = connection.execute(query).all()
-    return _facts(row[:4] for row in rows), [_vector(row.vector, dim) for row in rows]
+    return _facts(row[:4] for row in rows), [_vector(row.vector, version.dim) for row in rows]
 
 
 def _vector(blob: bytes | None, dim: int) -> Embedding | None:
@@ -248,12 +245,12 @@ def _facts(rows: Iterable[Sequence[Any]]) -> Facts:
     return as_facts(np.array(table, dtype=np.int64).reshape(len(table), 4).T)
 
 
-def _state(connection: Connection, version_id: int, dim: int, gallery: int, keys: list[int]) -> Change:
-    vectors = read_vectors(connection, version_id, dim, keys)
+def _state(connection: Connection, version: Version, gallery: int, keys: list[int]) -> Change:
+    vectors = read_vectors(connection, version, keys)
     parts = [_facts(connection.execute(_FACTS_BY_NUMBER, {"keys": chunk}).all()) for chunk in chunks(keys)]
     present = Facts(*(np.concatenate(columns) for columns in zip(EMPTY, *parts, strict=True)))
     present = present.take(np.array([key in vectors for key in present.ids.tolist()], dtype=np.bool_))
-    stacked = np.array([vectors[key] for key in present.ids.tolist()], dtype=np.float32).reshape(-1, dim)
+    stacked = np.array([vectors[key] for key in present.ids.tolist()], dtype=np.float32).reshape(-1, version.dim)
     absent = np.setdiff1d(np.array(keys, dtype=np.int64), present.ids)
     return Change(gallery, present, stacked, absent)
 

@@ -22,7 +22,7 @@ _COMPARED = 256  # samples of a snapshot that are compared with the catalogue wh
 _REPLAYED_PART = 0.5  # of the samples; when more have changed since, reading the catalogue is no slower
 
 
-def load(connection: Connection, follower: Follower, snapshots: Snapshots, version: str) -> None:
+def load(connection: Connection, follower: Follower, snapshots: Snapshots) -> None:
     """Fill the follower's shards with the catalogue's state, from snapshots as far as they hold."""
     last = catalogue.last_seq(connection)
     store = catalogue.store_id(connection)
@@ -30,7 +30,7 @@ def load(connection: Connection, follower: Follower, snapshots: Snapshots, versi
     used = {each.number for each in written_versions(connection)[1].values()}
     snapshots.discard_others(living, used)  # left by deletions elsewhere, or by a process that died
     for gallery in living:
-        stamp = Stamp(store, gallery, version, follower.dim, 0, last)
+        stamp = Stamp(store, gallery, follower.version.name, follower.version.dim, 0, last)
         follower.shards[gallery] = _from_snapshot(connection, follower, snapshots, stamp) or from_catalogue(
             connection, follower, gallery
         )
@@ -43,15 +43,15 @@ def from_catalogue(connection: Connection, follower: Follower, gallery: int, cod
     shard.vectors.codes = codes
     after = lost = 0
     while True:
-        facts, vectors = read_rows(connection, follower.version_id, follower.dim, gallery, after, BLOCK_ROWS)
+        facts, vectors = read_rows(connection, follower.version, gallery, after, BLOCK_ROWS)
         if len(facts.ids) == 0:
             break
         after = int(facts.ids[-1])
         there = np.array([vector is not None for vector in vectors], dtype=np.bool_)
         lost += len(there) - int(np.count_nonzero(there))
         stacked = np.array([vector for vector in vectors if vector is not None], dtype=np.float32)
-        shard.put(facts.take(there), stacked.reshape(-1, follower.dim))
-    if lost and follower.version_id == catalogue.numbers(connection).version_id:
+        shard.put(facts.take(there), stacked.reshape(-1, follower.version.dim))
+    if lost and follower.version.number == catalogue.numbers(connection).version_id:
         _log.error("%d samples have no embedding of the serving version: run `reid gallery check`", lost)
     return shard
 
@@ -74,7 +74,7 @@ def _from_snapshot(connection: Connection, follower: Follower, snapshots: Snapsh
         blocks = (snapshot.vectors[start : start + BLOCK_ROWS] for start in starts)
         shard.vectors.load(blocks, snapshot.stamp.count)
         shard.roster.append(snapshot.facts)
-        for change in read_changes(connection, follower.version_id, follower.dim, snapshot.stamp.seq, expected.gallery):
+        for change in read_changes(connection, follower.version, snapshot.stamp.seq, expected.gallery):
             shard.apply(change)
         if shard.late:
             return None
@@ -119,7 +119,7 @@ def _verify(connection: Connection, follower: Follower, shard: Shard, gallery: i
     """
     count = connection.scalar(select(func.count()).where(samples.c.gallery_id == gallery)) or 0
     if count != len(shard.roster):
-        count -= count_left_out(connection, follower.version_id, gallery)
+        count -= count_left_out(connection, follower.version.number, gallery)
     if count != len(shard.roster):
         raise StoreDamaged(f"with the changes since it has {len(shard.roster)} samples, the catalogue {count}")
     live = np.flatnonzero(shard.roster.live)
@@ -127,7 +127,7 @@ def _verify(connection: Connection, follower: Follower, shard: Shard, gallery: i
     rows = np.unique(np.concatenate([live[-_COMPARED:], live[some]]))
     held = shard.roster.facts.take(rows)
     facts = _facts_of(connection, held)
-    stored = read_vectors(connection, follower.version_id, follower.dim, held.ids.tolist())
+    stored = read_vectors(connection, follower.version, held.ids.tolist())
     if any(not np.array_equal(ours, theirs) for ours, theirs in zip(held, facts, strict=True)) or any(
         key not in stored or shard.vectors.stored(stored[key]).tobytes() != vector.tobytes()
         for key, vector in zip(held.ids.tolist(), shard.vectors.read(rows), strict=True)

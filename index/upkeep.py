@@ -39,13 +39,10 @@ class Abandoned(Exception):  # not an error: the snapshot was not needed any mor
 class Keeper:
     """Does what is due: in one thread in the background, and the last snapshots when the store closes."""
 
-    def __init__(
-        self, database: Database, follower: Follower, snapshots: Snapshots, version: str, recall: float
-    ) -> None:
+    def __init__(self, database: Database, follower: Follower, snapshots: Snapshots, recall: float) -> None:
         self._database = database
         self._follower = follower
         self._snapshots = snapshots
-        self._version = version
         self._recall = recall
         self._thread: threading.Thread | None = None
         self._start = threading.Lock()
@@ -113,7 +110,7 @@ class Keeper:
     def _save(self, gallery: int) -> None:
         self._begun[gallery] = time.monotonic()
         try:
-            save(self._database, self._follower, self._snapshots, self._version, gallery)
+            save(self._database, self._follower, self._snapshots, gallery)
         except GalleryError as exc:  # the next opening reads the catalogue instead
             _log.warning("no snapshot of gallery %d was written: %s", gallery, exc)
 
@@ -147,7 +144,7 @@ def reload(database: Database, follower: Follower, gallery: int, shard: Shard) -
     follower.replace(database, gallery, shard, new, since)
 
 
-def save(database: Database, follower: Follower, snapshots: Snapshots, version: str, gallery: int) -> bool:
+def save(database: Database, follower: Follower, snapshots: Snapshots, gallery: int) -> bool:
     """Write a gallery's snapshot while others read and write; False when a removal made it useless."""
     with follower.lock.reading():
         shard = follower.shard(gallery)
@@ -156,7 +153,8 @@ def save(database: Database, follower: Follower, snapshots: Snapshots, version: 
         facts = shard.roster.facts.take(rows)
         codes = shard.vectors.codes
     with database.read() as connection:
-        stamp = Stamp(catalogue.store_id(connection), gallery, version, follower.dim, len(rows), seq)
+        store, version = catalogue.store_id(connection), follower.version
+    stamp = Stamp(store, gallery, version.name, version.dim, len(rows), seq)
     learnt = None if codes is None else Learnt(codes.content, asdict(codes.setting))
     try:
         draft = snapshots.draft(stamp, facts, _blocks(follower, shard, rows, removals), learnt)

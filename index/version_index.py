@@ -29,12 +29,12 @@ class VersionIndex:
         self.snapshots = snapshots
         self._database = database
         engine = ENGINES[options.storage]
-        self.follower = Follower(version.number, version.dim, lambda dim: engine(dim, options.exact_rows))
+        self.follower = Follower(version, lambda dim: engine(dim, options.exact_rows))
         if database.file is None:  # who erases does not reach the snapshots of other processes
             self.follower.lost = snapshots.discard
         with database.read() as connection:
-            load(connection, self.follower, snapshots, version.name)
-        self.keeper = Keeper(database, self.follower, snapshots, version.name, options.recall)
+            load(connection, self.follower, snapshots)
+        self.keeper = Keeper(database, self.follower, snapshots, options.recall)
         self.keeper.look()
 
     def __len__(self) -> int:
@@ -93,7 +93,7 @@ class VersionIndex:
 
     def stored(self, connection: Connection, keys: list[int]) -> dict[int, Embedding]:
         """Return the catalogue's embeddings, (D,) each, of those samples that have one of this version."""
-        return read_vectors(connection, self.version.number, self.version.dim, keys)
+        return read_vectors(connection, self.version, keys)
 
 
 def _numbers_by_id(connection: Connection, sample_ids: Iterable[str]) -> dict[str, int]:
