@@ -18,7 +18,7 @@ from app.pipeline import Timing
 from app.rerank import rerank
 from app.service import Service
 from app.verdict import Line, draw_line
-from index.records import Ranking, SampleFilter
+from index.records import Ranking
 from model.errors import ImageError
 from model.runtime import Embedder
 
@@ -36,9 +36,11 @@ class Query:
     exclude_sample: str | None = None
 
     @property
-    def where(self) -> SampleFilter:
-        """Which samples may be returned."""
-        return self.parameters.where(self.exclude_sample)
+    def call(self) -> SearchCall:
+        """How to search."""
+        asked = self.parameters
+        where = asked.where(self.exclude_sample)
+        return SearchCall(asked.gallery, self.embedder.version, where, asked.top_k, asked.samples_per_identity)
 
 
 def begin_query(service: Service, parameters: QueryParameters, exclude_sample: str | None = None) -> Query:
@@ -68,15 +70,8 @@ def _require_good(uploads: Sequence[Upload], found: Sequence[object]) -> None:
 
 async def rank(service: Service, query: Query, embeddings: NDArray[np.float32]) -> list[Ranking]:
     """Return the ranking for each embedding, (Q, D)."""
-    parameters = query.parameters
-    call = SearchCall(
-        parameters.gallery,
-        query.embedder.version,
-        query.where,
-        parameters.top_k,
-        parameters.samples_per_identity,
-    )
-    if parameters.rerank:
+    call = query.call
+    if query.parameters.rerank:
         return await service.pipeline.search_alone(
             lambda: [rerank(service.engine.gallery, call, embedding) for embedding in embeddings], query.timing
         )

@@ -102,15 +102,8 @@ def ask(engine: Engine, images: Sequence[Path], parameters: QueryParameters) -> 
     with _timed(asked.timing, "embed"):
         pooled = pool(engine.embedder.embed(pixels))
     with _timed(asked.timing, "search"):
-        found = engine.gallery.search(
-            parameters.gallery,
-            pooled[None],
-            model_version=engine.embedder.version,
-            where=asked.where,
-            top_k=parameters.top_k,
-            samples_per_identity=parameters.samples_per_identity,
-        )
-    return query_answer(asked, found[0])
+        [found] = asked.call.run(engine.gallery, pooled[None])
+    return query_answer(asked, found)
 
 
 @contextmanager
