@@ -61,7 +61,7 @@ def sample_answer(sample: Sample) -> dict[str, Any]:
 
 def ranked_identity(rank: int, found: RankedIdentity, line: Line) -> dict[str, Any]:
     """Return one person of a query's answer."""
-    score = _cosine(found.score)
+    score = cosine(found.score)
     return {
         "rank": rank,
         "identity": found.identity,
@@ -76,7 +76,7 @@ def ranked_sample(found: RankedSample) -> dict[str, Any]:
     sample = found.sample
     return {
         "sample_id": sample.sample_id,
-        "score": _cosine(found.score),
+        "score": cosine(found.score),
         "camera": sample.camera,
         "captured_at": time_text(sample.captured_at),
         "attributes": sample.attributes,
@@ -84,7 +84,7 @@ def ranked_sample(found: RankedSample) -> dict[str, Any]:
     }
 
 
-def _cosine(score: float) -> float:
+def cosine(score: float) -> float:
     """Return the score as a cosine: rounding may carry a float32 product of unit vectors past 1."""
     return max(-1.0, min(1.0, float(score)))
 

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from app.answers import time_text
 from app.distribution import Comparison, Distribution
 from index.records import Ranking
 from model.card import Card
@@ -102,7 +103,7 @@ class Drift:
                 {"camera": camera, "measures": self._measures(measures, card)}
                 for camera, measures in sorted(self._galleries.get(gallery, {}).items())
             ]
-            told = {"gallery": gallery, "model_version": self._version, "since": _text(self.since)}
+            told = {"gallery": gallery, "model_version": self._version, "since": time_text(self.since)}
         reference = None if card is None or card.reference is None else card.reference.protocol
         return {**told, "card_reference": reference, "cameras": cameras}
 
@@ -229,7 +230,3 @@ def _told(each: Distribution, compared: Comparison) -> dict[str, Any]:
         "reference": compared.reference,
         "recent": compared.recent,
     }
-
-
-def _text(when: datetime) -> str:
-    return when.astimezone(UTC).isoformat().replace("+00:00", "Z")

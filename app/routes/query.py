@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.answers import JSON, StreamedJson, json_response
+from app.answers import JSON, StreamedJson, cosine, json_response
 from app.callers import Caller, caller_of
 from app.documentation import FORM_ERRORS, MODEL_ERRORS, PICTURE_ERRORS, answers, form_body
 from app.errors import InvalidParameter, MalformedRequest
@@ -108,7 +108,7 @@ async def verify(request: Request) -> Response:
     pictures = [_one_file(form, name) for name in names]
     embedder = model.embedder
     first, second = await embed_pictures(service, embedder, pictures, Timing())
-    score = max(-1.0, min(1.0, float(np.dot(first, second))))
+    score = cosine(float(np.dot(first, second)))
     return json_response(
         {
             "score": score,
