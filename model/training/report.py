@@ -18,7 +18,7 @@ from model.errors import DatasetError
 from model.training import charts
 from model.training.calibration import calibrate, pairs_of
 from model.training.datasets.images import LabelledImages
-from model.training.evaluation import Embedded, Retrieval, evaluate_retrieval
+from model.training.evaluation import Embedded, evaluate_retrieval
 from model.training.journal import Row
 from model.training.recipe import Recipe
 from model.training.thumbnails import Thumbnail, thumbnail
@@ -76,7 +76,7 @@ def average_precisions(images: Embedded) -> NDArray[np.float64]:
     found = np.full(len(images), np.nan)
     for index in range(len(images)):
         try:
-            found[index] = _alone(images, index, images).mAP
+            found[index] = evaluate_retrieval(images.select(np.array([index])), images).mAP
         except DatasetError:  # its identity is on no other camera
             continue
     return found
@@ -95,26 +95,16 @@ def drawn(precision: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
 def rank1_between_cameras(images: Embedded) -> tuple[list[int], NDArray[np.float64]]:
     """Return the cameras and rank-1 in percent of one's queries in the other's gallery, NaN without an answer."""
     cameras = np.unique(images.cameras).tolist()
+    of_camera = [images.select(images.cameras == camera) for camera in cameras]
     table = np.full((len(cameras), len(cameras)), np.nan)
-    for row, asked in enumerate(cameras):
-        for column, searched in enumerate(cameras):
+    for row, asked in enumerate(of_camera):
+        for column, searched in enumerate(of_camera):
             try:
-                found = evaluate_retrieval(_of(images, asked), _of(images, searched))
+                found = evaluate_retrieval(asked, searched)
             except DatasetError:  # the diagonal, and cameras that share nobody
                 continue
             table[row, column] = 100 * found.rank(1)
     return cameras, table
-
-
-def _of(images: Embedded, camera: int) -> Embedded:
-    kept = images.cameras == camera
-    return Embedded(images.embeddings[kept], images.identities[kept], images.cameras[kept])
-
-
-def _alone(images: Embedded, index: int, gallery: Embedded) -> Retrieval:
-    part = slice(index, index + 1)
-    query = Embedded(images.embeddings[part], images.identities[part], images.cameras[part])
-    return evaluate_retrieval(query, gallery)
 
 
 def _curves(history: list[Row]) -> Iterator[Markup]:
