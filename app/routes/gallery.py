@@ -24,6 +24,8 @@ from app.forms import read_form, read_json
 from app.parameters import InGallery, SampleChanges, SamplePage
 from app.schemas import EnrolAnswer, SampleAnswer, SamplesAnswer
 from app.service import service_of
+from model.container import sniff
+from model.errors import UnsupportedMedia
 
 router = APIRouter(prefix="/gallery", tags=["gallery"])
 _ENROLLED: Responses = {
@@ -39,12 +41,6 @@ _METADATA = {
     "example": '[{"identity": "0005", "camera": "c3", "captured_at": "2026-05-01T10:00:00Z"}]',
 }
 _NOT_FOUND = ("gallery_not_found", "sample_not_found")
-_SIGNATURES = (
-    (b"\xff\xd8\xff", 0, "image/jpeg"),
-    (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
-    (b"WEBP", 8, "image/webp"),
-    (b"BM", 0, "image/bmp"),
-)
 
 
 @router.post(
@@ -144,7 +140,7 @@ async def delete_sample(request: Request, sample_id: str, where: Annotated[InGal
 
 
 def _media_type(picture: bytes) -> str:
-    for signature, offset, media_type in _SIGNATURES:
-        if picture.startswith(signature, offset):
-            return media_type
-    return "application/octet-stream"
+    try:
+        return f"image/{sniff(picture).lower()}"
+    except UnsupportedMedia:  # no route takes it, but whoever enrols without one may
+        return "application/octet-stream"
