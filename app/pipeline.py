@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from app.batcher import Batcher, Embedded
 from app.engine import Engine
-from app.gathering import Gathering, SearchCall
 from app.metrics import Metrics
 from app.presence import while_present
+from app.search import SearchCall, SharedSearch
 from app.tracing import Traces
 from app.workers import Workers
 from index.records import Ranking
@@ -65,7 +65,7 @@ class Pipeline:
         )
         self._decoding = Workers("decode", settings.threads, settings.max_queue + 256)
         self._searching = Workers("search", settings.threads, settings.max_queue)
-        self._gathering = Gathering(self._searching, engine.gallery)
+        self._shared_search = SharedSearch(self._searching, engine.gallery)
         self._coming = 0  # pictures that are let in or being decoded
         self._keeping = Workers("gallery", 4, 256)
 
@@ -129,7 +129,7 @@ class Pipeline:
     async def search(self, search: SearchCall, embeddings: NDArray[np.float32], timing: Timing) -> list[Ranking]:
         """Search for each embedding, (Q, D), together with requests that search alike at the same moment."""
         started = time.perf_counter()
-        found = await self._gathering.search(search, embeddings)
+        found = await self._shared_search.search(search, embeddings)
         self._count("search", time.perf_counter() - started, timing)
         return found
 

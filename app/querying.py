@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from app.answers import ranked_identity
 from app.errors import ImageRefused
 from app.forms import Upload
-from app.gathering import SearchCall
 from app.identifiers import new_ulid
 from app.parameters import QueryParameters
 from app.pipeline import Timing
 from app.rerank import rerank
+from app.search import SearchCall
 from app.service import Service
 from app.verdict import Line, draw_line
 from index.records import Ranking

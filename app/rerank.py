@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.gathering import SearchCall
+from app.search import SearchCall
 from index.gallery import GalleryStore
 from index.records import RankedIdentity, Ranking
 

@@ -28,8 +28,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from app.gathering import SearchCall
 from app.rerank import rerank
+from app.search import SearchCall
 from benchmarks.machine import describe, resident
 from benchmarks.simulator import Floats, Ints, Simulator, measured
 from index.gallery import GalleryStore

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeAlias
 
-from index import backups, copies, removal
+from index import copies, known_backups, removal
 from index.archive import Archive, Manifest, new_name
 from index.database import Database, chunks, damage
 from index.errors import BackupRefused, GalleryError, InvalidValue, PictureNotStored, StoreDamaged
@@ -64,7 +64,7 @@ class Backup:
         """Copy and look at everything, and give the backup its name last."""
         file = self._archive.begin(name)
         with self._database.write() as connection:  # before the copy, so that no erasure overlooks it
-            made_at = backups.begin(connection, name)
+            made_at = known_backups.begin(connection, name)
         self._database.copy(file)
         lost = self._copy_pictures(file)
         left_out = copies.without(file, lost) if lost else 0
@@ -74,7 +74,7 @@ class Backup:
                 raise StoreDamaged(f"the catalogue cannot be backed up, it is damaged: {problems[0]}")
             manifest = Manifest(name, made_at, copies.content(connection), copies.sha256(file))
         with self._database.write() as connection:
-            backups.put(connection, name, made_at, manifest.content.last_seq, manifest.content.last_sample)
+            known_backups.put(connection, name, made_at, manifest.content.last_seq, manifest.content.last_sample)
         self._archive.publish(manifest)
         return manifest, left_out
 
@@ -133,7 +133,7 @@ class Backup:
         if keep is None:
             return ()
         with self._database.read() as connection:
-            own = backups.names(connection)
+            own = known_backups.names(connection)
         old = [name for name in self._archive.names() if name in own][:-keep]
         for name in old:
             self._archive.hide(name)
@@ -154,7 +154,7 @@ class Backup:
 
     def _forget(self, names: Iterable[str]) -> None:
         with self._database.write() as connection:
-            backups.forget(connection, names)
+            known_backups.forget(connection, names)
 
     def _clean_up(self) -> None:
         """Sweep after the backup itself has succeeded or failed; where this fails, the next one does it."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from index import audit, backups, catalogue, names, removal, residue
+from index import audit, catalogue, known_backups, names, removal, residue
 from index.database import Database, chunks
 from index.errors import GalleryError
 from index.follower import Follower
@@ -71,7 +71,7 @@ class Eraser:
             verified = False
         audit.settle(self._database, entry, len(pictures), verified)
         with self._database.read() as connection:
-            held = backups.holding(connection, removed.keys)
+            held = known_backups.holding(connection, removed.keys)
         return Erased(len(removed.keys), len(pictures), len(removed.vectors), verified, held)
 
     def _verify(self, gallery: int, removed: Removed, pictures: set[bytes]) -> bool:

@@ -36,7 +36,7 @@ def _mask(connection: Connection, gallery: int, shard: Shard, seq: int, where: S
         rows = roster.rows_of(np.array([_identity(connection, gallery, where.identity)]))
         allowed &= _only(roster, rows)
     for pair in values.pairs(gallery, where.attributes):
-        allowed &= _only(roster, shard.having.rows(connection, gallery, roster, pair, seq))
+        allowed &= _only(roster, shard.attributes.rows(connection, gallery, roster, pair, seq))
     if where.exclude_sample is not None:
         allowed &= ~_rows(roster, _number(connection, gallery, where.exclude_sample))
     return allowed

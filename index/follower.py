@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, and_, bindparam, func, or_, select
 
+from index.attribute_rows import AttributeRows
 from index.catalogue import Version, last_seq
 from index.database import Database, chunks
-from index.having import Having
 from index.records import Embedding
 from index.roster import EMPTY, NO_CAMERA, NO_TIME, Facts, Ints, Roster, as_facts
 from index.schema import change_log, embeddings, galleries, samples
@@ -78,7 +78,7 @@ class Shard:
 
     def __init__(self, vectors: VectorIndex) -> None:
         self.roster = Roster()
-        self.having = Having()
+        self.attributes = AttributeRows()
         self.vectors = vectors
         self.unsaved = 0  # samples that came or went since the last snapshot
         self.removals = 0  # grows with every removal, so that a snapshot can tell
@@ -213,6 +213,12 @@ def read_facts(connection: Connection, where: object) -> Facts:
     return _facts(connection.execute(_FACTS.where(where)))  # type: ignore[arg-type]
 
 
+def facts_of(connection: Connection, keys: Sequence[int]) -> Facts:
+    """Read what the roster keeps of samples by their numbers, which ascend; those that are gone are left out."""
+    parts = [_facts(connection.execute(_FACTS_BY_NUMBER, {"keys": chunk}).all()) for chunk in chunks(keys)]
+    return Facts(*(np.concatenate(columns) for columns in zip(EMPTY, *parts, strict=True)))
+
+
 def read_rows(
     connection: Connection, version: Version, gallery: int, after: int, limit: int
 ) -> tuple[Facts, list[Embedding | None]]:
@@ -247,8 +253,7 @@ def _facts(rows: Iterable[Sequence[Any]]) -> Facts:
 
 def _state(connection: Connection, version: Version, gallery: int, keys: list[int]) -> Change:
     vectors = read_vectors(connection, version, keys)
-    parts = [_facts(connection.execute(_FACTS_BY_NUMBER, {"keys": chunk}).all()) for chunk in chunks(keys)]
-    present = Facts(*(np.concatenate(columns) for columns in zip(EMPTY, *parts, strict=True)))
+    present = facts_of(connection, keys)
     present = present.take(np.array([key in vectors for key in present.ids.tolist()], dtype=np.bool_))
     stacked = np.array([vectors[key] for key in present.ids.tolist()], dtype=np.float32).reshape(-1, version.dim)
     absent = np.setdiff1d(np.array(keys, dtype=np.int64), present.ids)

@@ -46,7 +46,7 @@ from index.records import (
 )
 from index.retention import Retention
 from index.schema import samples
-from index.sharing import SharedCommit
+from index.shared_commit import SharedCommit
 from index.vectors import IndexOptions
 
 _log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from secrets import token_hex
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.engine import URL
 
-from index import audit, backups, copies
+from index import audit, copies, known_backups
 from index.archive import Archive, Manifest
 from index.backup import Progress, nobody
 from index.check import remove_orphans
@@ -142,7 +142,7 @@ class _Restore:
 
     def _remember(self, connection: Connection) -> None:
         """Write down every backup here that shares samples with this one."""
-        last, known = self._manifest.content.last_sample, backups.names(connection)
+        last, known = self._manifest.content.last_sample, known_backups.names(connection)
         for name in self._archive.names():
             try:
                 other = self._archive.manifest(name)
@@ -151,14 +151,14 @@ class _Restore:
                 continue  # what cannot be read cannot be told
             if shared:
                 content = other.content
-                backups.put(connection, name, other.made_at, content.last_seq, min(last, content.last_sample))
+                known_backups.put(connection, name, other.made_at, content.last_seq, min(last, content.last_sample))
 
     def _descends(self, other: Manifest) -> bool:
         """Tell whether a backup is of the same store, or of one that was restored from this backup."""
         if other.content.store_id == self._manifest.content.store_id:
             return True
         with copies.reading(self._archive.catalogue(other.name)) as connection:
-            return self._manifest.name in backups.names(connection)
+            return self._manifest.name in known_backups.names(connection)
 
     def _copy_pictures(self, source: PictureStore, target: PictureStore) -> None:
         for batch in self._batches():

@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from app.answers import json_response
 from app.callers import caller_of
-from app.cameras import DriftAnswer
 from app.documentation import answers
+from app.drift_schemas import DriftAnswer
 from app.parameters import InGallery
 from app.service import Service, service_of
 

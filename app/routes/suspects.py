@@ -10,10 +10,10 @@ from app.answers import json_response
 from app.auditing import audit_answer
 from app.callers import caller_of
 from app.documentation import JSON_ERRORS, answers, json_body, problems
-from app.findings import ForgottenAnswer, SuspectsAnswer
 from app.forms import read_json
 from app.parameters import SHOWN_FINDINGS, AuditParameters, FindingsPage, InGallery, RightLabel, TwoPeople
 from app.service import service_of
+from app.suspect_schemas import ForgottenAnswer, SuspectsAnswer
 from app.verdict import draw_line
 
 router = APIRouter(prefix="/suspects", tags=["suspects"])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.gathering import SearchCall
 from app.rerank import IDENTITIES, K1, K2, LAMBDA, SAMPLES, k_reciprocal_distances, rerank
+from app.search import SearchCall
 from index.records import SampleFilter
 from tests.index.people import VERSION, crowd, enrol, open_store, vectors
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import httpx
 
 from app.application import create_app
-from app.cameras import DriftAnswer
 from app.drift import FILE
+from app.drift_schemas import DriftAnswer
 from tests.app.parts import person, tiny_settings
 from tests.app.routes.calls import enrol, files, query, refused
 from tests.app.server import serving

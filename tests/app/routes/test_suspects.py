@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from app.application import create_app
-from app.findings import SuspectsAnswer
+from app.suspect_schemas import SuspectsAnswer
 from app.suspects import GalleryAudit
 from tests.app.parts import person, tiny_settings
 from tests.app.routes.calls import enrol, refused

@@ -14,7 +14,7 @@ _MOST_PAIRS = 64
 _MOST_TOUCHED = 10_000  # samples that are looked at again; for more, all that have the pair are read anew
 
 
-class Having:
+class AttributeRows:
     """One shard's rows by attribute pair; the pairs that were asked for last are remembered."""
 
     def __init__(self) -> None:

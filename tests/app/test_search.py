@@ -5,7 +5,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from app.gathering import Gathering, SearchCall
+from app.search import SearchCall, SharedSearch
 from app.workers import Workers
 from index.errors import GalleryNotFound
 from index.gallery import GalleryStore
@@ -39,7 +39,7 @@ def run(asked: list[tuple[SearchCall, NDArray[np.float32]]], cancel: int | None 
 
     async def scenario() -> list[Any]:
         workers = Workers("search", 1, 8)
-        gathering = Gathering(workers, cast("GalleryStore", store))
+        gathering = SharedSearch(workers, cast("GalleryStore", store))
         tasks = [asyncio.create_task(gathering.search(each, embeddings)) for each, embeddings in asked]
         await asyncio.sleep(0)
         if cancel is not None:
@@ -79,7 +79,7 @@ def test_a_later_turn_is_another_call() -> None:
 
     async def scenario() -> None:
         workers = Workers("search", 1, 8)
-        gathering = Gathering(workers, cast("GalleryStore", store))
+        gathering = SharedSearch(workers, cast("GalleryStore", store))
         for value in (1, 2):
             assert [each.searched for each in await gathering.search(call(), rows(value))] == [value]
         workers.close()

@@ -49,7 +49,7 @@ class SearchCall:
         )
 
 
-class Gathering:
+class SharedSearch:
     """Collects what is asked in one turn of the event loop: a batch's answers arrive in one turn."""
 
     def __init__(self, workers: Workers, store: GalleryStore) -> None:

@@ -8,7 +8,7 @@ import pytest
 from index.errors import GalleryNotFound, StoreUnavailable
 from index.gallery import GalleryStore
 from index.records import Enrolled, EnrolStatus, NewSample
-from index.sharing import SharedCommit
+from index.shared_commit import SharedCommit
 from tests.index.people import VERSION, sample
 
 
