@@ -7,12 +7,10 @@ from sqlalchemy import Connection, func, select
 
 from index import catalogue
 from index.codes import Codes, Setting
-from index.database import chunks
 from index.errors import StoreDamaged
-from index.follower import Follower, Shard, read_changes, read_facts, read_rows, read_vectors
+from index.follower import Follower, Shard, facts_of, read_changes, read_rows, read_vectors
 from index.migration import written_versions
 from index.reembedding import count_left_out
-from index.roster import EMPTY, Facts
 from index.schema import change_log, galleries, samples
 from index.snapshots import Learnt, Snapshot, Snapshots, Stamp
 from index.vectors import BLOCK_ROWS
@@ -126,15 +124,10 @@ def _verify(connection: Connection, follower: Follower, shard: Shard, gallery: i
     some = np.random.default_rng().integers(len(live), size=_COMPARED) if len(live) else live
     rows = np.unique(np.concatenate([live[-_COMPARED:], live[some]]))
     held = shard.roster.facts.take(rows)
-    facts = _facts_of(connection, held)
+    facts = facts_of(connection, held.ids.tolist())
     stored = read_vectors(connection, follower.version, held.ids.tolist())
     if any(not np.array_equal(ours, theirs) for ours, theirs in zip(held, facts, strict=True)) or any(
         key not in stored or shard.vectors.stored(stored[key]).tobytes() != vector.tobytes()
         for key, vector in zip(held.ids.tolist(), shard.vectors.read(rows), strict=True)
     ):
         raise StoreDamaged("it holds other samples than the catalogue")
-
-
-def _facts_of(connection: Connection, held: Facts) -> Facts:
-    parts = [read_facts(connection, samples.c.id.in_(keys)) for keys in chunks(held.ids.tolist())]
-    return Facts(*(np.concatenate(columns) for columns in zip(EMPTY, *parts, strict=True)))
