@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, exists, insert, select
 
-from index import catalogue, names, values
+from index import catalogue, listing, values
 from index.database import Database
-from index.errors import IdentityNotFound, InvalidValue
+from index.errors import InvalidValue
 from index.schema import identities, people_apart, right_labels, samples
 
 _FIRST, _SECOND = identities.alias("first_of_two"), identities.alias("second_of_two")
@@ -69,13 +69,9 @@ class LabelAnswers:
 
 def _two(connection: Connection, gallery: catalogue.Gallery, one: str, other: str) -> tuple[int, int]:
     wanted = [values.name("identity", each) for each in (one, other)]
-    found = names.identity_numbers(connection, gallery.id, wanted)
-    for name in wanted:
-        if name not in found:
-            raise IdentityNotFound(f"no sample of identity {name!r} is enrolled in gallery {gallery.name!r}")
-    if len(found) < 2:
+    first, second = sorted(listing.identity_number(connection, gallery, name) for name in wanted)
+    if first == second:
         raise InvalidValue("identities", f"expected two identities, found {wanted[0]!r} twice")
-    first, second = sorted(found.values())
     return first, second
 
 
