@@ -153,11 +153,12 @@ def serving(connection: Connection) -> Version | None:
 # --- galleries ------------------------------------------------------------------------------------------------
 
 
+GALLERIES = select(galleries.c.id, galleries.c.name, galleries.c.store_images)  # each row is a `Gallery`
+
+
 def gallery(connection: Connection, name: str) -> Gallery:
     """Return a gallery's row or raise `GalleryNotFound`."""
-    row = connection.execute(
-        select(galleries.c.id, galleries.c.name, galleries.c.store_images).where(galleries.c.name == name)
-    ).one_or_none()
+    row = connection.execute(GALLERIES.where(galleries.c.name == name)).one_or_none()
     if row is None:
         raise GalleryNotFound(_no_gallery(name))
     return Gallery(*row)

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from index import audit, catalogue, migration, reembedding, removal
-from index.catalogue import Version
+from index.catalogue import GALLERIES, Version
 from index.database import Database
 from index.erasure import Eraser
 from index.errors import MigrationRefused, MigrationState, MigrationUnderWay
@@ -294,7 +294,7 @@ class Migrations:
             some = reembedding.left_out(connection, over.target_id, _FREED)
             if not some:
                 return False
-            into = _gallery(connection, some[0][0])
+            into = catalogue.Gallery(*connection.execute(GALLERIES.where(galleries.c.id == some[0][0])).one())
             removed = removal.remove(connection, into.id, [key for gallery, key in some if gallery == into.id])
             entry = audit.write(connection, Action.LEAVE_OUT, into, removed)
         self._indexes.follow()
@@ -305,8 +305,3 @@ class Migrations:
 def _other(moving: Migration) -> int:
     """Return the number of the version that does not serve."""
     return moving.source_id if moving.state is State.SWITCHED else moving.target_id
-
-
-def _gallery(connection: Connection, number: int) -> catalogue.Gallery:
-    columns = (galleries.c.id, galleries.c.name, galleries.c.store_images)
-    return catalogue.Gallery(*connection.execute(select(*columns).where(galleries.c.id == number)).one())

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from index import audit, removal, values
-from index.catalogue import Gallery
+from index.catalogue import GALLERIES, Gallery
 from index.database import Database
 from index.erasure import Eraser
 from index.records import Action, Erased
@@ -88,9 +88,7 @@ def _take(connection: Connection, gallery: int, moment: int) -> tuple[removal.Re
 
 
 def _with_retention(connection: Connection, moment: int) -> list[_Kept]:
-    query = select(galleries.c.id, galleries.c.name, galleries.c.store_images, galleries.c.retention_days).where(
-        galleries.c.retention_days.is_not(None)
-    )
+    query = GALLERIES.add_columns(galleries.c.retention_days).where(galleries.c.retention_days.is_not(None))
     rows = connection.execute(query.order_by(galleries.c.name)).all()
     return [_Kept(Gallery(*gallery), max(0, moment - days * _DAY)) for *gallery, days in rows]
 
