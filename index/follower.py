@@ -127,6 +127,7 @@ class Follower:
         self.applied = 0
         self.shards: dict[int, Shard] = {}
         self.lock = SharedLock()
+        self.reloading = threading.Lock()  # queries and upkeep wait for one reading of the catalogue
         self._new_index = new_index
         self.lost: Callable[[int], object] = lambda _gallery: None  # told the gallery whenever samples go from one
 

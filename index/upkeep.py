@@ -135,13 +135,16 @@ def compact(database: Database, follower: Follower, gallery: int, shard: Shard) 
 
 def reload(database: Database, follower: Follower, gallery: int, shard: Shard) -> None:
     """Put a shard that was read from the catalogue in the place of one that could not take samples in."""
-    codes = shard.vectors.codes
-    with database.read() as connection:
-        since = catalogue.last_seq(connection)
-        again = None if codes is None else Codes(codes.content, codes.setting)
-        new = from_catalogue(connection, follower, gallery, again)
-    new.learnt_rows, new.removals = shard.learnt_rows, shard.removals
-    follower.replace(database, gallery, shard, new, since)
+    with follower.reloading:
+        if follower.shards.get(gallery) is not shard:
+            return  # another thread has done it
+        codes = shard.vectors.codes
+        with database.read() as connection:
+            since = catalogue.last_seq(connection)
+            again = None if codes is None else Codes(codes.content, codes.setting)
+            new = from_catalogue(connection, follower, gallery, again)
+        new.learnt_rows, new.removals = shard.learnt_rows, shard.removals
+        follower.replace(database, gallery, shard, new, since)
 
 
 def save(database: Database, follower: Follower, snapshots: Snapshots, gallery: int) -> bool:

@@ -56,14 +56,17 @@ class VersionIndex:
                 reload(self._database, self.follower, gallery, shard)
 
     def at_one_moment(self, gallery: str, ask: Callable[[Connection, int, Shard], T]) -> T:
-        """Ask of a gallery when the index is where the connection's view of the catalogue is."""
+        """Ask of a gallery when the index is where the connection's view of the catalogue is, with every sample in."""
         while True:
             with self._database.read() as connection:
                 number, last = catalogue.position(connection, gallery)
                 self.follower.catch_up(connection, last)
                 with self.follower.lock.reading():
-                    if self.follower.applied == last:
-                        return ask(connection, number, self.follower.shard(number))
+                    shard = self.follower.shard(number)
+                    if self.follower.applied == last and not shard.late:
+                        return ask(connection, number, shard)
+            if shard.late:  # who enrolled them may have been answered
+                reload(self._database, self.follower, number, shard)
 
     def info(self) -> list[IndexInfo]:
         """Tell how each gallery is searched, by name."""

@@ -14,6 +14,7 @@ from index.gallery import GalleryStore
 from index.migration import State
 from index.pictures import PictureStore
 from index.records import Enrolled, EnrolStatus, NewSample, SampleFilter
+from index.upkeep import Keeper
 from tests.index.moving import NEW, NEW_DIM, advance, embed_all, fill, free_all, move, new, seen
 from tests.index.people import DIM, VERSION, behind_its_back, enrol, open_store, sample, vector
 
@@ -159,6 +160,24 @@ def test_a_sample_that_was_left_out_comes_back_with_its_picture(store: GallerySt
         assert answer.identities[0].score == pytest.approx(1.0, abs=1e-6)
         assert store.get("bare", key).picture_stored is keeps
         assert not keeps or store.picture("bare", key) == item.picture
+
+
+def test_a_sample_that_comes_back_is_found_at_once(
+    store: GalleryStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store)
+    store.put_gallery("bare", store_images=False)
+    older, younger = seen(100), seen(200)
+    keys = enrol(store, [older, younger], gallery="bare")
+    move(store, leave_out=True)
+    store.enrol("bare", [by_new(younger)], model_version=NEW)
+    monkeypatch.setattr(Keeper, "look", lambda _: None)  # nothing is done in the background
+    with open_store(folder, NEW, NEW_DIM) as other:
+        store.enrol("bare", [by_new(older)], model_version=NEW)
+        for asked in (store, other):
+            (answer,) = asked.search("bare", new(older.picture)[None], model_version=NEW)
+            assert (answer.searched, answer.identities[0].identity) == (2, older.identity)
+            assert [each.sample_id for each in asked.page("bare", SampleFilter(), limit=5).items] == keys
 
 
 @pytest.mark.parametrize("when", [State.PLANNED, State.VALIDATING])
