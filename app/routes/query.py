@@ -194,6 +194,8 @@ async def _query_each(service: Service, started: Query, form: Form) -> AsyncIter
         else:
             good[place] = each
     if not good:
+        # a search would ask for the gallery
+        await service.pipeline.read(partial(service.engine.gallery.known, started.parameters.gallery, ()))
         yield _listed(told, 0, len(form.files), len(form.files))
         return
     vectors = await service.pipeline.embed(started.embedder, list(good.values()), started.timing)

@@ -237,6 +237,16 @@ def test_unknown_gallery(client: httpx.Client) -> None:
     refused(answer, 404, "gallery_not_found")
 
 
+@pytest.mark.parametrize("pictures", [[person(0), b"text"], [b"text"], [b"text", b""]])
+def test_a_batch_in_an_unknown_gallery_is_refused_whatever_its_pictures(
+    client: httpx.Client, pictures: list[bytes]
+) -> None:
+    answer = client.post("/query/batch", files=files(pictures), data={"gallery": "none"})
+    refused(answer, 404, "gallery_not_found")
+    results = client.post("/query/batch", files=files([b"text"])).json()["results"]
+    assert [each["error"]["code"] for each in results] == ["unsupported_media"]
+
+
 def test_more_pictures_than_a_tracklet_holds(client: httpx.Client) -> None:
     refused(client.post("/query", files=files([person(0)] * 33)), 413, "too_many_images")
 
