@@ -1,4 +1,4 @@
-"""`reid query`: pictures of one person in, the ranked identities out."""
+"""`reid query`: pictures of one person or an enrolled sample in, the ranked identities out."""
 
 import json
 import time
@@ -20,19 +20,24 @@ from app.cli.tables import table
 from app.engine import Engine, open_engine
 from app.errors import InvalidParameter
 from app.forms import validate
-from app.parameters import QueryParameters
+from app.parameters import QueryForm
 from app.pipeline import Pixels, Timing
 from app.pooling import pool
 from app.querying import Query, query_answer
+from app.rerank import rerank as reranked
 from app.settings import load_settings
 from app.verdict import draw_line
+from index.records import Embedding
 from model.errors import ImageError
 from model.preprocess import prepare
 
 MAX_IMAGES = 32
 BAR = 24  # columns for a score of 1
 
-Images = Annotated[list[Path], typer.Argument(help="Pictures of one person; several are pooled into one query.")]
+Images = Annotated[list[Path] | None, typer.Argument(help="Pictures of one person; several are pooled into one query.")]
+SampleId = Annotated[
+    str | None, typer.Option("--sample", help="Instead of pictures: an enrolled sample by its id; it is left out.")
+]
 Cameras = Annotated[list[str] | None, typer.Option(help="Keep samples of this camera; repeatable.")]
 Excluded = Annotated[list[str] | None, typer.Option(help="Drop samples of this camera; repeatable.")]
 After = Annotated[str | None, typer.Option(help="Keep samples taken at this time or later, with its offset.")]
@@ -40,7 +45,8 @@ Before = Annotated[str | None, typer.Option(help="Keep samples taken before this
 
 
 def query(
-    images: Images,
+    images: Images = None,
+    sample_id: SampleId = None,
     gallery: Gallery = None,
     top_k: Annotated[int, typer.Option(min=1, max=1000, help="Identities to return.")] = 10,
     samples_per_identity: Annotated[int, typer.Option(min=0, max=100, help="Best samples under each.")] = 3,
@@ -53,11 +59,14 @@ def query(
         float | None, typer.Option(help="Picks the model's calibrated threshold; 0.001 where that is not given.")
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="Instead of the calibrated one.")] = None,
+    rerank: Annotated[
+        bool, typer.Option("--rerank", help="Re-rank the shortlist by k-reciprocal neighbours; scores stay cosines.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what POST /query answers.")] = False,
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """Rank a gallery's identities by how alike they are to the person in the pictures."""
+    """Rank a gallery's identities by how alike they are to the person in the pictures, or of an enrolled sample."""
     given: dict[str, object] = {
         "top_k": top_k,
         "samples_per_identity": samples_per_identity,
@@ -67,23 +76,29 @@ def query(
         "captured_before": captured_before,
         "attributes": _attributes(attributes),
         "threshold": threshold,
+        "rerank": rerank,
+        "sample_id": sample_id,
     }
     named = {"gallery": gallery, "false_match_rate": false_match_rate}
     given |= {name: value for name, value in named.items() if value is not None}
-    if len(images) > MAX_IMAGES:
-        raise typer.BadParameter(f"expected at most {MAX_IMAGES} pictures, found {len(images)}")
+    pictures = images or []
+    if bool(pictures) == (sample_id is not None):
+        raise typer.BadParameter(f"expected either pictures or --sample, found {'both' if pictures else 'neither'}")
+    if len(pictures) > MAX_IMAGES:
+        raise typer.BadParameter(f"expected at most {MAX_IMAGES} pictures, found {len(pictures)}")
     try:
-        parameters = validate(QueryParameters, given)
-        answer = _answer(images, parameters, url, key)
+        parameters = validate(QueryForm, given)
+        answer = _answer(pictures, parameters, url, key)
     except InvalidParameter as exc:
-        raise typer.BadParameter(str(exc), param_hint="--" + exc.field.replace("_", "-")) from exc
+        option = "--sample" if exc.field == "sample_id" else "--" + exc.field.replace("_", "-")
+        raise typer.BadParameter(str(exc), param_hint=option) from exc
     if as_json:
         typer.echo(orjson.dumps(answer))
     else:
         show(answer, Console())
 
 
-def _answer(images: Sequence[Path], parameters: QueryParameters, url: str | None, key: str | None) -> dict[str, Any]:
+def _answer(images: Sequence[Path], parameters: QueryForm, url: str | None, key: str | None) -> dict[str, Any]:
     if url is None:
         with open_engine(load_settings()) as engine:
             return ask(engine, images, parameters)
@@ -93,17 +108,27 @@ def _answer(images: Sequence[Path], parameters: QueryParameters, url: str | None
         return ask_over_http(client, images, parameters)
 
 
-def ask(engine: Engine, images: Sequence[Path], parameters: QueryParameters) -> dict[str, Any]:
-    """Return what `POST /query` answers for the same pictures and fields."""
+def ask(engine: Engine, images: Sequence[Path], parameters: QueryForm) -> dict[str, Any]:
+    """Return what `POST /query` answers for the same pictures, or the sample, and fields."""
     line = draw_line(engine.model.card.calibration, parameters)
-    asked = Query(parameters, engine.embedder, line, Timing())
+    asked = Query(parameters, engine.embedder, line, Timing(), parameters.sample_id)
+    embedding = _embedding(engine, images, asked)
+    with _timed(asked.timing, "search"):
+        if parameters.rerank:
+            found = reranked(engine.gallery, asked.call, embedding)
+        else:
+            (found,) = asked.call.run(engine.gallery, embedding[None])
+    return query_answer(asked, found)
+
+
+def _embedding(engine: Engine, images: Sequence[Path], asked: Query) -> Embedding:
+    if asked.exclude_sample is not None:
+        gallery, version = asked.parameters.gallery, asked.embedder.version
+        return engine.gallery.embedding(gallery, asked.exclude_sample, model_version=version)
     with _timed(asked.timing, "decode"):
         pixels = np.stack([_prepared(path, engine) for path in images])
     with _timed(asked.timing, "embed"):
-        pooled = pool(engine.embedder.embed(pixels))
-    with _timed(asked.timing, "search"):
-        [found] = asked.call.run(engine.gallery, pooled[None])
-    return query_answer(asked, found)
+        return pool(engine.embedder.embed(pixels))
 
 
 @contextmanager

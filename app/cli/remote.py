@@ -13,7 +13,7 @@ from app.cli.entries import AnyEntry, BadEntry, Entry
 from app.cli.failures import CommandError
 from app.cli.ingestion import Outcome
 from app.errors import InvalidParameter
-from app.parameters import QueryParameters
+from app.parameters import QueryForm
 from index.records import EnrolStatus
 from reid_client import Client, InvalidRequest, NewSample, ReidError
 from reid_client import Outcome as Answered
@@ -65,16 +65,16 @@ class RemoteIngestion:
         return Outcome(where, status, code=answered.error.code, detail=answered.error.detail)
 
 
-def ask_over_http(client: Client, images: Sequence[Path], parameters: QueryParameters) -> dict[str, Any]:
+def ask_over_http(client: Client, images: Sequence[Path], parameters: QueryForm) -> dict[str, Any]:
     """Return what `POST /query` answers; raise `InvalidParameter` for a value that the service does not take."""
     filters = parameters.model_dump(exclude_defaults=True)
     if "gallery" in parameters.model_fields_set:  # also "default": a key that is bound to another is told so
         filters["gallery"] = parameters.gallery
     try:
         with told():
-            answer = client.query(images, **filters)
+            answer = client.query(images or None, **filters)
     except CommandError as exc:
-        if isinstance(exc.__cause__, InvalidRequest) and exc.__cause__.field in QueryParameters.model_fields:
+        if isinstance(exc.__cause__, InvalidRequest) and exc.__cause__.field in QueryForm.model_fields:
             raise InvalidParameter(exc.__cause__.field, exc.__cause__.detail) from exc
         raise
     content: dict[str, Any] = orjson.loads(orjson.dumps(answer, option=orjson.OPT_UTC_Z))

@@ -39,6 +39,28 @@ def test_the_answer_has_what_http_answers(reid: Reid, enrolled: Path, data_dir: 
     assert answer == other
 
 
+@pytest.mark.parametrize("by_sample", [False, True])
+def test_a_sample_and_re_ranking_answer_what_http_answers(
+    reid: Reid, enrolled: Path, data_dir: Path, *, by_sample: bool
+) -> None:
+    found = json.loads(reid("query", one_query(enrolled), "--json").out)["identities"]
+    sample_id = found[0]["samples"][0]["sample_id"]
+    sought = ["--sample", sample_id] if by_sample else [one_query(enrolled)]
+    answers = [json.loads(reid("query", *sought, "--rerank", "--json").out)]
+    with serving(create_app(load_settings(data_dir=data_dir))) as client:
+        if by_sample:
+            other = client.post("/query", json={"rerank": True, "sample_id": sample_id})
+        else:
+            files = {"image": one_query(enrolled).read_bytes()}
+            other = client.post("/query", data={"rerank": "true"}, files=files)
+        answers.append(other.json())
+    for each in answers:
+        del each["query_id"], each["timing_ms"]
+    assert answers[0] == answers[1]
+    shown = [sample["sample_id"] for each in answers[0]["identities"] for sample in each["samples"]]
+    assert (sample_id in shown) is not by_sample
+
+
 def test_filters_are_passed_on(reid: Reid, enrolled: Path) -> None:
     everything = json.loads(reid("query", one_query(enrolled), "--json").out)
     kept = json.loads(reid("query", one_query(enrolled), "--camera", "c1", "--json").out)
@@ -81,6 +103,7 @@ def test_a_picture_that_cannot_be_used_is_named(reid: Reid, data_dir: Path, tmp_
         (["--false-match-rate", "0.5"], "--false-match-rate"),
         (["--threshold", "7"], "--threshold"),
         (["--top-k", "0"], "--top-k"),
+        (["--sample", "01J"], "found both"),
     ],
 )
 def test_a_wrong_value_is_wrong_usage(

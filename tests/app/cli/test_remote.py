@@ -106,14 +106,19 @@ def test_a_query_answers_what_the_data_folder_answers(
     (market / "one.csv").write_text(f"path,identity,captured_at\n{one_query(market)},x,2026-05-01T10:00:00.5Z\n")
     assert far("ingest", market, "--json").code == 0
     assert far("ingest", market / "one.csv", "--json").code == 0
-    arguments = ["--top-k", "3", "--exclude-camera", "c2", "--samples-per-identity", "2", "--json"]
+    arguments = ["--top-k", "3", "--exclude-camera", "c2", "--samples-per-identity", "2", "--rerank", "--json"]
     answers = [json.loads(far("query", one_query(market), *arguments).out)]
+    sample_id = answers[0]["identities"][0]["samples"][0]["sample_id"]
+    answers.append(json.loads(far("query", "--sample", sample_id, *arguments).out))
+    assert far("query", "--sample", "none").err.startswith("reid: sample_not_found: ")
     monkeypatch.setenv("REID_DATA_DIR", str(data_dir))
     answers.append(json.loads(reid("query", one_query(market), *arguments).out))
+    answers.append(json.loads(reid("query", "--sample", sample_id, *arguments).out))
     for answer in answers:
         del answer["query_id"], answer["timing_ms"]
-    assert answers[0] == answers[1]
+    assert answers[:2] == answers[2:]
     assert answers[0]["verdict"] == "match"
+    assert answers[1]["searched"] == answers[0]["searched"] - 1
     assert far("query", one_query(market)).out.startswith("match: best 1.000")
 
 
