@@ -43,7 +43,9 @@ export async function migrations(place, scope, ended) {
     const fresh = items.length ? list(items, act) : "";
     if (states === shown && fresh) renew(panel, ...fresh.childNodes);
     else {
+      const held = place.contains(document.activeElement);
       place.replaceChildren(fresh);
+      if (held) place.focus();
       [panel, shown] = [fresh, states];
     }
   }
@@ -55,15 +57,12 @@ export async function migrations(place, scope, ended) {
     }
     const before = document.activeElement;
     steps.disabled = true;
-    try {
-      await send();
-      ended();
-    } catch (error) {
-      place.querySelector(":scope > .notice")?.remove();
-      place.prepend(problem(error));
-      steps.disabled = false;
-      before.focus();
-    }
+    const error = await send().then(() => null, failure => failure);
+    steps.disabled = false;
+    if (document.activeElement === document.body) before.focus(); // a button that is disabled loses it
+    if (!error) return ended();
+    place.querySelector(":scope > .notice")?.remove();
+    place.prepend(problem(error));
   }
   await draw();
 }

@@ -12,19 +12,22 @@ import { when } from "./words.js";
 
 export const title = "Models";
 
-/** Show the view. */
-export async function show(stage, view) {
+/** Show the view; `held`: what had the focus before is gone with the last drawing. */
+export async function show(stage, view, held = false) {
   const scope = new Scope(view); // of this drawing, so that nothing of it goes on beside the next one
   const again = () => {
     if (scope.closed) return;
     scope.close();
+    const held = stage.contains(document.activeElement);
     stage.replaceChildren();
-    show(stage, view);
+    show(stage, view, held);
   };
-  const changes = el("section", { "aria-label": "Changes of version" });
+  const changes = el("section", { "aria-label": "Changes of version", tabindex: "-1" });
   const versions = el("div", { class: "versions" });
   stage.append(changes, versions);
-  migrations(changes, scope, again);
+  migrations(changes, scope, again).then(() => {
+    if (held && document.activeElement === document.body) changes.focus();
+  });
   try {
     const { items } = await call("GET", "/models", { signal: scope.signal });
     const sorted = [...items].sort((a, b) => b.active - a.active || b.card.created.localeCompare(a.card.created));

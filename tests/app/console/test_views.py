@@ -261,6 +261,44 @@ def test_a_migration_is_followed_without_taking_the_focus(watched: Watched) -> N
     assert page.get_by_role("progressbar").evaluate("each => each.value") > 120 / 480
 
 
+AT_CHANGES = "document.activeElement.getAttribute('aria-label') === 'Changes of version'"
+
+
+def test_a_change_of_version_that_ends_keeps_the_focus_at_the_changes(watched: Watched) -> None:
+    item = {
+        "migration_id": "M1", "source": "tiny@1", "target": "tiny@2", "state": "running", "done": 120, "total": 480,
+        "eta_s": 300, "validation": {}, "left_out": 0, "error": None, "created": "2026-05-01T10:00:00Z",
+    }  # fmt: skip
+    watched.page.add_init_script(SOON)
+    watched.page.route("**/migrations", lambda route: route.fulfill(json={"items": [item]}))
+    watched.page.route("**/rollback", lambda route: route.fulfill(json=item | {"state": "rolled_back"}))
+    page = watched.open("models")
+    for state, told in (("validating", "Checking"), ("switched", "Switched;")):
+        page.get_by_role("button", name="Cancel").focus()
+        item["state"] = state
+        page.wait_for_selector(f"text={told}")
+        page.wait_for_function(AT_CHANGES)
+    item["state"] = "rolled_back"
+    page.get_by_role("button", name="Switch back").click()
+    page.wait_for_selector("text=Switched back")
+    page.wait_for_function(AT_CHANGES)
+
+
+def test_a_change_of_version_that_ends_leaves_the_focus_elsewhere_alone(watched: Watched) -> None:
+    item = {
+        "migration_id": "M1", "source": "tiny@1", "target": "tiny@2", "state": "running", "done": 120, "total": 480,
+        "eta_s": 300, "validation": {}, "left_out": 0, "error": None, "created": "2026-05-01T10:00:00Z",
+    }  # fmt: skip
+    watched.page.add_init_script(SOON)
+    watched.page.route("**/migrations", lambda route: route.fulfill(json={"items": [item]}))
+    page = watched.open("models")
+    page.wait_for_selector("text=Embedding again")
+    page.get_by_role("link", name="Verify").focus()
+    item["state"] = "switched"
+    page.wait_for_selector("text=Switched;")
+    assert page.evaluate("document.activeElement.textContent") == "Verify"
+
+
 def test_a_gallery_is_moved_and_moved_back(browser: Browser, tmp_path: Path) -> None:
     write_version(tmp_path / "models")
     write_version(tmp_path / "models", "tiny@2", shift=90.0)
