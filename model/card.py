@@ -13,13 +13,14 @@ from model.errors import RegistryError
 from model.measures import Name
 
 CARD_NAME = "card.json"
+CARD_HASH = "card.sha256"  # beside a registered card, as `sha256sum --check` reads it
 VERSION_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}@[1-9][0-9]{0,8}$"
 SCHEMA_VERSION: Literal[2] = 2
 Precision = Literal["int8", "fp32"]
 FILES: dict[Precision, str] = {"int8": "model.int8.onnx", "fp32": "model.onnx"}  # the one that is served first
 WEIGHTS = "weights.safetensors"  # what training goes on from; serving does not read it
 FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-_OWN_FILES = frozenset({CARD_NAME, "config.pbtxt"})  # beside the card's files, and not among them
+_OWN_FILES = frozenset({CARD_NAME, CARD_HASH, "config.pbtxt"})  # beside the card's files, and not among them
 
 
 class _Part(BaseModel):

@@ -1,7 +1,7 @@
 """The registry: immutable model versions in folders, and which of them is active.
 
-`<root>/<name>/<n>/` holds `card.json`, `model.onnx` and/or `model.int8.onnx`, and `config.pbtxt` for Triton. The
-versions that come with the package are always there beside them.
+`<root>/<name>/<n>/` holds `card.json` and its sha256, `model.onnx` and/or `model.int8.onnx`, and `config.pbtxt` for
+Triton. The versions that come with the package are always there beside them.
 """
 
 import fcntl
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from model.archive import pack
-from model.card import CARD_NAME, FILES, VERSION_PATTERN, WEIGHTS, Card, Precision, read_card
+from model.card import CARD_HASH, CARD_NAME, FILES, VERSION_PATTERN, WEIGHTS, Card, Precision, read_card
 from model.disk import replace_file, sync, whole_file
 from model.errors import RegistryError, VersionDamaged, VersionInUse, VersionNotFound
 from model.history import HISTORY, Promotion, appended, read_history
@@ -239,6 +239,7 @@ class Registry:
                 whole.mkdir()
                 parcel.unpack(whole)
                 _check_content(whole, card)
+                (whole / CARD_HASH).write_text(_card_hash(whole), encoding="utf-8")
                 (whole / TRITON_CONFIG).write_text(triton_config(card), encoding="utf-8")
                 for path in (*whole.iterdir(), whole):
                     sync(path)
@@ -340,7 +341,14 @@ def _card_in(folder: Path, version: str) -> Card:
         raise VersionDamaged(f"{version}: {exc}") from exc
     if card.version != version:
         raise VersionDamaged(f"{version}: expected its card, found the card of {card.version}")
+    noted = folder / CARD_HASH  # the package's own versions and older copies have none
+    if noted.exists() and noted.read_bytes() != _card_hash(folder).encode():
+        raise VersionDamaged(f"{version}: expected {CARD_NAME} with the sha256 in {CARD_HASH}, found another")
     return card
+
+
+def _card_hash(folder: Path) -> str:
+    return f"{sha256(folder / CARD_NAME)}  {CARD_NAME}\n"
 
 
 def _require_whole(folder: Path, card: Card, names: Iterable[str] | None = None) -> Path:
@@ -371,7 +379,7 @@ def _check_content(folder: Path, card: Card) -> None:
 
 def _require_listed(folder: Path, card: Card) -> None:
     """Refuse a folder with files that no hash is known of: an ONNX file may read its weights from one."""
-    known = {CARD_NAME, TRITON_CONFIG, *card.files}
+    known = {CARD_NAME, CARD_HASH, TRITON_CONFIG, *card.files}
     if unknown := sorted(path.name for path in folder.iterdir() if path.name not in known):
         raise VersionDamaged(
             f"{card.version}: expected {', '.join(sorted(known))} in its folder, found {', '.join(unknown)} as well: "

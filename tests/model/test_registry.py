@@ -60,7 +60,7 @@ def test_import_copies_the_version_and_writes_tritons_configuration(registry: Re
     assert registry.import_version(second) == "tiny@2"
     assert registry.versions() == ["tiny@1", "tiny@2"]
     folder = registry.root / "tiny" / "2"
-    assert {path.name for path in folder.iterdir()} == {"model.onnx", "card.json", "config.pbtxt"}
+    assert {path.name for path in folder.iterdir()} == {"model.onnx", "card.json", "card.sha256", "config.pbtxt"}
     assert (folder / "model.onnx").read_bytes() == (second / "model.onnx").read_bytes()
     assert (registry.root / "tiny" / "config.pbtxt").read_text() == triton_config(registry.card("tiny@2"))
 
@@ -288,6 +288,27 @@ def test_importing_puts_a_damaged_copy_of_the_package_right(registry: Registry, 
         (registry.root / "tiny" / "1" / "model.onnx").write_bytes(b"other")
         registry.import_version(source)
         assert contents(registry.root) == before
+
+
+@pytest.mark.parametrize("way", ["package", "import"])
+def test_a_damaged_card_that_can_still_be_read_is_put_right(
+    registry: Registry, second: Path, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    version = "tiny@1" if way == "package" else "tiny@2"
+    registry.keep(version) if way == "package" else registry.import_version(second)
+    before, card = contents(registry.root), registry.card(version)
+    path = registry.root / "tiny" / version[-1] / "card.json"
+    path.write_text(path.read_text().replace('"seed": ', '"seed": 1'))
+    if way == "package":
+        assert registry.card(version) == card
+        assert "the package's own is used instead" in caplog.text
+        registry.keep(version)
+    else:
+        with pytest.raises(VersionDamaged, match="with the sha256 in card"):
+            registry.card(version)
+        registry.import_version(second)
+    assert contents(registry.root) == before
+    assert registry.card(version) == card
 
 
 def test_the_package_does_not_stand_in_for_a_copy_with_another_card(registry: Registry) -> None:
