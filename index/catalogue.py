@@ -14,6 +14,7 @@ from index.errors import GalleryNotFound, ModelMismatch, SampleNotFound
 from index.hot import HotInsert, HotStatement
 from index.records import Sample
 from index.schema import (
+    STANDING,
     attribute_pairs,
     cameras,
     change_log,
@@ -166,7 +167,7 @@ def gallery(connection: Connection, name: str) -> Gallery:
 
 def gallery_numbers(connection: Connection) -> dict[str, int]:
     """Return the number of each gallery, by name."""
-    query = select(galleries.c.name, galleries.c.id).order_by(galleries.c.name)
+    query = select(galleries.c.name, galleries.c.id).where(STANDING).order_by(galleries.c.name)
     return {row.name: row.id for row in connection.execute(query)}
 
 
@@ -182,14 +183,6 @@ def ensure_default(connection: Connection) -> None:
     """Make the gallery that is always there."""
     if connection.scalar(select(galleries.c.id).where(galleries.c.name == DEFAULT_GALLERY)) is None:
         put_gallery(connection, DEFAULT_GALLERY, None, True)
-
-
-def drop_gallery(connection: Connection, number: int) -> None:
-    """Remove a gallery without samples, and its names."""
-    for named in (identities, cameras):
-        connection.execute(delete(named).where(named.c.gallery_id == number))
-    connection.execute(delete(galleries).where(galleries.c.id == number))
-    log(connection, number, [None])
 
 
 # --- samples --------------------------------------------------------------------------------------------------

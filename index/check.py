@@ -13,7 +13,7 @@ from index.pictures import PictureStore
 from index.records import CheckReport, Embedding
 from index.reembedding import left_out_among
 from index.roster import Facts
-from index.schema import attribute_pairs, galleries, identities, ledger, samples
+from index.schema import attribute_pairs, identities, ledger, samples
 from index.version_index import VersionIndex
 
 _SHOWN = 100  # problems that are told one by one
@@ -53,7 +53,7 @@ class Check:
                 if self._follower.applied != last:
                     return False
                 self._look_at_ledger(connection)
-                present = {row.id: row.name for row in connection.execute(select(galleries.c.id, galleries.c.name))}
+                present = {number: name for name, number in catalogue.gallery_numbers(connection).items()}
                 for number, shard in self._follower.shards.items():
                     if number not in present and len(shard.roster):
                         self._problems.append(f"index: holds {len(shard.roster)} samples of a gallery that is gone")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from index import audit, catalogue, known_backups, names, removal, residue
+from index import audit, catalogue, closing, known_backups, names, removal, residue
 from index.database import Database, chunks
 from index.errors import GalleryError
 from index.follower import Follower
@@ -40,8 +40,13 @@ class Eraser:
             _log.warning("the write-ahead log could not be emptied after a deletion: a reader is in the way")
         return pictures & removed.digests
 
+    def finish(self) -> None:
+        """Do what a crash or a failure cut short: galleries that are not empty yet, pictures that are not removed."""
+        closing.finish(self._database)
+        self.remove_pictures()
+
     def remove_pictures(self) -> set[bytes]:
-        """Remove the pictures that deletions left unused; what a crash cut short is done at the next opening."""
+        """Remove the pictures that deletions left unused."""
         gone: set[bytes] = set()
         while True:
             with self._database.read() as connection:

@@ -14,7 +14,7 @@ from index.catalogue import Version, last_seq
 from index.database import Database, chunks
 from index.records import Embedding
 from index.roster import EMPTY, NO_CAMERA, NO_TIME, Facts, Ints, Roster, as_facts
-from index.schema import change_log, embeddings, galleries, samples
+from index.schema import STANDING, change_log, embeddings, galleries, samples
 from index.vectors import VectorIndex
 
 _VECTORS = select(embeddings.c.sample_id, embeddings.c.vector).where(
@@ -191,7 +191,7 @@ def read_changes(connection: Connection, version: Version, since: int, gallery: 
         touched.setdefault(place, set())
         if number is not None:
             touched[place].add(number)
-    living = set(connection.scalars(select(galleries.c.id)))
+    living = set(connection.scalars(select(galleries.c.id).where(STANDING)))
     return [
         _state(connection, version, place, sorted(keys)) if place in living else _gone(place, version.dim)
         for place, keys in touched.items()

@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 
 from sqlalchemy import Connection
 
-from index import audit, catalogue, filters, listing, removal, values
+from index import audit, catalogue, closing, filters, listing, removal, values
 from index.answering import answer, shortlist
 from index.archive import Archive
 from index.backup import Backup, Progress, nobody
@@ -94,7 +94,7 @@ class GalleryStore:
             version = bind(database, model_version, dim)
             indexes = Indexes(database, snapshot_folder(database, snapshots), index, version)
             store = cls(database, PictureStore(blob_url), indexes)
-            store._eraser.remove_pictures()
+            store._eraser.finish()
             indexes.serving.snapshots.sweep()
         except GalleryError:
             database.close()
@@ -285,13 +285,14 @@ class GalleryStore:
         """Erase a gallery with all that is in it; `default` is there again at once, empty."""
         with self._database.write() as connection:
             into = catalogue.gallery(connection, name)
-            keys = catalogue.numbers_of(connection, samples.c.gallery_id == into.id)
-            removed = removal.remove(connection, into.id, keys)
-            entry = audit.write(connection, Action.DELETE_GALLERY, into, removed, actor)
-            catalogue.drop_gallery(connection, into.id)
+            entry = audit.write(connection, Action.DELETE_GALLERY, into, removal.NOTHING, actor)
+            closing.close(connection, into.id)
             if name == DEFAULT_GALLERY:
                 catalogue.put_gallery(connection, name, None, True)
+        with self._database.read() as connection:
+            removed = removal.contents(connection, into.id)  # all of it, for nobody can add to it any more
         self._indexes.follow()
+        closing.empty(self._database, into.id, entry)
         return self._eraser.erase(into.id, removed, entry)
 
     def overdue(self, now: datetime | None = None) -> dict[str, int]:

@@ -15,7 +15,7 @@ from index.database import chunks
 from index.errors import IdentityNotFound, InvalidValue
 from index.records import Action, AuditEntry, GalleryInfo, IdentitySummary, Page, Sample
 from index.roster import Roster
-from index.schema import audit_log, cameras, galleries, identities, samples
+from index.schema import STANDING, audit_log, cameras, galleries, identities, samples
 from index.selection import Selection
 
 Key = TypeVar("Key", int, str)
@@ -69,10 +69,10 @@ def galleries_list(connection: Connection, samples_in: Callable[[int], int]) -> 
     people_in = select(func.count()).where(identities.c.gallery_id == galleries.c.id).scalar_subquery()
     query = select(
         galleries.c.id, galleries.c.name, galleries.c.retention_days, galleries.c.store_images, people_in
-    ).order_by(galleries.c.name)
+    ).where(STANDING)
     return [
         GalleryInfo(name, retention, store_images, samples_in(number), people)
-        for number, name, retention, store_images, people in connection.execute(query)
+        for number, name, retention, store_images, people in connection.execute(query.order_by(galleries.c.name))
     ]
 
 

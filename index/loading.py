@@ -11,7 +11,7 @@ from index.errors import StoreDamaged
 from index.follower import Follower, Shard, facts_of, read_changes, read_rows, read_vectors
 from index.migration import written_versions
 from index.reembedding import count_left_out
-from index.schema import change_log, galleries, samples
+from index.schema import change_log, samples
 from index.snapshots import Learnt, Snapshot, Snapshots, Stamp
 from index.vectors import BLOCK_ROWS
 
@@ -24,7 +24,7 @@ def load(connection: Connection, follower: Follower, snapshots: Snapshots) -> No
     """Fill the follower's shards with the catalogue's state, from snapshots as far as they hold."""
     last = catalogue.last_seq(connection)
     store = catalogue.store_id(connection)
-    living = connection.scalars(select(galleries.c.id)).all()
+    living = list(catalogue.gallery_numbers(connection).values())
     used = {each.number for each in written_versions(connection)[1].values()}
     snapshots.discard_others(living, used)  # left by deletions elsewhere, or by a process that died
     for gallery in living:

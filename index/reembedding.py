@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, in
 from index import catalogue
 from index.database import chunks
 from index.roster import Roster
-from index.schema import embeddings, galleries, samples
+from index.schema import STANDING, embeddings, galleries, samples
 
 LEFT_OUT = b""  # the vector of a sample that cannot be embedded
 _PAGE = 8192  # bytes of a database page
@@ -38,7 +38,7 @@ def without_picture(connection: Connection, version_id: int) -> dict[str, int]:
     query = _without(select(samples.c.gallery_id, func.count().label("lost")), version_id)
     found = query.where(~samples.c.picture_stored).group_by(samples.c.gallery_id).subquery()
     named = select(galleries.c.name, found.c.lost).join(found, found.c.gallery_id == galleries.c.id)
-    return {row.name: row.lost for row in connection.execute(named.order_by(galleries.c.name))}
+    return {row.name: row.lost for row in connection.execute(named.where(STANDING).order_by(galleries.c.name))}
 
 
 def put(connection: Connection, version_id: int, vectors: Mapping[int, bytes], *, logged: bool) -> int:

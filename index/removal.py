@@ -1,14 +1,14 @@
 """Deletion from the catalogue, and the list of pictures that are to follow."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from sqlalchemy import Connection, delete, insert, select
 
 from index import catalogue, names
 from index.database import chunks
-from index.schema import attribute_pairs, embeddings, picture_removals, samples
+from index.schema import attribute_pairs, embeddings, identities, picture_removals, samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +43,38 @@ def together(parts: Sequence[Removed]) -> Removed:
     )
 
 
-def _remove_chunk(connection: Connection, keys: list[int]) -> Removed:
-    rows = connection.execute(
-        select(
-            samples.c.id,
-            samples.c.sample_id,
-            samples.c.external_id,
-            samples.c.digest,
-            samples.c.identity_id,
-            samples.c.picture_stored,
-        ).where(samples.c.id.in_(keys))
-    ).all()
+def contents(connection: Connection, gallery: int) -> Removed:
+    """Return what a gallery holds, as `remove` returns it."""
+    keys = catalogue.numbers_of(connection, samples.c.gallery_id == gallery)
+    parts = [_read_chunk(connection, chunk) for chunk in chunks(keys)]
+    named = connection.execute(select(identities.c.id, identities.c.name).where(identities.c.gallery_id == gallery))
+    return together([*parts, replace(NOTHING, texts=tuple((row.id, row.name) for row in named))])
+
+
+def _read_chunk(connection: Connection, keys: list[int]) -> Removed:
+    columns = (
+        samples.c.id, samples.c.sample_id, samples.c.external_id, samples.c.digest, samples.c.picture_stored
+    )  # fmt: skip
+    rows = connection.execute(select(*columns).where(samples.c.id.in_(keys))).all()
     vectors = connection.scalars(select(embeddings.c.vector).where(embeddings.c.sample_id.in_(keys))).all()
+    return Removed(
+        tuple(keys),
+        tuple(row.sample_id for row in rows),
+        frozenset(row.digest for row in rows if row.picture_stored),
+        tuple(vectors),
+        tuple((row.id, row.external_id) for row in rows if row.external_id is not None),
+    )
+
+
+def _remove_chunk(connection: Connection, keys: list[int]) -> Removed:
+    found = _read_chunk(connection, keys)
+    people = set(connection.scalars(select(samples.c.identity_id).where(samples.c.id.in_(keys))))
     connection.execute(delete(embeddings).where(embeddings.c.sample_id.in_(keys)))
     connection.execute(delete(attribute_pairs).where(attribute_pairs.c.sample_id.in_(keys)))
     connection.execute(delete(samples).where(samples.c.id.in_(keys)))
-    texts = names.drop_empty_identities(connection, {row.identity_id for row in rows})
-    texts += [(row.id, row.external_id) for row in rows if row.external_id is not None]
-    pictures = frozenset(row.digest for row in rows if row.picture_stored)
-    note_removals(connection, pictures)
-    return Removed(tuple(keys), tuple(row.sample_id for row in rows), pictures, tuple(vectors), tuple(texts))
+    names_gone = names.drop_empty_identities(connection, people)
+    note_removals(connection, found.digests)
+    return replace(found, texts=(*names_gone, *found.texts))
 
 
 def note_removals(connection: Connection, digests: Iterable[bytes]) -> None:

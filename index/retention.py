@@ -46,6 +46,7 @@ class Retention:
     def expire(self, now: datetime | None, stopped: Callable[[], bool]) -> dict[str, Erased]:
         """Delete it; return what was removed from every gallery that has a retention."""
         moment = _moment(now)
+        self._eraser.finish()  # a failure may have left something, and who asked was told only that it failed
         with self._database.read() as connection:
             found = _with_retention(connection, moment)
         done: dict[str, Erased] = {}

@@ -69,6 +69,8 @@ galleries = Table(
     Column("created_at", BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
+CLOSED = "-"  # begins the name of a gallery that is being deleted, and of no other
+STANDING = func.substr(galleries.c.name, 1, 1) != CLOSED
 
 identities = Table(
     "identities",
