@@ -18,7 +18,14 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from index.errors import StoreUnavailable
 
 READING: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-WRITING: dict[str, Any] = {"isolation_level": "READ COMMITTED", "begin": "SELECT pg_advisory_xact_lock(20180907)"}
+_IDLE_SECONDS = 60  # of a writer: far more than its looks into the picture store take
+# Whoever is paused or cut off while it has the door is thrown out, or a server whose client's machine is gone keeps
+# every writer waiting for the two hours after which its system asks for it.
+WRITING: dict[str, Any] = {
+    "isolation_level": "READ COMMITTED",
+    "begin": f"SELECT set_config('idle_in_transaction_session_timeout', '{_IDLE_SECONDS}s', true), "
+    "pg_advisory_xact_lock(20180907)",
+}
 
 _CONNECTIONS = {"pool_size": 8, "max_overflow": 24}  # three processes fit into the 100 that a server gives by default
 # A server that is gone without a word is noticed within a minute; what the URL says goes first.

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, create_engine, insert, text
 from sqlalchemy.pool import NullPool
 
 from index import catalogue
+from index import server as server_module
 from index.database import Database
 from index.errors import BackupRefused, InvalidValue, StoreUnavailable
 from index.gallery import GalleryStore
@@ -153,6 +154,26 @@ def test_a_store_that_stays_locked_says_so(folder: Path, monkeypatch: pytest.Mon
         assert searched(store) == 0
         enrol(store, [sample(1)])
     holder.close()
+
+
+def test_a_writer_that_is_paused_does_not_keep_the_others_out(
+    folder: Path, store: GalleryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is stopped, or a machine that is cut off, in the middle of a transaction."""
+    begin = server_module.WRITING["begin"].replace("'60s'", "'200ms'")
+    monkeypatch.setitem(server_module.WRITING, "begin", begin)
+    paused = Database(database_url(folder))
+
+    def write() -> None:
+        with paused.write() as connection:
+            catalogue.log(connection, 1, [1])
+            enrol(store, [sample(1)])  # waits for the door, and gets it
+
+    with pytest.raises(StoreUnavailable, match="closed the connection"):
+        write()
+    paused.close()
+    assert searched(store) == 1
+    assert fetch(folder, "SELECT count(*) FROM change_log") == [(1,)]
 
 
 # --- two processes --------------------------------------------------------------------------------------------
