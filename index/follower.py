@@ -125,6 +125,7 @@ class Follower:
     def __init__(self, version: Version, new_index: Callable[[int], VectorIndex]) -> None:
         self.version = version
         self.applied = 0
+        self.server: object = None  # that the catalogue was read from
         self.shards: dict[int, Shard] = {}
         self.lock = SharedLock()
         self.reloading = threading.Lock()  # queries and upkeep wait for one reading of the catalogue
@@ -146,11 +147,16 @@ class Follower:
             return
         changes = read_changes(connection, self.version, since)
         with self.lock.writing():
-            if self.applied >= last:
-                return  # another thread has come further
+            if not since <= self.applied < last:
+                return  # another thread has come further, or began again
             for change in changes:
                 self._apply(change)
             self.applied = last
+
+    def begin_again(self, other: "Follower") -> None:
+        """Take over what another has read."""
+        with self.lock.writing():
+            self.shards, self.applied, self.server = other.shards, other.applied, other.server
 
     def replace(self, database: Database, gallery: int, old: Shard, new: Shard, since: int) -> bool:
         """Put a shard that was made from `old`'s state at change `since` in its place, once it has caught up.

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from index import catalogue
+from index import catalogue, server
 from index.codes import Codes, Setting
 from index.errors import StoreDamaged
 from index.follower import Follower, Shard, facts_of, read_changes, read_rows, read_vectors
@@ -32,7 +32,7 @@ def load(connection: Connection, follower: Follower, snapshots: Snapshots) -> No
         follower.shards[gallery] = _from_snapshot(connection, follower, snapshots, stamp) or from_catalogue(
             connection, follower, gallery
         )
-    follower.applied = last
+    follower.applied, follower.server = last, server.which(connection)
 
 
 def from_catalogue(connection: Connection, follower: Follower, gallery: int, codes: Codes | None = None) -> Shard:

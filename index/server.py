@@ -41,6 +41,7 @@ _PREPARE = (
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
     "SELECT set_config('lock_timeout', '{wait}s', false)",
 )
+_WHICH = "SELECT pg_postmaster_start_time(), oid FROM pg_database WHERE datname = current_database()"
 
 
 def engine(url: URL, wait: float) -> Engine:
@@ -48,15 +49,21 @@ def engine(url: URL, wait: float) -> Engine:
     connect = {key: value for key, value in _CONNECT.items() if key not in url.query}
     made = create_engine(url, pool_pre_ping=True, connect_args=connect, **_CONNECTIONS)
 
-    def prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    def prepare(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
         cursor = connection.cursor()
         for statement in _PREPARE:
             cursor.execute(statement.format(wait=wait))
+        entry.info["server"] = cursor.execute(_WHICH).fetchone()
         cursor.close()
         connection.commit()
 
     event.listen(made, "connect", prepare)
     return made
+
+
+def which(connection: Connection) -> object:
+    """Return what tells the running server and its database from any other at that address; None for a file."""
+    return connection.info.get("server")
 
 
 def require_usable(made: Engine) -> None:

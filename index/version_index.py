@@ -1,12 +1,14 @@
 """The index of one model version: its vectors in memory, their upkeep, and their snapshots."""
 
+import logging
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
 from sqlalchemy import Connection, select
 
-from index import catalogue
+from index import catalogue, server
 from index.catalogue import Version
 from index.database import Database, chunks
 from index.follower import Follower, Shard, read_vectors
@@ -18,6 +20,7 @@ from index.snapshots import Snapshots
 from index.upkeep import Keeper, reload
 from index.vectors import ENGINES, IndexOptions
 
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -28,12 +31,12 @@ class VersionIndex:
         self.version = version
         self.snapshots = snapshots
         self._database = database
-        engine = ENGINES[options.storage]
-        self.follower = Follower(version, lambda dim: engine(dim, options.exact_rows))
+        self._options = options
+        self._beginning = threading.Lock()
+        with database.read() as connection:
+            self.follower = self._loaded(connection)
         if database.file is None:  # who erases does not reach the snapshots of other processes
             self.follower.lost = snapshots.discard
-        with database.read() as connection:
-            load(connection, self.follower, snapshots)
         self.keeper = Keeper(database, self.follower, snapshots, options.recall)
         self.keeper.look()
 
@@ -44,8 +47,8 @@ class VersionIndex:
 
     def follow(self) -> None:
         """Apply what was committed, and start the upkeep that is due."""
-        with self._database.read() as connection:
-            self.follower.catch_up(connection, catalogue.last_seq(connection))
+        while not self._caught_up():
+            self._begin_again()
         self.keeper.look()
 
     def complete(self) -> None:
@@ -58,14 +61,19 @@ class VersionIndex:
     def at_one_moment(self, gallery: str, ask: Callable[[Connection, int, Shard], T]) -> T:
         """Ask of a gallery when the index is where the connection's view of the catalogue is, with every sample in."""
         while True:
+            before = self.follower.applied
             with self._database.read() as connection:
                 number, last = catalogue.position(connection, gallery)
-                self.follower.catch_up(connection, last)
-                with self.follower.lock.reading():
-                    shard = self.follower.shard(number)
-                    if self.follower.applied == last and not shard.late:
-                        return ask(connection, number, shard)
-            if shard.late:  # who enrolled them may have been answered
+                shard = None
+                if self._is_ours(connection, before, last):
+                    self.follower.catch_up(connection, last)
+                    with self.follower.lock.reading():
+                        shard = self.follower.shard(number)
+                        if self.follower.applied == last and not shard.late:
+                            return ask(connection, number, shard)
+            if shard is None:
+                self._begin_again()
+            elif shard.late:  # who enrolled them may have been answered
                 reload(self._database, self.follower, number, shard)
 
     def info(self) -> list[IndexInfo]:
@@ -97,6 +105,42 @@ class VersionIndex:
     def stored(self, connection: Connection, keys: list[int]) -> dict[int, Embedding]:
         """Return the catalogue's embeddings, (D,) each, of those samples that have one of this version."""
         return read_vectors(connection, self.version, keys)
+
+    def _loaded(self, connection: Connection) -> Follower:
+        engine = ENGINES[self._options.storage]
+        follower = Follower(self.version, lambda dim: engine(dim, self._options.exact_rows))
+        load(connection, follower, self.snapshots)
+        return follower
+
+    def _caught_up(self) -> bool:
+        before = self.follower.applied
+        with self._database.read() as connection:
+            last = catalogue.last_seq(connection)
+            if ours := self._is_ours(connection, before, last):
+                self.follower.catch_up(connection, last)
+            return ours
+
+    def _is_ours(self, connection: Connection, before: int, last: int) -> bool:
+        """Tell whether the catalogue, now at change `last`, goes on from where the index was `before`.
+
+        A copy that was put back, or a server that took over without the last commits of the one before, gives the
+        same numbers to other changes and samples.
+        """
+        return last >= before and server.which(connection) == self.follower.server
+
+    def _begin_again(self) -> None:
+        """Read everything again, once for all threads that found the catalogue to be another."""
+        with self._beginning, self._database.read() as connection:
+            last = catalogue.last_seq(connection)
+            if self._is_ours(connection, self.follower.applied, last):
+                return
+            _log.warning(
+                "the database server was started anew or its data were put back: the index, at change %d, is read "
+                "again at change %d",
+                self.follower.applied,
+                last,
+            )
+            self.follower.begin_again(self._loaded(connection))
 
 
 def _numbers_by_id(connection: Connection, sample_ids: Iterable[str]) -> dict[str, int]:

@@ -121,6 +121,10 @@ class PostgreSQL:
         """Remove a database, and throw out who is connected to it."""
         self._do(f"DROP DATABASE {name} WITH (FORCE)")
 
+    def rename(self, name: str, new: str) -> None:
+        """Give a database to which nobody is connected another name."""
+        self._do(f"ALTER DATABASE {name} RENAME TO {new}")
+
     def _do(self, sql: str) -> None:
         engine = self._engine()
         with engine.connect() as connection:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, insert, text
+from sqlalchemy import Connection, create_engine, insert, make_url, text
 from sqlalchemy.pool import NullPool
 
 from index import catalogue
@@ -239,6 +239,30 @@ def test_a_snapshot_goes_at_opening_when_another_process_deleted_meanwhile(
     store.delete_gallery("g")
     open_mine()._database.close()  # it is killed
     assert list(mine.iterdir()) == []
+
+
+@pytest.mark.parametrize("since", [0, 2, 3])
+def test_a_database_that_was_put_back_from_a_copy_is_read_again(
+    folder: Path, store: GalleryStore, other: GalleryStore, server: PostgreSQL, since: int
+) -> None:
+    """So is one whose server took over without the last commits: what comes then has the numbers of what is lost."""
+    name = make_url(database_url(folder)).database
+    assert name is not None
+    copy = server.fresh_name()
+    enrol(store, [sample(number) for number in range(3)])
+    store._database.close()  # nobody may be connected to what is copied
+    other._database.close()
+    server.create(copy, name)
+    enrol(store, [sample(number, "lost") for number in range(10, 12)])
+    assert searched(store) == searched(other) == 5
+    server.drop(name)
+    server.rename(copy, name)
+    if since:
+        enrol(store, [sample(number, "new") for number in range(20, 20 + since)])
+    for each in (other, store):
+        (lost,) = each.search("default", vector(10)[None], model_version=VERSION)
+        assert (lost.searched, lost.identities[0].score < 0.99) == (3 + since, True)
+        assert each.check().clean
 
 
 # --- erasure --------------------------------------------------------------------------------------------------
