@@ -40,7 +40,8 @@ class Migrator:
         self._model: Model | None = None  # a session of its own, whose threads have this thread's priority
         self._rate: float | None = None
         self._held: tuple[str, float] | None = None  # which migration, and until when
-        self._refused: str | None = None  # why a version could not be opened, once it was told
+        self._refused: str | None = None  # why a version or the catalogue could not be opened, once it was told
+        self._moving = False  # whether a migration was under way when the catalogue was last read
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, name="migration", daemon=True)
@@ -63,6 +64,7 @@ class Migrator:
     def step(self) -> bool:
         """Do one step; False when there is nothing to do, or another process does it."""
         moving = self._engine.follow()
+        self._moving = moving is not None
         if moving is None:
             return self._free()
         if not self._holds(moving):
@@ -88,15 +90,29 @@ class Migrator:
             except ModelError as exc:
                 self._give_up(exc)
                 wait = _RETRY_SECONDS
+            except GalleryError as exc:
+                self._failed(exc)
             except Exception:  # the boundary of the background: nothing in it may stop the service
                 log.exception("a migration's step failed; it is tried again in %g seconds", _WAIT_SECONDS)
-                if self._metrics is not None:
-                    self._metrics.migration_failed()
+                self._count()
             if not busy:
                 self._wake.wait(wait)
             self._wake.clear()
         with suppress(GalleryError):
             self.release()
+
+    def _failed(self, error: GalleryError) -> None:
+        """Tell once what keeps the catalogue or the pictures from being used; no migration fails where none is."""
+        told = f"the catalogue cannot be followed, which is tried every {_WAIT_SECONDS:g} seconds: {error}"
+        if told != self._refused:
+            log.error("%s", told)
+        self._refused = told
+        if self._moving:
+            self._count()
+
+    def _count(self) -> None:
+        if self._metrics is not None:
+            self._metrics.migration_failed()
 
     def _give_up(self, error: ModelError) -> None:
         """Fail a migration whose target cannot be opened; after the switch, tell once that there is no way back.

@@ -7,8 +7,10 @@ import pytest
 
 from app import migrator as migrator_module
 from app.engine import Engine, open_engine
+from app.metrics import Metrics
 from app.migrator import Migrator
 from app.settings import Settings
+from index.errors import StoreUnavailable
 from index.migration import Migration, State
 from model.errors import VersionDamaged
 from tests.app.moving import OTHER, two_versions
@@ -106,3 +108,29 @@ def test_it_is_told_again_when_it_was_well_in_between(
         with caplog.at_level(logging.ERROR, "app.migrator"):
             asyncio.run(worked(Migrator(engine), lambda: tries[0] > 7))
     assert len(caplog.messages) == 2
+
+
+@pytest.mark.parametrize(("under_way", "counted"), [(False, False), (True, True)])
+def test_a_catalogue_that_is_away_is_told_once_and_fails_no_migration_where_none_is(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, under_way: bool, counted: bool
+) -> None:
+    monkeypatch.setattr(migrator_module, "_WAIT_SECONDS", 0.005)
+    metrics, tries = Metrics(), [0]
+    migrator = Migrator(engine, metrics)
+    if under_way:
+        plan(engine)
+    migrator.step()
+
+    def follow() -> None:
+        tries[0] += 1
+        raise StoreUnavailable("the database server does not answer")
+
+    monkeypatch.setattr(engine, "follow", follow)
+    with caplog.at_level(logging.ERROR, "app.migrator"):
+        asyncio.run(worked(migrator, lambda: tries[0] > 5))
+    [told] = caplog.records
+    assert told.getMessage().endswith("the database server does not answer")
+    assert told.exc_info is None
+    failures = metrics.registry.get_sample_value("reid_migration_failures_total")
+    assert failures is not None
+    assert (failures > 0) is counted
