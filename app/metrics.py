@@ -154,7 +154,7 @@ class Metrics:
                 if (value := each.counted.quantile(share)) is not None:
                     self._quantiles.labels(*labels, str(share)).set(value)
 
-    def render(self, *, queue: int, samples: int, version: str, providers: str, lag: int = 0) -> bytes:
+    def render(self, *, queue: int, samples: float, version: str, providers: str, lag: float = 0) -> bytes:
         """Return everything in Prometheus' text format, with the present state."""
         self._depth.set(queue)
         self._lag.set(lag)

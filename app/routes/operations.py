@@ -1,5 +1,8 @@
 """Health and metrics."""
 
+import asyncio
+import logging
+import math
 import shutil
 
 from fastapi import APIRouter
@@ -7,14 +10,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.answers import json_response
-from app.documentation import answers, file_answer, problems
-from app.errors import NotReady
+from app.documentation import answers, file_answer
+from app.errors import NotReady, Overloaded
 from app.health import check_ready
 from app.metrics import CONTENT_TYPE
 from app.problems import describe
 from app.schemas import HealthAnswer
 from app.service import Service, service_of
+from index.errors import GalleryError
 
+log = logging.getLogger(__name__)
+PATIENCE = 5.0  # seconds; Prometheus waits for ten
 router = APIRouter(tags=["operations"])
 
 
@@ -45,12 +51,20 @@ async def ready(request: Request) -> Response:
     "/metrics",
     summary="Prometheus metrics",
     response_model=None,
-    responses=file_answer("Prometheus' text format", "text/plain") | problems("not_ready"),
+    responses=file_answer("Prometheus' text format", "text/plain"),
 )
 async def metrics(request: Request) -> Response:
-    """Return requests, stages, batches, queue, gallery, drift, disk and active version in Prometheus' text format."""
+    """Return requests, stages, batches, queue, gallery, drift, disk and active version in Prometheus' text format.
+
+    What the catalogue does not tell is NaN.
+    """
     service = service_of(request)
-    lag, samples = await service.pipeline.keep(_measured, service)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            lag, samples = await service.pipeline.keep(_measured, service)
+    except (GalleryError, Overloaded, TimeoutError) as exc:  # when the catalogue is away, the rest is wanted most
+        log.warning("the catalogue could not be asked for the metrics: %s", str(exc) or type(exc).__name__)
+        lag = samples = math.nan
     embedder = service.engine.embedder
     text = service.metrics.render(
         queue=service.pipeline.depth,
@@ -62,7 +76,7 @@ async def metrics(request: Request) -> Response:
     return Response(text, headers={"Content-Type": CONTENT_TYPE})
 
 
-def _measured(service: Service) -> tuple[int, int]:
+def _measured(service: Service) -> tuple[float, float]:
     """Look at the disk; return the index's lag, before counting brings it up to date, and the samples."""
     disk = shutil.disk_usage(service.engine.settings.data_dir)
     service.metrics.drift(service.drift.told())

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from app.application import create_app
 from app.engine import Engine, open_engine
 from app.errors import Overloaded
+from app.routes import operations
 from index.errors import StoreUnavailable
 from index.records import Ranking
 from tests.app.parts import person, tiny_settings
@@ -119,6 +120,29 @@ def test_metrics_count_what_happened(client: httpx.Client) -> None:
     ):
         assert line in answer.text.splitlines()
     assert 'reid_model_info{providers="CPUExecutionProvider",version="tiny@1"} 1.0' in answer.text
+
+
+def test_metrics_are_told_while_the_catalogue_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = open_engine(tiny_settings(tmp_path))
+
+    def away() -> None:
+        raise StoreUnavailable("planted")
+
+    def hangs() -> int:
+        time.sleep(0.5)
+        return 0
+
+    with serving(create_app(engine.settings, lambda _: engine)) as client:
+        enrol_people(client, 1)
+        for fault in (away, hangs):
+            monkeypatch.setattr(engine.gallery, "lag", fault)
+            monkeypatch.setattr(operations, "PATIENCE", 0.2)
+            answer = client.get("/metrics")
+            assert answer.status_code == 200
+            assert 'reid_requests_total{method="POST",route="/gallery",status="201"} 1.0' in answer.text
+            assert "reid_gallery_samples NaN" in answer.text.splitlines()
+        monkeypatch.undo()
+        assert "reid_gallery_samples 1.0" in client.get("/metrics").text.splitlines()
 
 
 def test_unknown_path_and_wrong_method(client: httpx.Client) -> None:
