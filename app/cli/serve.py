@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from contextlib import ExitStack
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -46,10 +47,17 @@ def serve(
         listeners = [stack.enter_context(listen(settings.host, settings.port))]
         if settings.metrics_port is not None:
             listeners.append(stack.enter_context(listen(settings.host, settings.metrics_port, "REID_METRICS_PORT")))
+        # a container's first process is told nothing that it has no handler for, and opening may take minutes
+        signal.signal(signal.SIGTERM, leave)
         # opened before uvicorn runs, which would answer a failure with a trace; the application closes it
         with logging_to_stderr(settings):
             engine = open_engine(settings)
         run(create_app(settings, open_parts=lambda _: engine), listeners, settings.request_timeout_s, settings.drain_s)
+
+
+def leave(number: int, _frame: FrameType | None) -> None:
+    """Exit as who is ended by a signal; nothing was accepted yet."""
+    raise SystemExit(128 + number)
 
 
 def refuse_unguarded(settings: Settings) -> None:

@@ -32,6 +32,26 @@ def process(data_dir: Path) -> Iterator["subprocess.Popen[str]"]:
     started.communicate()
 
 
+def test_it_ends_when_it_is_told_to_while_it_opens(data_dir: Path) -> None:
+    """A container's first process is told nothing that it has no handler for, so it has one."""
+    program = """
+import time, app.cli.serve as serve
+
+def slow(_):
+    print("opening", flush=True)
+    time.sleep(60)
+
+serve.open_engine = slow
+serve.serve(port=0)
+"""
+    command, environment = [sys.executable, "-c", program], {**os.environ, "REID_DATA_DIR": str(data_dir)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as opening:
+        assert opening.stdout is not None
+        assert opening.stdout.readline() == "opening\n"
+        opening.send_signal(signal.SIGTERM)
+        assert opening.wait(10) == 128 + signal.SIGTERM
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_serves_and_stops_cleanly_when_told(process: "subprocess.Popen[str]", number: int) -> None:
     assert process.stdout is not None
