@@ -124,3 +124,9 @@ def test_compose_mounts_what_is_there_and_pins_its_images() -> None:
                 assert (ROOT / volume.split(":")[0]).exists(), volume
     assert load("provisioning/datasources/prometheus.yml")["datasources"][0]["uid"] == "prometheus"
     assert {panel["datasource"]["uid"] for panel in dashboard()["panels"]} == {"prometheus"}
+
+
+def test_no_log_of_a_container_grows_for_ever() -> None:
+    """The driver that rotates by itself; what Docker's usual one is given would be refused by others."""
+    for name, service in yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"].items():
+        assert service["logging"]["driver"] == "local", name
