@@ -6,6 +6,7 @@ writer reads only what was committed before each of its statements, so whoever g
 before did. Its number means nothing; it only has to be the same in every release.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,6 +42,13 @@ _PREPARE = (
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
     "SELECT set_config('lock_timeout', '{wait}s', false)",
 )
+_OLDER_SECONDS = 5.0  # for transactions that began before an erasure; those of queries end in a moment
+_LOOK_SECONDS = 0.02
+_OLDER = """
+    SELECT coalesce(nullif(application_name, ''), 'one') || ' of process ' || pid FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND age(backend_xmin) > age(%(now)s::xid)
+    AND backend_type <> 'autovacuum worker' AND query NOT LIKE 'VACUUM%%'
+"""
 _WHICH = "SELECT pg_postmaster_start_time(), oid FROM pg_database WHERE datname = current_database()"
 
 
@@ -79,7 +87,23 @@ def require_usable(made: Engine) -> None:
 
 
 def clean(connection: Connection, tables: Sequence[str]) -> None:
-    """Take dead rows, and what indexes hold of them, out of tables."""
+    """Take dead rows, and what indexes hold of them, out of tables.
+
+    Raises `StoreUnavailable` where an older transaction, such as that of a pg_dump, still sees them: they stay then.
+    Those of other roles are told only to a role that may read all statistics.
+    """
     connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+    _wait_for_older(connection)
     # Empty pages at a table's end stay: to cut them off, a server waits until nobody is in its way, five seconds long.
     connection.exec_driver_sql(f"VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) {', '.join(tables)}")
+
+
+def _wait_for_older(connection: Connection) -> None:
+    now = connection.exec_driver_sql("SELECT pg_current_xact_id()::xid").scalar_one()
+    end = time.monotonic() + _OLDER_SECONDS
+    while older := connection.exec_driver_sql(_OLDER, {"now": now}).scalars().all():
+        if time.monotonic() > end:
+            raise StoreUnavailable(
+                f"the database server keeps the deleted rows for transactions that began before: {', '.join(older)}"
+            )
+        time.sleep(_LOOK_SECONDS)

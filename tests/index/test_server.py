@@ -1,5 +1,6 @@
 """The catalogue on a PostgreSQL server: what is asked of the server alone, and what is said when it fails."""
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -280,6 +281,36 @@ def test_an_erasure_leaves_no_dead_row(folder: Path, store: GalleryStore) -> Non
     assert [name for name, _ in fetch(folder, dead)] == ["embeddings"]
     assert store.erase("default", "p1").verified
     assert fetch(folder, dead) == []
+
+
+def test_what_an_older_transaction_still_sees_is_not_called_verified(
+    folder: Path, store: GalleryStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server takes no row out that somebody may still ask for, such as a pg_dump that began before."""
+    monkeypatch.setattr(server_module, "_OLDER_SECONDS", 0.1)
+    enrol(store, [sample(1, "a"), sample(2, "b")])
+    dump = Database(database_url(folder))
+    with dump.read() as connection:
+        assert catalogue.count(connection) == 2
+        assert not store.erase("default", "a").verified
+    assert "keeps the deleted rows for transactions that began before: one of process" in caplog.text
+    assert store.erase("default", "b").verified
+    dump.close()
+
+
+def test_an_erasure_waits_for_a_query_that_began_before(
+    folder: Path, store: GalleryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrol(store, [sample(1, "a")])
+    query, looked = Database(database_url(folder)), threading.Event()
+    monkeypatch.setattr("time.sleep", lambda _: looked.set())
+    with ThreadPoolExecutor(1) as threads, query.read() as connection:
+        assert catalogue.count(connection) == 1
+        erasing = threads.submit(store.erase, "default", "a")
+        assert looked.wait(20)
+        connection.rollback()
+        assert erasing.result(20).verified
+    query.close()
 
 
 def test_what_the_server_does_not_clean_is_not_called_verified(
