@@ -1,11 +1,13 @@
 # The service, without torch. Build it from the repository's root:
 #   docker build -f docker/serve.Dockerfile -t hap2s-reid .
+# With the drivers for PostgreSQL and S3: --build-arg SET=scale
 FROM python:3.11-slim-bookworm AS build
 
+ARG SET=cpu
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/reid
-COPY requirements/cpu.txt /build/requirements/
-RUN /opt/reid/bin/pip install --require-hashes -r /build/requirements/cpu.txt
+COPY requirements/${SET}.txt /build/requirements/
+RUN /opt/reid/bin/pip install --require-hashes -r /build/requirements/${SET}.txt
 COPY pyproject.toml README.md LICENSE /build/
 COPY app /build/app
 COPY index /build/index

@@ -130,3 +130,14 @@ def test_no_log_of_a_container_grows_for_ever() -> None:
     """The driver that rotates by itself; what Docker's usual one is given would be refused by others."""
     for name, service in yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"].items():
         assert service["logging"]["driver"] == "local", name
+
+
+def test_the_image_can_be_made_with_what_compose_passes_on() -> None:
+    service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["reid"]
+    assert {"REID_DATABASE_URL", "REID_BLOB_URL"} <= set(service["environment"])
+    [argument] = service["build"]["args"]
+    recipe = (ROOT / service["build"]["dockerfile"]).read_text()
+    assert f"requirements/${{{argument}}}.txt" in recipe
+    assert re.search(rf"^ARG {argument}=cpu$", recipe, re.MULTILINE)
+    pins = (ROOT / "requirements" / "scale.txt").read_text()
+    assert {"psycopg-binary", "s3fs", "faiss-cpu", "onnxruntime"} <= set(re.findall(r"^([\w-]+)==", pins, re.MULTILINE))
