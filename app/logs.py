@@ -1,11 +1,11 @@
 """Log lines as text or JSON, each with the id of the request it belongs to."""
 
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-
-import orjson
+from datetime import UTC, datetime
 
 from app.settings import Settings
 
@@ -18,7 +18,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         line = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "request_id": request_id.get(),
@@ -28,7 +28,7 @@ class JsonFormatter(logging.Formatter):
             line["key_id"] = key_id
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line).decode()
+        return json.dumps(line)  # orjson refuses what a file's name may hold that is no text, and the line is lost
 
 
 class TextFormatter(logging.Formatter):

@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 
 import pytest
 
@@ -30,6 +31,21 @@ def test_json_line(capsys: pytest.CaptureFixture[str]) -> None:
         "the-id",
     )
     assert "ValueError: planted" in told["exception"]
+
+
+def test_a_file_name_that_is_no_text_loses_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with logging_to_stderr(load_settings(log_format="json")):
+        logging.getLogger("part").error("no %s", os.fsdecode(b"caf\xe9"))
+    [line] = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["message"] == "no caf\udce9"
+
+
+def test_the_time_of_a_json_line_is_exact_enough_to_tell_the_order(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 1_800_000_000.25)
+    monkeypatch.setattr("time.time_ns", lambda: 1_800_000_000_250_000_000)
+    assert json.loads(log_one(capsys, log_format="json"))["time"] == "2027-01-15T08:00:00.250+00:00"
 
 
 def test_text_line(capsys: pytest.CaptureFixture[str]) -> None:
