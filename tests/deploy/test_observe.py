@@ -19,8 +19,9 @@ SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), 
 SCRAPED = {"up"}  # Prometheus' own
 WORDS = {"sum", "by", "rate", "increase", "histogram_quantile", "min_over_time", "or", "vector", "label_values"}
 ALERTS = {
-    "ReidDown", "ReidNotReady", "ReidErrors", "ReidOverloaded", "ReidQueueNearItsBound", "ReidSlow", "ReidIndexBehind",
-    "ReidExpiryFails", "ReidWorkerDied", "ReidDiskFull", "ReidMigrationFails", "ReidDrift", "ReidUnlikeTheCard",
+    "ReidDown", "ReidNotReady", "ReidCatalogueAway", "ReidErrors", "ReidOverloaded", "ReidQueueNearItsBound",
+    "ReidSlow", "ReidIndexBehind", "ReidExpiryFails", "ReidWorkerDied", "ReidDiskFull", "ReidMigrationFails",
+    "ReidDrift", "ReidUnlikeTheCard",
 }  # fmt: skip
 
 
