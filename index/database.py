@@ -4,7 +4,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Self, TypeVar
@@ -21,6 +21,7 @@ from index.errors import InvalidValue, StoreUnavailable
 from index.faults import database_faults, disk_faults
 from index.schema import HEAD, metadata
 
+FILE_MODE = 0o640  # of what holds pictures or vectors of people
 _CHUNK = 500  # values in one IN list
 _BUSY_SECONDS = 30
 _CHECKPOINT_MILLISECONDS = 2000  # writers wait behind a checkpoint
@@ -51,7 +52,7 @@ class Database:
         self.file = file_of(parsed)
         if self.file is not None:
             make_folder(self.file.parent)
-        self._engine = server.engine(parsed, _BUSY_SECONDS) if self.file is None else _engine(parsed)
+        self._engine = server.engine(parsed, _BUSY_SECONDS) if self.file is None else _engine(parsed, self.file)
         event.listen(self._engine, "begin", _begin)
         reading, writing = (server.READING, server.WRITING) if self.file is None else (_READING, _WRITING)
         self._reader = self._engine.execution_options(**reading)
@@ -114,6 +115,7 @@ class Database:
 
     def copy(self, target: Path) -> None:
         """Copy the SQLite file, as it is at one moment, while others read and write."""
+        make_file(target)
         with database_faults(), closing(sqlite3.connect(target)) as copy, self._engine.connect() as connection:
             sqlite_driver(connection).backup(copy)
 
@@ -169,6 +171,16 @@ def make_folder(folder: Path) -> None:
             sync_folder(part.parent)
 
 
+def make_file(file: Path) -> None:
+    """Make a file that not everybody may read, where there is none: SQLite lets them, and goes by what it finds.
+
+    One that is there is not opened: closing it again would give up the locks that SQLite has on it in this process
+    (sqlite.org/howtocorrupt.html, 2.2).
+    """
+    with disk_faults("the data folder"), suppress(FileExistsError):
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
+
+
 def sync_folder(folder: Path) -> None:
     """Put a folder's list of names on the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -208,9 +220,10 @@ def _parse(url: str | URL) -> URL:
     return parsed
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, file: Path) -> Engine:
     connect = {"timeout": _BUSY_SECONDS, "check_same_thread": False}
     engine = create_engine(url, pool_size=16, max_overflow=48, connect_args=connect)
+    event.listen(engine, "do_connect", lambda *_: make_file(file))  # no earlier: a refused opening leaves no file
     event.listen(engine, "connect", _prepare)
     return engine
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from index.database import make_folder, sync_folder
+from index.database import FILE_MODE, make_folder, sync_folder
 from index.errors import PictureNotStored, StoreDamaged
 from index.faults import disk_faults
 
@@ -126,7 +126,7 @@ def _write_durably(path: Path, data: bytes) -> None:
         make_folder(path.parent)
     temporary = path.with_name(f".{path.name[:16]}-{secrets.token_hex(8)}.tmp")
     try:
-        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640)
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()

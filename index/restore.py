@@ -20,7 +20,7 @@ from index import audit, copies, known_backups
 from index.archive import Archive, Manifest
 from index.backup import Progress, nobody
 from index.check import remove_orphans
-from index.database import Database, chunks, file_of, make_folder, restoring, sync_file, sync_folder
+from index.database import Database, chunks, file_of, make_file, make_folder, restoring, sync_file, sync_folder
 from index.errors import BackupRefused, GalleryError, PictureNotStored, StoreDamaged
 from index.faults import disk_faults
 from index.gallery import GalleryStore
@@ -120,6 +120,7 @@ class _Restore:
         self._remove_staged(*_SQLITE_FILES)
         try:
             with disk_faults(_WHAT):
+                make_file(self._staged)
                 shutil.copyfile(self._archive.catalogue(self._manifest.name), self._staged)
                 sync_file(self._staged)
                 sync_folder(self._file.parent)

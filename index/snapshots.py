@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from index.database import make_folder, sync_folder
+from index.database import make_file, make_folder, sync_folder
 from index.errors import StoreDamaged
 from index.faults import disk_faults
 from index.records import Embedding
@@ -81,7 +81,8 @@ class Snapshots:
         temporary = self.path(stamp.gallery).with_suffix(f".{secrets.token_hex(8)}.tmp")
         with disk_faults(_WHAT):
             try:
-                with temporary.open("xb") as file:
+                make_file(temporary)
+                with temporary.open("wb") as file:
                     _write(file, stamp, facts, blocks, learnt)
             except BaseException:
                 temporary.unlink(missing_ok=True)

@@ -119,6 +119,26 @@ def test_what_is_restored_is_what_was_backed_up(folder: Path, kept: Path, tmp_pa
         assert store.check().clean
 
 
+def test_pictures_and_vectors_are_not_for_every_user_of_the_machine(kept: Path, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        for place in (tmp_path / "first", tmp_path / "second"):
+            if place.name == "second":
+                restored(kept, place)
+            with open_store(place) as store:
+                enrol(store, crowd(3, identities=2, cameras=2))
+                store.backup(kept)
+                running = [path for path in place.rglob("*") if path.is_file()]
+                open_to_all = [path.name for path in running if path.stat().st_mode & 0o007]
+                assert ("reid.db-wal" in {path.name for path in running}, open_to_all) == (True, [])
+    finally:
+        os.umask(before)
+    found = [path for folder in (tmp_path / "first", tmp_path / "second", kept) for path in folder.rglob("*")]
+    assert {".db", ".snapshot", ""} <= {path.suffix for path in found if path.is_file()}
+    told = {"manifest.json"}  # how many, and never who
+    assert {path.name for path in found if path.is_file() and path.stat().st_mode & 0o007} <= told
+
+
 def test_a_backup_is_one_moment_of_a_store_in_use(folder: Path, kept: Path, tmp_path: Path) -> None:
     dice = random.Random(3)
     states: dict[int, frozenset[str]] = {}

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, create_engine
 
+from index import catalogue
 from index.database import Database
 from index.errors import InvalidValue, StoreDamaged, StoreUnavailable
 from index.records import SampleFilter
@@ -181,3 +183,15 @@ def test_a_read_only_disk_says_so(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
     with open_store(folder) as store:
         enrol(store, [sample(2)])
+
+
+def test_opening_a_file_again_keeps_the_locks_of_who_has_it_open(tmp_path: Path) -> None:
+    """Another process would take its last connection for the last of all, and remove the log under the first."""
+    file = tmp_path / "reid.db"
+    with closing(Database.open(f"sqlite:///{file}")) as database:
+        with database.read() as connection:
+            catalogue.last_seq(connection)
+        Database.open(f"sqlite:///{file}").close()
+        look = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM ledger'); c.close()"
+        subprocess.run([sys.executable, "-c", look, str(file)], check=True)
+        assert Path(f"{file}-wal").exists()
