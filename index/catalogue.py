@@ -76,8 +76,19 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
+def clock(connection: Connection) -> int:
+    """Return the time, in UTC microseconds, by the one clock of all processes: a server's, or else this machine's.
+
+    For what one process writes and another judges: one whose clock is wrong would delete what is young.
+    """
+    if connection.dialect.name == "sqlite":
+        return now()
+    return int(connection.exec_driver_sql(_CLOCK).scalar_one())
+
+
 # --- the ledger -----------------------------------------------------------------------------------------------
 
+_CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _NUMBERS = select(ledger.c.serving_version_id, ledger.c.last_seq, ledger.c.last_sample)
 _VERSIONS = select(versions.c.version, versions.c.id, versions.c.dim)
 _POSITION = HotStatement(
@@ -314,7 +325,7 @@ def _sample_rows(
 ) -> list[dict[str, object]]:
     people = names.ensure_identities(connection, gallery.id, (entry.identity for entry in entries))
     places = names.ensure_cameras(connection, gallery.id, (entry.camera for entry in entries))
-    at = now()
+    at = clock(connection)
     return [
         {
             "id": key,

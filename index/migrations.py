@@ -140,7 +140,7 @@ class Migrations:
     def hold(self, migration_id: str, owner: str, dead: str | None = None) -> bool:
         """Take the work on, or keep it; False while another has it that is not known to be `dead`."""
         with self._database.write() as connection:
-            now, found = catalogue.now(), migration.read(connection, migration_id)
+            now, found = catalogue.clock(connection), migration.read(connection, migration_id)
             if found.owner not in (None, owner, dead) and (found.owned_until or 0) > now:
                 return False
             migration.write(connection, migration_id, owner=owner, owned_until=now + _HELD_SECONDS * 1_000_000)
@@ -173,7 +173,7 @@ class Migrations:
             reembedding.put(connection, _other(found), vectors, logged=logged)
             columns: dict[str, Any] = {
                 "position": max(position, found.position),
-                "owned_until": catalogue.now() + _HELD_SECONDS * 1_000_000,
+                "owned_until": catalogue.clock(connection) + _HELD_SECONDS * 1_000_000,
             }
             if found.state in BEFORE_SWITCH:
                 empty = sum(vector == LEFT_OUT for vector in vectors.values())

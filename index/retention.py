@@ -6,11 +6,11 @@ since then that the gallery keeps the sample.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
-from index import audit, removal, values
+from index import audit, catalogue, removal, values
 from index.catalogue import GALLERIES, Gallery
 from index.database import Database
 from index.erasure import Eraser
@@ -41,13 +41,14 @@ class Retention:
     def overdue(self, now: datetime | None = None) -> dict[str, int]:
         """Count what is overdue in every gallery that has a retention."""
         with self._database.read() as connection:
-            return {kept.gallery.name: _count(connection, kept) for kept in _with_retention(connection, _moment(now))}
+            moment = _moment(connection, now)
+            return {kept.gallery.name: _count(connection, kept) for kept in _with_retention(connection, moment)}
 
     def expire(self, now: datetime | None, stopped: Callable[[], bool]) -> dict[str, Erased]:
         """Delete it; return what was removed from every gallery that has a retention."""
-        moment = _moment(now)
         self._eraser.finish()  # a failure may have left something, and who asked was told only that it failed
         with self._database.read() as connection:
+            moment = _moment(connection, now)
             found = _with_retention(connection, moment)
         done: dict[str, Erased] = {}
         for kept in found:
@@ -102,8 +103,8 @@ def _count(connection: Connection, kept: _Kept) -> int:
     return connection.scalar(select(func.count()).select_from(samples).where(_overdue(kept))) or 0
 
 
-def _moment(now: datetime | None) -> int:
-    moment = values.microseconds("now", datetime.now(UTC) if now is None else now)
+def _moment(connection: Connection, now: datetime | None) -> int:
+    moment = catalogue.clock(connection) if now is None else values.microseconds("now", now)
     assert moment is not None
     return moment
 

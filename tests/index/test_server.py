@@ -1,8 +1,10 @@
 """The catalogue on a PostgreSQL server: what is asked of the server alone, and what is said when it fails."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,10 @@ def fetch(folder: Path, sql: str) -> list[tuple[Any, ...]]:
     with engine.begin() as connection:
         result = connection.execute(text(sql))
         return [tuple(row) for row in result] if result.returns_rows else []
+
+
+def _wrong(clock: Callable[[], int], error: int) -> int:
+    return clock() + error
 
 
 def searched(store: GalleryStore) -> int:
@@ -264,6 +270,20 @@ def test_a_database_that_was_put_back_from_a_copy_is_read_again(
         (lost,) = each.search("default", vector(10)[None], model_version=VERSION)
         assert (lost.searched, lost.identities[0].score < 0.99) == (3 + since, True)
         assert each.check().clean
+
+
+def test_a_process_whose_clock_is_wrong_makes_no_sample_old(
+    store: GalleryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    year = 365 * 86_400 * 1_000_000_000
+    store.put_gallery("default", retention_days=30)
+    for error in (-year, year):
+        with monkeypatch.context() as wrong:
+            wrong.setattr("time.time_ns", partial(_wrong, time.time_ns, error))
+            enrol(store, [sample(error > 0)])
+            assert store.expire()["default"].samples_deleted == 0
+        assert store.expire()["default"].samples_deleted == 0
+    assert searched(store) == 2
 
 
 # --- erasure --------------------------------------------------------------------------------------------------
