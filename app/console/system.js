@@ -77,7 +77,8 @@ function numbers(samples, version) {
 
 function value(samples, name) {
   const found = single(samples, name);
-  return found === null ? null : whole(found);
+  if (found === null) return null;
+  return Number.isNaN(found) ? "not known" : whole(found); // while the catalogue is away
 }
 
 function mean(samples, name, text) {

@@ -356,6 +356,15 @@ def test_a_view_that_looks_again_and_again_holds_no_more(watched: Watched) -> No
     assert page.evaluate("held.listeners") <= before + 2  # of requests under way
 
 
+def test_what_the_catalogue_does_not_tell_is_not_known(watched: Watched) -> None:
+    text = "reid_gallery_samples NaN\nreid_queue_pictures 0.0\n"
+    watched.page.route("**/metrics", lambda route: route.fulfill(body=text, content_type="text/plain"))
+    page = watched.open("system")
+    page.wait_for_selector(".tiles")
+    assert page.locator(".tile", has_text="Samples enrolled").text_content() == "Samples enrollednot known"
+    assert page.locator(".tile", has_text="Pictures waiting").text_content() == "Pictures waiting0"
+
+
 def test_system_looks_again_without_taking_the_focus(watched: Watched) -> None:
     watched.page.add_init_script(SOON)
     page = watched.open("system")
