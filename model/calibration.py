@@ -4,6 +4,7 @@ The negatives are pairs of different identities, and the false match rate is the
 (ISO/IEC 19795-1: false match rate, true match rate).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +67,12 @@ def calibrate_pairs(
     )
 
 
+def resample(identities: int, draws: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Yield how often each identity comes up `(identities,)` when as many are drawn anew."""
+    for _ in range(draws):
+        yield np.bincount(rng.integers(identities, size=identities), minlength=identities)
+
+
 def threshold_at(negative: NDArray[np.float32], rate: float) -> float:
     """Return the least score that at most `rate` of the negatives `(n,)` reach."""
     allowed = int(rate * len(negative))
@@ -103,8 +110,7 @@ def _bootstrap(pairs: Pairs, rates: tuple[float, ...], rng: np.random.Generator)
     scores, first, second = scores[order], first[order], second[order]
     identities = int(max(first.max(), second.max())) + 1
     drawn = np.empty((_RESAMPLED, len(rates)))
-    for row in drawn:
-        times = np.bincount(rng.integers(identities, size=identities), minlength=identities)
+    for row, times in zip(drawn, resample(identities, _RESAMPLED, rng), strict=True):
         weight = np.cumsum(times[first] * times[second])
         row[:] = scores[[min(int(np.searchsorted(weight, rate * weight[-1])), len(scores) - 1) for rate in rates]]
     return np.percentile(drawn, [2.5, 97.5], axis=0)

@@ -10,6 +10,7 @@ from jinja2 import Environment
 from model.errors import RecipeError
 from model.training import charts
 from model.training.checkpoint import load_checkpoint
+from model.training.difference import Difference, difference
 from model.training.journal import Row, read_history
 from model.training.recipe import Recipe
 
@@ -60,6 +61,11 @@ def differences(runs: Sequence[Run]) -> dict[str, list[str]]:
     return {name: row for name, row in values.items() if len(set(row)) > 1}
 
 
+def against_first(runs: Sequence[Run]) -> list[Difference | str]:
+    """Return by how much each run's mAP is over the first one's, or why that is not known."""
+    return [difference(run.last.people, runs[0].last.people) for run in runs]
+
+
 def write_comparison(runs: Sequence[Run], path: Path) -> None:
     """Write the runs to one HTML page."""
     template = Environment(autoescape=True).from_string(
@@ -69,7 +75,9 @@ def write_comparison(runs: Sequence[Run], path: Path) -> None:
         charts.lines({run.name: _curve(run, figure) for run in runs}, "epoch", f"held-out {figure}, %")
         for figure in FIGURES
     ]
-    page = template.render(runs=runs, figures=FIGURES, differences=differences(runs), curves=curves)
+    page = template.render(
+        runs=runs, figures=FIGURES, gains=against_first(runs), differences=differences(runs), curves=curves
+    )
     path.write_text(page, encoding="utf-8")
 
 

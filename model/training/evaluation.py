@@ -35,7 +35,10 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """What a ranking is worth, as fractions; the means are over the queries that have a right answer."""
+    """What a ranking is worth, as fractions; the means are over the queries that have a right answer.
+
+    `precisions` has the average precision of each ranking, NaN where there is no right answer.
+    """
 
     cmc: NDArray[np.float64]  # (ranks,)
     mAP: float
@@ -43,6 +46,7 @@ class Retrieval:
     queries: int
     skipped: int
     gallery: int
+    precisions: NDArray[np.float64]  # (Q,)
 
     def rank(self, k: int) -> float:
         """Return the share of queries with a right answer among the first `k`."""
@@ -116,11 +120,13 @@ def summarise(rankings: Sequence[NDArray[np.int64]], *, gallery: int, ranks: int
             "are all images labelled with one camera?"
         )
     first = np.array([hits[0] for hits in answered])  # (Q,)
+    precisions = np.array([(np.arange(1, len(hits) + 1) / hits).mean() if len(hits) else np.nan for hits in rankings])
     return Retrieval(
         cmc=(first[:, None] <= np.arange(1, min(ranks, gallery) + 1)).mean(axis=0),
-        mAP=float(np.mean([(np.arange(1, len(hits) + 1) / hits).mean() for hits in answered])),
+        mAP=float(np.nanmean(precisions)),
         mINP=float(np.mean([len(hits) / hits[-1] for hits in answered])),
         queries=len(answered),
         skipped=len(rankings) - len(answered),
         gallery=gallery,
+        precisions=precisions,
     )

@@ -4,11 +4,12 @@ Wortsman et al. "Robust fine-tuning of zero-shot models", CVPR 2022: on the line
 what each is better at.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from model.training.checkpoint import NAME, Checkpoint, load_checkpoint, save_ch
 from model.training.compare import names_apart
 from model.training.datasets.dataset import Dataset
 from model.training.datasets.images import LabelledImages, hold_out
+from model.training.difference import Difference, People, difference
 from model.training.embedding import balance_by_camera
 from model.training.evaluation import Embedded, Retrieval, evaluate_retrieval
 from model.training.journal import Journal, read_history
@@ -92,6 +94,13 @@ class Line:
             plain, balanced = (self.embed(network, pictures) for pictures in (self.pictures, self.balanced))
             yield Between(share, evaluate_retrieval(plain, plain), evaluate_retrieval(balanced, balanced))
 
+    def against_best(self, results: Sequence[Retrieval]) -> list[Difference | str]:
+        """Return by how much each result's mAP is under the best one's, or why that is not known."""
+        images = self.held_out.sha256()
+        people = [People.of(result, self.held_out.identities, images) for result in results]
+        best = people[int(np.argmax([result.mAP for result in results]))]
+        return [difference(each, best) for each in people]
+
     def write(self, share: float, out: Path) -> None:
         """Write the network of a share as a run of its own, to be exported or trained on from; its recipe tells both.
 
@@ -106,7 +115,9 @@ class Line:
         told = f"{second.description} Then {share:g} of the weights of {self.names[1]} and the rest {self.names[0]}'s."
         recipe = second.model_copy(update={"description": told})
         with Journal(out, self.second.step) as journal:
-            journal.validation(self.second.step, recipe.epochs, evaluate_retrieval(embedded, embedded))
+            result = evaluate_retrieval(embedded, embedded)
+            people = People.of(result, self.held_out.identities, self.held_out.sha256())
+            journal.validation(self.second.step, recipe.epochs, result, people)
         write_report(Trained(recipe, read_history(out), self.held_out, embedded), out / REPORT)
         weights = network.to(memory_format=torch.contiguous_format).cpu().state_dict()
         save_checkpoint(replace(self.second, recipe=recipe, network=weights, averaged=None, optimiser={}), out)

@@ -3,14 +3,15 @@
 import json
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 from torch.utils.tensorboard import SummaryWriter
 
 from model.errors import RecipeError
+from model.training.difference import People
 from model.training.evaluation import Retrieval
 
 HISTORY = "history.jsonl"
@@ -21,12 +22,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured after a step; `epoch` may lie between two."""
+    """What was measured after a step; `epoch` may lie between two, and `people` are a validation's."""
 
     kind: Kind
     step: int
     epoch: float
     values: dict[str, float]
+    people: People | None = None
 
 
 class Tracker(Protocol):
@@ -52,10 +54,10 @@ class Journal:
         """Note losses, rate and speed."""
         self._write(Row("training", step, epoch, values))
 
-    def validation(self, step: int, epoch: float, result: Retrieval) -> None:
-        """Note and tell the retrieval figures of the held-out identities, as fractions."""
+    def validation(self, step: int, epoch: float, result: Retrieval, people: People) -> None:
+        """Note and tell the retrieval figures of the held-out identities, as fractions; note them by person."""
         values = {"rank1": result.rank(1), "mAP": result.mAP, "mINP": result.mINP}
-        self._write(Row("validation", step, epoch, values))
+        self._write(Row("validation", step, epoch, values, people))
         figures = "  ".join(f"{name} {100 * value:.1f}" for name, value in values.items())
         logger.info("epoch %g, held-out identities: %s", epoch, figures)
 
@@ -72,7 +74,10 @@ class Journal:
         self.close()
 
     def _write(self, row: Row) -> None:
-        written = {"kind": row.kind, "time": time.time(), "step": row.step, "epoch": row.epoch, **row.values}
+        written: dict[str, object] = {"kind": row.kind, "time": time.time(), "step": row.step, "epoch": row.epoch}
+        written |= row.values
+        if row.people is not None:
+            written["people"] = asdict(row.people)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(written) + "\n")
         for name, value in row.values.items():
@@ -91,7 +96,7 @@ class Unwritten(Journal):
     def training(self, step: int, epoch: float, values: dict[str, float]) -> None:
         """Note nothing."""
 
-    def validation(self, step: int, epoch: float, result: Retrieval) -> None:
+    def validation(self, step: int, epoch: float, result: Retrieval, people: People) -> None:
         """Note nothing."""
 
     def close(self) -> None:
@@ -115,7 +120,13 @@ def read_history(folder: Path) -> list[Row]:
     return [latest[key] for key in sorted(latest)]
 
 
-def _row(fields: dict[str, float | str]) -> Row:
-    values = {name: float(value) for name, value in fields.items() if name not in ("kind", "time", "step", "epoch")}
+def _row(fields: dict[str, Any]) -> Row:
+    told = ("kind", "time", "step", "epoch", "people")
+    values = {name: float(value) for name, value in fields.items() if name not in told}
     kind: Kind = "training" if fields["kind"] == "training" else "validation"
-    return Row(kind, int(fields["step"]), float(fields["epoch"]), values)
+    people = _people(**fields["people"]) if "people" in fields else None
+    return Row(kind, int(fields["step"]), float(fields["epoch"]), values, people)
+
+
+def _people(protocol: str, images: str, queries: list[int], precision: list[float]) -> People:
+    return People(protocol, images, tuple(queries), tuple(precision))

@@ -53,7 +53,6 @@ def write_report(run: Trained, path: Path) -> None:
         (resources.files("model.training") / "report.html").read_text(encoding="utf-8")
     )
     result = evaluate_retrieval(run.embedded, run.embedded)
-    precision = average_precisions(run.embedded)
     page = template.render(
         recipe=run.recipe,
         sections=run.recipe.model_dump(mode="json"),
@@ -65,21 +64,10 @@ def write_report(run: Trained, path: Path) -> None:
         verification=_verification(run.embedded),
         map=charts.embedding_map(run.embedded, run.recipe.seed),
         cameras=_cameras(run.embedded),
-        worst=list(_ranked(run, precision, worst(precision))),
-        drawn=list(_ranked(run, precision, drawn(precision, run.recipe.seed))),
+        worst=list(_ranked(run, result.precisions, worst(result.precisions))),
+        drawn=list(_ranked(run, result.precisions, drawn(result.precisions, run.recipe.seed))),
     )
     path.write_text(page, encoding="utf-8")
-
-
-def average_precisions(images: Embedded) -> NDArray[np.float64]:
-    """Return each image's average precision as a query against all, (N,); NaN where nothing is right."""
-    found = np.full(len(images), np.nan)
-    for index in range(len(images)):
-        try:
-            found[index] = evaluate_retrieval(images.select(np.array([index])), images).mAP
-        except DatasetError:  # its identity is on no other camera
-            continue
-    return found
 
 
 def worst(precision: NDArray[np.float64]) -> NDArray[np.int64]:

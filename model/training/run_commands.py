@@ -8,14 +8,15 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from model.card import VERSION_PATTERN
 from model.errors import RecipeError
 from model.registry import Registry
 from model.training.checkpoint import require_run
-from model.training.compare import FIGURES, differences, read_runs, write_comparison
+from model.training.compare import FIGURES, against_first, differences, read_runs, write_comparison
 from model.training.datasets.reading import AUTO, read_dataset
+from model.training.difference import Difference
 from model.training.evaluate import WHITE_BALANCE
 from model.training.evaluation import Retrieval
 from model.training.interpolate import Line
@@ -124,17 +125,25 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="also write an HTML page with the curves")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Put training runs side by side: their held-out figures, and what differs in their recipes."""
+    """Put training runs side by side: their held-out figures, and what differs in their recipes.
+
+    In brackets is the 95 % interval of a difference: where it holds 0, neither run is shown to be better.
+    """
     found = read_runs(runs)
     if out is not None:
         write_comparison(found, out)
+    gains = against_first(found)
     if json_output:
-        rows = [{"run": run.name, "epoch": run.last.epoch, **run.last.values} for run in found]
+        rows = [
+            {"run": run.name, "epoch": run.last.epoch, **run.last.values, **_told("difference", gain)}
+            for run, gain in zip(found, gains, strict=True)
+        ]
         typer.echo(json.dumps({"runs": rows, "differences": differences(found)}))
         return
     table = Table("", *(run.name for run in found))
     for figure in FIGURES:
         table.add_row(figure, *(f"{100 * run.last.values[figure]:.1f}" for run in found))
+    table.add_row(f"mAP over {found[0].name}", "–", *map(str, gains[1:]))
     for name, values in differences(found).items():
         table.add_row(name, *values)
     Console().print(table)
@@ -156,7 +165,8 @@ def interpolate(
 ) -> None:
     """Measure the weights between two runs on the held-out people, or write those of one share as a run of its own.
 
-    Where SECOND learnt something new and lost of what FIRST could, what lies between keeps most of both.
+    Where SECOND learnt something new and lost of what FIRST could, what lies between keeps most of both. In brackets is
+    the 95 % interval of a difference: a share where it holds 0 is not shown to be worse than the best.
     """
     tell_progress()
     if (part is None) != (out is None):
@@ -167,6 +177,8 @@ def interpolate(
     rows = list(line.measure([part] if part is not None else [tenth / 10 for tenth in range(11)]))
     if part is not None and out is not None:
         line.write(part, out)
+    plain = line.against_best([row.plain for row in rows])
+    balanced = line.against_best([row.balanced for row in rows])
     if json_output:
         content = [
             {
@@ -174,18 +186,27 @@ def interpolate(
                 "mAP": row.plain.mAP,
                 "rank1": row.plain.rank(1),
                 "white_balance_mAP": row.balanced.mAP,
+                **_told("difference", to_best),
+                **_told("white_balance_difference", balanced_to_best),
             }
-            for row in rows
+            for row, to_best, balanced_to_best in zip(rows, plain, balanced, strict=True)
         ]
         typer.echo(json.dumps(content))
         return
-    table = Table("share", "rank-1", "mAP", "mINP", f"mAP, {WHITE_BALANCE}", box=None)
-    for row in rows:
-        figures = (row.plain.rank(1), row.plain.mAP, row.plain.mINP, row.balanced.mAP)
-        table.add_row(f"{row.share:g}", *(f"{100 * value:.1f}" for value in figures))
+    names = ("share", "rank-1", "mINP", "mAP", "to the best", f"mAP, {WHITE_BALANCE}", "to the best")
+    table = Table(*(Column(name, no_wrap=name == "to the best") for name in names), box=None)
+    for row, to_best, balanced_to_best in zip(rows, plain, balanced, strict=True):
+        *figures, shifted = (row.plain.rank(1), row.plain.mINP, row.plain.mAP, row.balanced.mAP)
+        shown = (f"{100 * value:.1f}" for value in figures)
+        table.add_row(f"{row.share:g}", *shown, str(to_best), f"{100 * shifted:.1f}", str(balanced_to_best))
     Console().print(table)
     if out is not None:
         typer.echo(f"next: reid export --run {out} --data {data} --out {out}-export")
+
+
+def _told(name: str, found: Difference | str) -> dict[str, object]:
+    """Return a difference for JSON, or under another name why there is none."""
+    return {name: asdict(found)} if isinstance(found, Difference) else {f"no_{name}": found}
 
 
 def find_weights(weights: str | None, registry: Path) -> Path | None:

@@ -32,6 +32,7 @@ from model.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoi
 from model.training.datasets.dataset import Dataset
 from model.training.datasets.files import check_duplicates
 from model.training.datasets.images import LabelledImages, hold_out
+from model.training.difference import People
 from model.training.distillation import Teacher, load_teacher
 from model.training.divergence import check_finite, check_spread
 from model.training.evaluation import Embedded, Retrieval, evaluate_retrieval
@@ -66,6 +67,15 @@ class Data:
     def sha256(self) -> str:
         """The training images' hash, for which every file is looked at: once a run."""
         return self.train.sha256()
+
+    @cached_property
+    def held_out_sha256(self) -> str:
+        """The held-out images' hash, likewise."""
+        return self.held_out.sha256()
+
+    def people(self, result: Retrieval) -> People:
+        """Return what each held-out person is worth by a ranking of the held-out images."""
+        return People.of(result, self.held_out.identities, self.held_out_sha256)
 
 
 @dataclass(frozen=True)
@@ -166,7 +176,8 @@ def train(
                 validated = step % (per_epoch * recipe.validate_every) == 0 and step < total
                 if validated:  # before it is saved: a run that goes on from there does not come back to it
                     held_out = validate(averaged.served, data, recipe, epoch, device)
-                    journal.validation(step, epoch + 1, evaluate_retrieval(held_out, held_out))
+                    result = evaluate_retrieval(held_out, held_out)
+                    journal.validation(step, epoch + 1, result, data.people(result))
                 if validated or step == total or time.monotonic() - saved >= CHECKPOINT_SECONDS:
                     check_finite(loss, step)
                     if mine.first:
@@ -174,7 +185,7 @@ def train(
                     saved = time.monotonic()
         held_out = validate(averaged.served, data, recipe, recipe.epochs - 1, device)
         result = evaluate_retrieval(held_out, held_out)
-        journal.validation(step, recipe.epochs, result)
+        journal.validation(step, recipe.epochs, result, data.people(result))
     if mine.first:
         write_report(Trained(recipe, read_history(out), data.held_out, held_out), out / REPORT)
     if tracker is not None:

@@ -48,6 +48,7 @@ def test_the_verb_prints_and_writes(run: Path, other: Path, tmp_path: Path, caps
     printed = json.loads(capsys.readouterr().out)
     assert [row["mAP"] for row in printed["runs"]][1] == 0.875
     assert printed["differences"] == {"loss.margin": ["0.3", "1.5"]}
+    assert printed["runs"][1]["no_difference"] == "not recorded"
     assert page.is_file()
 
 

@@ -50,6 +50,7 @@ def test_equals_plain_loop(seed: int, cells: int) -> None:
     cmc, precision, penalty, skipped = slow_evaluate(query, gallery, 20)
     assert result.cmc == pytest.approx(cmc)
     assert (result.mAP, result.mINP) == pytest.approx((precision, penalty))
+    assert np.nanmean(result.precisions) == result.mAP
     assert (result.queries, result.skipped) == (23 - skipped, skipped)
 
 
@@ -87,6 +88,7 @@ def test_query_without_a_right_answer_is_skipped_and_counted() -> None:
     query = at_angles([0, 0], [1, 7], [1, 1])
     result = evaluate_retrieval(query, at_angles([1, 2], [1, 2], [2, 2]))
     assert (result.queries, result.skipped, result.rank(1)) == (1, 1, 1)
+    assert result.precisions == pytest.approx([1, np.nan], nan_ok=True)
 
 
 def test_scores_asked_for_come_in_blocks_and_replace_the_cosines() -> None:

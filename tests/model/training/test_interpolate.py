@@ -1,5 +1,7 @@
 import json
+import re
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,8 @@ from app.cli import main
 from model.errors import RecipeError
 from model.training.checkpoint import load_checkpoint
 from model.training.datasets.reading import read_dataset
-from model.training.interpolate import Line
+from model.training.difference import Difference
+from model.training.interpolate import Between, Line
 from model.training.journal import read_history
 from model.training.recipe import Recipe, override, read_recipe
 from model.training.train import train
@@ -58,6 +61,7 @@ def test_the_verb_shows_eleven_shares_and_writes_one_as_a_run(
     rows = json.loads(capsys.readouterr().out)
     assert [row["share"] for row in rows] == [tenth / 10 for tenth in range(11)]
     out = tmp_path / "between"
+    assert {row["no_difference"] for row in rows} == {"too few people: 6 of 10"}
     assert reid(*asked, "--share", 0.3, "--out", out) == 0
     assert f"reid export --run {out}" in capsys.readouterr().out
     written = load_checkpoint(out)
@@ -73,6 +77,42 @@ def test_the_verb_shows_eleven_shares_and_writes_one_as_a_run(
     assert "holds a run; give another --out" in capsys.readouterr().err
     assert reid(*asked, "--share", 0.3) == 1
     assert "expected --share and --out together" in capsys.readouterr().err
+
+
+def test_shares_are_measured_against_the_best_on_the_same_people(
+    run: Path,
+    second: Path,
+    market: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    measured: list[Between] = []
+    measure = Line.measure
+
+    def measure_once(line: Line, shares: Iterable[float]) -> Iterator[Between]:
+        measured.extend(() if measured else measure(line, shares))
+        return iter(measured)
+
+    monkeypatch.setattr("model.training.difference.LEAST_PEOPLE", 6)
+    monkeypatch.setattr(Line, "measure", measure_once)
+    asked = ("interpolate", run, second, "--data", market, "--device", "cpu")
+    assert reid(*asked, "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    for mAP, difference in (("mAP", "difference"), ("white_balance_mAP", "white_balance_difference")):
+        best = max(rows, key=lambda row: float(row[mAP]))
+        assert best[difference] == {"mAP": 0, "low": 0, "high": 0}
+        for row in rows:
+            assert row[difference]["mAP"] == pytest.approx(row[mAP] - best[mAP])
+            assert row[difference]["low"] <= row[difference]["mAP"] <= row[difference]["high"]
+
+    assert reid(*asked) == 0
+    lines = capsys.readouterr().out.splitlines()[-len(rows) :]
+    for row, line in zip(rows, lines, strict=True):
+        gained, shifted = (str(Difference(**row[name])) for name in ("difference", "white_balance_difference"))
+        figures = (row["rank1"], row["mAP"], row["white_balance_mAP"])
+        rank1, mAP, balanced = (f"{100 * value:.1f}" for value in figures)
+        cells = [cell for cell in re.split(r"  +", line.strip()) if cell]
+        assert [*cells[:2], *cells[3:]] == [f"{row['share']:g}", rank1, mAP, gained, balanced, shifted]
 
 
 def test_runs_in_folders_of_one_name_are_told_apart_and_one_run_is_refused(

@@ -5,19 +5,22 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from model.errors import RecipeError
+from model.training.difference import People
 from model.training.evaluation import Retrieval
 from model.training.journal import HISTORY, TENSORBOARD, Journal, Row, read_history
 
-RESULT = Retrieval(np.array([0.5, 1.0]), 0.25, 0.125, 4, 0, 4)
+PRECISIONS = np.array([0.5, 0.25, 0.25, 0.0])
+RESULT = Retrieval(np.array([0.5, 1.0]), 0.25, 0.125, 4, 0, 4, PRECISIONS)
+PEOPLE = People.of(RESULT, np.array([1, 1, 2, 2]), "a hash")
 
 
 def test_what_is_noted_is_read_in_order(tmp_path: Path) -> None:
     with Journal(tmp_path, 0) as journal:
-        journal.validation(4, 1, RESULT)
+        journal.validation(4, 1, RESULT, PEOPLE)
         journal.training(2, 0.5, {"metric": 1.5})
     assert read_history(tmp_path) == [
         Row("training", 2, 0.5, {"metric": 1.5}),
-        Row("validation", 4, 1, {"rank1": 0.5, "mAP": 0.25, "mINP": 0.125}),
+        Row("validation", 4, 1, {"rank1": 0.5, "mAP": 0.25, "mINP": 0.125}, PEOPLE),
     ]
 
 
@@ -31,7 +34,7 @@ def test_a_step_that_was_done_again_counts_once(tmp_path: Path) -> None:
 def test_tensorboard_gets_the_same(tmp_path: Path) -> None:
     with Journal(tmp_path, 0) as journal:
         journal.training(50, 1, {"metric": 1.5})
-        journal.validation(60, 2, RESULT)
+        journal.validation(60, 2, RESULT, PEOPLE)
     board = EventAccumulator(str(tmp_path / TENSORBOARD)).Reload()
     assert [(event.step, event.value) for event in board.Scalars("training/metric")] == [(50, 1.5)]
     assert [(event.step, event.value) for event in board.Scalars("validation/mAP")] == [(60, 0.25)]
@@ -39,7 +42,7 @@ def test_tensorboard_gets_the_same(tmp_path: Path) -> None:
 
 def test_tensorboard_keeps_what_a_checkpoint_has_and_not_what_came_after(tmp_path: Path) -> None:
     with Journal(tmp_path, 0) as journal:
-        journal.validation(60, 2, RESULT)
+        journal.validation(60, 2, RESULT, PEOPLE)
         journal.training(70, 2.2, {"metric": 9.0})
     with Journal(tmp_path, 60) as journal:
         journal.training(80, 2.4, {"metric": 1.5})
@@ -51,7 +54,7 @@ def test_tensorboard_keeps_what_a_checkpoint_has_and_not_what_came_after(tmp_pat
 def test_what_is_no_history_is_told(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="expected a training run"):
         read_history(tmp_path)
-    for text in ("torn", '{"step": 1}', "[]"):
+    for text in ("torn", '{"step": 1}', "[]", '{"kind": "validation", "step": 1, "epoch": 1, "people": {}}'):
         (tmp_path / HISTORY).write_text(text)
         with pytest.raises(RecipeError, match="is not a run's history"):
             read_history(tmp_path)

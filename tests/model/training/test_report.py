@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 
 from model.training.datasets.reading import read_dataset
-from model.training.evaluation import Embedded, evaluate_retrieval
+from model.training.evaluation import Embedded
 from model.training.recipe import read_recipe
 from model.training.report import (
     REPORT,
     Trained,
-    average_precisions,
     drawn,
     rank1_between_cameras,
     worst,
@@ -54,12 +53,6 @@ def test_a_trained_run_has_its_report_in_one_file(run: Path) -> None:
     assert not page.named("link")
     links = [value for _, attributes in page.tags for name, value in attributes.items() if name in ("href", "src")]
     assert not [link for link in links if link and re.match(r"(https?:)?//", link)]
-
-
-def test_average_precisions_are_those_of_the_evaluation() -> None:
-    images = embedded()
-    found = average_precisions(images)
-    assert np.nanmean(found) == pytest.approx(evaluate_retrieval(images, images).mAP)
 
 
 def test_the_worst_come_first_and_what_has_no_answer_never() -> None:

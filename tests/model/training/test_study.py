@@ -64,7 +64,7 @@ class Trainer:
         folder.mkdir(parents=True)
         (folder / CHECKPOINT).write_bytes(b"large")
         mAP = 0.5 + 0.1 * recipe.seed - 0.2 * recipe.noise.share
-        return Retrieval(np.array([mAP + 0.1]), mAP, 0.1, 4, 0, 4)
+        return Retrieval(np.array([mAP + 0.1]), mAP, 0.1, 4, 0, 4, np.array([mAP]))
 
 
 def test_every_series_meets_every_point_and_seed_and_nothing_else_changes(study: Study) -> None:

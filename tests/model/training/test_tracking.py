@@ -7,6 +7,7 @@ from mlflow.exceptions import MlflowException
 
 from model.errors import TrackingError
 from model.training.datasets.reading import read_dataset
+from model.training.difference import People
 from model.training.evaluation import Retrieval
 from model.training.journal import Journal
 from model.training.recipe import read_recipe
@@ -60,7 +61,8 @@ def test_server_that_goes_away_costs_one_warning(
     with Journal(tmp_path, 0, record) as journal:
         for step in (50, 100):
             journal.training(step, 1, {"metric": 1.5})
-        journal.validation(100, 1, Retrieval(np.array([0.5]), 0.25, 0.125, 4, 0, 4))
+        result = Retrieval(np.array([0.5]), 0.25, 0.125, 1, 0, 4, np.array([0.25]))
+        journal.validation(100, 1, result, People.of(result, np.array([1]), "a hash"))
     record.finish(())
     assert caplog.text.count("does not answer any more") == 1
     assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 3
