@@ -29,6 +29,7 @@ from model.training.augment import Augmentation, normalise
 from model.training.averaging import Averaged
 from model.training.checkpoint import NAME as CHECKPOINT
 from model.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from model.training.datasets.check import check_held_out
 from model.training.datasets.dataset import Dataset
 from model.training.datasets.files import check_duplicates
 from model.training.datasets.images import LabelledImages, hold_out
@@ -198,6 +199,7 @@ def read_data(recipe: Recipe, dataset: Dataset, cache: Path | None = None) -> Da
     images = dataset.require("train")
     check_duplicates(images, published=dataset.release is not None)
     kept, held_out = hold_out(images, recipe.held_out_identities, recipe.seed)
+    check_held_out(held_out)
     height = max(stage.height for stage in recipe.stages)
     width = max(stage.width for stage in recipe.stages)
     return Data(kept, held_out, *(load_pictures(part.paths, height, width, cache=cache) for part in (kept, held_out)))

@@ -6,6 +6,7 @@ from collections import defaultdict
 import numpy as np
 from numpy.typing import NDArray
 
+from model.calibration import RATES, resolved_rates
 from model.errors import DatasetError
 from model.training.datasets.dataset import Count, Dataset
 from model.training.datasets.images import LabelledImages, join_images
@@ -55,6 +56,24 @@ def check_cameras(images: LabelledImages) -> None:
         raise DatasetError(
             f"every image of {images.name} has camera {images.cameras[0]}: the protocol drops matches on the "
             "query's own camera, so nothing could be right; give each camera an id of its own, or no picture a camera"
+        )
+
+
+def check_held_out(images: LabelledImages) -> None:
+    """Raise `DatasetError` when no validation could measure anything; tell when no version could be made of a run."""
+    _, counts = np.unique(images.identities, return_counts=True)
+    if not (count_cameras(images) > 1).any():
+        raise DatasetError(
+            f"none of the {len(counts)} held-out identities of {images.name} is seen by two cameras, so that nothing "
+            "could be measured: hold out more by --set held_out_identities=N, or others by --set seed=N"
+        )
+    pairs = (len(images) ** 2 - int((counts**2).sum())) // 2
+    if not resolved_rates(pairs, RATES):
+        logger.warning(
+            "%s: %d pairs of two held-out people are too few for a threshold, so the run cannot be exported; hold out "
+            "more by --set held_out_identities=N",
+            images.name,
+            pairs,
         )
 
 

@@ -2,14 +2,15 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
-from model.errors import RecipeError
+from model.errors import DatasetError, RecipeError
 from model.training import train as module
 from model.training.averaging import Averaged
 from model.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from model.training.datasets.images import LabelledImages
+from model.training.datasets.images import LabelledImages, hold_out
 from model.training.datasets.reading import read_dataset
 from model.training.journal import read_history
 from model.training.network import ReidNetwork
@@ -150,6 +151,21 @@ def test_another_recipe_is_not_mixed_into_a_run(recipe: Recipe, market: Path, we
     run(short, market, tmp_path, weights)
     with pytest.raises(RecipeError, match="another recipe"):
         run(recipe, market, tmp_path, weights)
+
+
+def test_held_out_people_of_whom_nothing_can_be_measured_are_told_before_the_first_epoch(
+    recipe: Recipe, market: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = read_dataset(market)
+    _, held_out = hold_out(dataset.train, recipe.held_out_identities, recipe.seed)
+    alone = np.isin(dataset.train.identities, held_out.identities)
+    one_camera_each = replace(dataset.train, cameras=np.where(alone, 1, dataset.train.cameras))
+    with pytest.raises(DatasetError, match=r"none of the 6 held-out .* --set held_out_identities=N, or others"):
+        read_data(recipe, replace(dataset, train=one_camera_each))
+    read_data(recipe, dataset)
+    assert "too few for a threshold" not in caplog.text
+    read_data(recipe.model_copy(update={"held_out_identities": 2}), dataset)
+    assert "pairs of two held-out people are too few for a threshold" in caplog.text
 
 
 def test_wrong_labels_are_trained_on_and_the_data_stay_the_same(
