@@ -37,13 +37,27 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write the run's checkpoint in place of the last one, atomically and to the disk."""
+    """Write the run's checkpoint in place of the last one, atomically and to the disk.
+
+    Raises `RecipeError` when the disk does not take it, and leaves the last one.
+    """
     temporary = folder / f"{NAME}.tmp"
-    with temporary.open("wb") as file:
-        torch.save({**vars(checkpoint), "recipe": checkpoint.recipe.model_dump(mode="json")}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(folder / NAME)
+    try:
+        with temporary.open("wb") as file:
+            torch.save({**vars(checkpoint), "recipe": checkpoint.recipe.model_dump(mode="json")}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(folder / NAME)
+    except (OSError, RuntimeError) as exc:
+        fault = exc if isinstance(exc, OSError) else exc.__context__  # of a write that fails halfway, torch has its own
+        if not isinstance(fault, OSError):
+            raise
+        raise RecipeError(
+            f"cannot write {folder / NAME}: {fault.strerror}; the one before is whole: make room on the disk, then "
+            "give the same command again"
+        ) from exc
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def require_run(folder: Path) -> None:
