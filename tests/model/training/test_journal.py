@@ -51,10 +51,37 @@ def test_tensorboard_keeps_what_a_checkpoint_has_and_not_what_came_after(tmp_pat
     assert [(event.step, event.value) for event in board.Scalars("training/metric")] == [(80, 1.5)]
 
 
+def test_a_line_that_a_full_disk_cut_off_does_not_spoil_the_run(tmp_path: Path) -> None:
+    with Journal(tmp_path, 0) as journal:
+        journal.training(50, 1, {"metric": 1.5})
+    with (tmp_path / HISTORY).open("a") as file:
+        file.write('{"kind": "training", "st')
+    assert [row.step for row in read_history(tmp_path)] == [50]
+    with Journal(tmp_path, 50) as journal:
+        journal.training(100, 2, {"metric": 1.25})
+    assert [row.step for row in read_history(tmp_path)] == [50, 100]
+
+
+def test_a_run_that_begins_anew_has_no_rows_of_one_that_was_given_up(tmp_path: Path) -> None:
+    with Journal(tmp_path, 0) as journal:
+        journal.validation(70, 1, RESULT, PEOPLE)  # and then its first checkpoint failed
+    with Journal(tmp_path, 0) as journal:
+        journal.validation(60, 1, RESULT, PEOPLE)
+    assert [row.step for row in read_history(tmp_path)] == [60]
+
+
+def test_two_trainings_do_not_write_into_one_folder(tmp_path: Path) -> None:
+    with Journal(tmp_path, 0) as journal:
+        with pytest.raises(RecipeError, match=r"another training is at work in .*give another --out"):
+            Journal(tmp_path, 0)
+        journal.training(50, 1, {"metric": 1.5})
+    Journal(tmp_path, 50).close()
+
+
 def test_what_is_no_history_is_told(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="expected a training run"):
         read_history(tmp_path)
     for text in ("torn", '{"step": 1}', "[]", '{"kind": "validation", "step": 1, "epoch": 1, "people": {}}'):
-        (tmp_path / HISTORY).write_text(text)
+        (tmp_path / HISTORY).write_text(f"{text}\n")
         with pytest.raises(RecipeError, match="is not a run's history"):
             read_history(tmp_path)
