@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Self
 
 from jinja2 import Environment
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model.errors import RecipeError
 from model.training import charts
@@ -53,6 +54,18 @@ class Study(_Section):
     seeds: tuple[int, ...] = Field(min_length=1)
     series: tuple[Series, ...] = Field(min_length=1)
     points: tuple[Point, ...] = Field((Point(x=0),), min_length=1)
+
+    @model_validator(mode="after")
+    def _trainings_are_apart(self) -> Self:
+        """Two of one name would share a folder and a result: the second would be shown without being trained."""
+        for what, names in (
+            ("seeds", [str(seed) for seed in self.seeds]),
+            ("series", [series.name for series in self.series]),
+            ("points", [f"{point.x:g}" for point in self.points]),
+        ):
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"{what}: {', '.join(twice)} is there more than once; give each a name of its own")
+        return self
 
 
 @dataclass(frozen=True)
@@ -138,8 +151,7 @@ def run_study(study: Study, out: Path, train: Train) -> list[Summary]:
             continue
         folder = out / cell.folder
         done[cell] = _result(recipe, train(recipe, folder))
-        with (out / RESULTS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({**asdict(cell), **asdict(done[cell])}) + "\n")
+        _note(out / RESULTS, json.dumps({**asdict(cell), **asdict(done[cell])}))
         (folder / CHECKPOINT).unlink(missing_ok=True)
         write_page(study, summarise(study, done), out / STUDY_PAGE)
     return summarise(study, done)
@@ -201,6 +213,13 @@ def fingerprint(recipe: Recipe) -> str:
     if recipe.network.embedding == "neck":
         left_out["network"] = {"embedding"}
     return hashlib.sha256(recipe.model_dump_json(exclude=left_out).encode()).hexdigest()[:16]
+
+
+def _note(path: Path, line: str) -> None:
+    """Add a line to the results, below one that was cut off: on it, both would be lost."""
+    torn = path.exists() and not path.read_bytes().endswith(b"\n")
+    with path.open("a", encoding="utf-8") as file:
+        file.write("\n" * torn + line + "\n")
 
 
 def _result(recipe: Recipe, found: Retrieval) -> Result:

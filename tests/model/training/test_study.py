@@ -10,7 +10,7 @@ from app.cli import main
 from model.errors import RecipeError
 from model.training.checkpoint import NAME as CHECKPOINT
 from model.training.evaluation import Retrieval
-from model.training.recipe import Recipe, bundled_recipes, override, read_recipe
+from model.training.recipe import Recipe, bundled_recipes, override, read_recipe, validate
 from model.training.study import (
     RESULTS,
     STUDY_PAGE,
@@ -102,6 +102,22 @@ def test_a_stopped_study_goes_on_where_it_was(study: Study, tmp_path: Path) -> N
     rows = run_study(study, out, again)
     assert len(again.asked) == 5
     assert rows == run_study(study, tmp_path / "straight", Trainer())
+    once_more = Trainer()
+    assert run_study(study, out, once_more) == rows
+    assert not once_more.asked
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seeds": [1, 2, 1]}, "seeds: 1 is there more than once"),
+        ({"series": [{"name": "E"}, {"name": "E", "set": {"loss.form": "extreme"}}]}, "series: E is there more than"),
+        ({"points": [{"x": 0.5}, {"x": 0.5000000001}]}, r"points: 0\.5 is there more than once; give each a name"),
+    ],
+)
+def test_two_trainings_under_one_name_are_refused(study: Study, change: dict[str, object], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        validate(Study, "study", study.model_dump(mode="json") | change)
 
 
 def test_results_of_two_set_ups_are_not_mixed(study: Study, tmp_path: Path) -> None:
