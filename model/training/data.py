@@ -60,4 +60,4 @@ def print_summaries(dataset: Dataset, summaries: dict[str, Summary]) -> None:
     for split, summary in summaries.items():
         counts = (summary.images, summary.identities, summary.cameras, summary.cameras_per_identity)
         table.add_row(split, *map(str, counts[: 4 if cameras else 2]))
-    Console().print(f"{dataset.name}, for {dataset.protocol}. {dataset.terms}", table)
+    Console(markup=False).print(f"{dataset.name}, for {dataset.protocol}. {dataset.terms}", table)

@@ -116,7 +116,7 @@ def study(
     for row in rows:
         figures = (f"{row.mAP:.1f} ± {row.mAP_deviation:.1f}", f"{row.rank1:.1f} ± {row.rank1_deviation:.1f}")
         table.add_row(row.series, f"{row.x:g}", *figures, str(row.seeds))
-    Console().print(table)
+    Console(markup=False).print(table)
     typer.echo(f"page: {out / STUDY_PAGE}")
 
 
@@ -146,7 +146,7 @@ def compare(
     table.add_row(f"mAP over {found[0].name}", "–", *map(str, gains[1:]))
     for name, values in differences(found).items():
         table.add_row(name, *values)
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 def interpolate(
@@ -199,7 +199,7 @@ def interpolate(
         *figures, shifted = (row.plain.rank(1), row.plain.mINP, row.plain.mAP, row.balanced.mAP)
         shown = (f"{100 * value:.1f}" for value in figures)
         table.add_row(f"{row.share:g}", *shown, str(to_best), f"{100 * shifted:.1f}", str(balanced_to_best))
-    Console().print(table)
+    Console(markup=False).print(table)
     if out is not None:
         typer.echo(f"next: reid export --run {out} --data {data} --out {out}-export")
 

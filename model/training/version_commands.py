@@ -214,7 +214,7 @@ def print_classes(version: str, dataset: str, result: ClassRetrieval, *, json_ou
         return
     table = Table(*figures, "queries", "classes")
     table.add_row(*(f"{value:.1f}" for value in figures.values()), str(result.queries), str(result.classes))
-    Console().print(f"{version} on {dataset}", table)
+    Console(markup=False).print(f"{version} on {dataset}", table)
     Console().print(CLASSES, highlight=False)
 
 

@@ -52,6 +52,18 @@ def test_the_verb_prints_and_writes(run: Path, other: Path, tmp_path: Path, caps
     assert page.is_file()
 
 
+def test_names_in_brackets_are_printed_as_they_are(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [shutil.copytree(run, tmp_path / name) for name in ("sgd[lr=1e-4]", "sgd[lr=1e-3]")]
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", *map(str, folders)])
+    assert not ended.value.code
+    head = capsys.readouterr().out.splitlines()[1]
+    assert "sgd[lr=1e-4]" in head
+    assert "sgd[lr=1e-3]" in head
+
+
 def test_what_cannot_be_compared_is_told(run: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="two runs or more"):
         read_runs([run])
