@@ -159,8 +159,9 @@ class EnrolView {
 
   buttons(number) {
     const [fresh, failed, done] = [number("ready"), number("failed"), number("created") + number("duplicate")];
+    const people = new Set(this.rows.filter(row => row.state === "ready").map(row => row.fields.identity)); // a folder may as well be a camera's
     return [
-      fresh || !(failed || done) ? button(fresh ? `Enrol ${count(fresh, "picture")}` : "Enrol", () => this.send(["ready"]), { kind: "primary", disabled: !fresh }) : null,
+      fresh || !(failed || done) ? button(fresh ? `Enrol ${count(fresh, "picture")} of ${count(people.size, "person", "people")}` : "Enrol", () => this.send(["ready"]), { kind: "primary", disabled: !fresh }) : null,
       failed ? button(`Send ${failed} failed again`, () => this.send(["failed"])) : null,
       done ? button("Clear what is enrolled", () => this.clear(["created", "duplicate"])) : null,
       this.rows.length ? button("Clear all", () => this.clear(null)) : null,

@@ -61,6 +61,17 @@ def test_a_folder_names_its_people(watched: Watched, service: httpx.Client, gall
     assert identities(service, gallery) == {"Jürgen": 1, "anna": 1}
 
 
+def test_it_says_how_many_people_a_folder_is_taken_for(watched: Watched, gallery: str, tmp_path: Path) -> None:
+    (tmp_path / "car park").mkdir()
+    for place, name in enumerate(("anna 1", "anna 2", "bert 1")):
+        (tmp_path / "car park" / f"{name}.jpg").write_bytes(person(place // 2, place))
+    page = watched.open(f"enrol?gallery={gallery}")
+    page.get_by_label("Choose a folder").set_input_files(tmp_path / "car park")
+    page.get_by_role("button", name="Enrol 3 pictures of 1 person", exact=True).wait_for()
+    page.get_by_label("Choose pictures").set_input_files([picture(3, name="0004_c1s1_000001_01.jpg")])
+    page.get_by_role("button", name="Enrol 4 pictures of 2 people", exact=True).wait_for()
+
+
 def test_what_failed_is_sent_again(watched: Watched, service: httpx.Client, gallery: str) -> None:
     watched.refusals = {503}
     page = watched.open(f"enrol?gallery={gallery}")
