@@ -274,7 +274,7 @@ class ErasedAnswer(BaseModel):
 
     model_config = _example(**_ERASED)
     samples_deleted: int
-    images_deleted: int = Field(description="files really removed; one that another person's sample has stays")
+    images_deleted: int = Field(description="files really removed; one that another person or gallery also has stays")
     vectors_deleted: int
     verified: bool
     backups: list[str] = Field(description="backups that still hold it")

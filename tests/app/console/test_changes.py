@@ -262,11 +262,28 @@ def test_a_person_is_erased_after_the_name_was_typed(watched: Watched, service: 
     told = page.get_by_role("dialog", name="Erased")
     told.wait_for()
     assert "2 samples, 2 pictures, 2 embeddings" in told.inner_text()
-    assert "nothing of it is left" in told.inner_text()
+    assert "none of these samples is left" in told.inner_text()
+    assert "stays there" not in told.inner_text()
     assert "2026-05-01T02-00" in told.inner_text()
     told.get_by_role("button", name="Close").click()
     page.wait_for_selector(".people .card")
     assert identities(service, gallery) == {"bert": 2}
+
+
+def test_an_erasure_does_not_hide_that_a_picture_has_another_name(
+    watched: Watched, service: httpx.Client, gallery: str
+) -> None:
+    enrol(service, gallery, [0], names=["anna"])
+    enrol(service, gallery, [0], names=["bert"])
+    page = watched.open(f"identities?gallery={gallery}&identity=anna")
+    page.get_by_role("button", name="Erase").click()
+    dialog = page.get_by_role("dialog", name="Erase this person?")
+    dialog.get_by_label("Type the name to confirm").fill("anna")
+    dialog.get_by_role("button", name="Erase").click()
+    told = page.get_by_role("dialog", name="Erased")
+    told.wait_for()
+    assert "2 samples, 0 pictures, 2 embeddings" in told.inner_text()
+    assert "enrolled under another name too, or in another gallery, stays there" in told.inner_text()
 
 
 def test_more_of_a_persons_samples_come_once_or_say_why_not(
