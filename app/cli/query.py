@@ -32,7 +32,8 @@ from model.errors import ImageError
 from model.preprocess import prepare
 
 MAX_IMAGES = 32
-BAR = 24  # columns for a score of 1
+BAR = 16  # columns for a score of 1
+_MATCH = {True: "yes", False: "no", None: "–"}  # a file has no colours, and near the threshold the bar is too coarse
 
 Images = Annotated[list[Path] | None, typer.Argument(help="Pictures of one person; several are pooled into one query.")]
 SampleId = Annotated[
@@ -143,13 +144,14 @@ def show(answer: dict[str, Any], console: Console) -> None:
     console.print(Text(_verdict(answer)), soft_wrap=True)
     if not answer["identities"]:
         return
-    rows = table("rank", "identity", "score", "", "best samples", whole=("rank", "score", ""))
+    rows = table("rank", "identity", "score", "match", "", "best samples", whole=("rank", "score", "match", ""))
     for identity in answer["identities"]:
-        best = ", ".join(_sample(sample) for sample in identity["samples"])
+        best = "\n".join(_sample(sample) for sample in identity["samples"])
         rows.add_row(
             str(identity["rank"]),
             Text(printable(identity["identity"]), style="bold" if identity["match"] else ""),
             f"{identity['score']:.3f}",
+            _MATCH[identity["match"]],
             Text(bar(identity["score"], answer["threshold"]), style="green" if identity["match"] else "dim"),
             Text(best),
         )

@@ -78,7 +78,16 @@ def test_the_table_shows_verdict_rank_and_bar(reid: Reid, enrolled: Path) -> Non
     assert lines[0].startswith("match: best 1.000 ≥ threshold 0.950 at a false match rate of 0.001")
     assert "0001" in lines[2]
     assert "█" in lines[2]
-    assert len(lines) == 4
+    assert len(lines) == 2 + 2 * 3  # a line for each of the three best samples, where it was seen
+
+
+def test_each_row_says_whether_it_is_a_match(reid: Reid, enrolled: Path) -> None:
+    picture = sorted((enrolled / "bounding_box_test").glob("0001_*"))[0]
+    found = json.loads(reid("query", picture, "--samples-per-identity", "0", "--json").out)["identities"]
+    between = (found[1]["score"] + found[2]["score"]) / 2  # two of them reach it, as two people may
+    lines = reid("query", picture, "--samples-per-identity", "0", "--threshold", str(between)).out.splitlines()
+    assert lines[1].split()[:4] == ["rank", "identity", "score", "match"]
+    assert [line.split()[3] for line in lines[2:5]] == ["yes", "yes", "no"]
 
 
 def test_an_empty_gallery_is_unknown(reid: Reid, data_dir: Path, market: Path) -> None:
@@ -115,6 +124,6 @@ def test_a_wrong_value_is_wrong_usage(
 
 
 def test_the_bar_shows_score_and_threshold() -> None:
-    assert bar(0.5, None) == "█" * 12 + " " * 12
-    assert bar(0.5, 0.75) == "█" * 12 + " " * 6 + "┃" + " " * 5
-    assert bar(-0.3, 1) == " " * 23 + "┃"
+    assert bar(0.5, None) == "█" * 8 + " " * 8
+    assert bar(0.5, 0.75) == "█" * 8 + " " * 4 + "┃" + " " * 3
+    assert bar(-0.3, 1) == " " * 15 + "┃"
