@@ -19,7 +19,7 @@ from app.cli.recalibration import recalibrate
 from app.cli.tables import table
 from app.engine import active_version, open_engine
 from app.settings import Settings, load_settings
-from index.migration import State
+from index.migration import Migration, State
 from index.versions import VersionUse, versions_in_use
 from model.card import Card
 from model.comparison import Row, compare
@@ -92,6 +92,7 @@ def activate(
             f", {moved.total} samples were moved; next: reid migrations finalize {moved.migration_id}"
             f", or the way back: reid migrations rollback {moved.migration_id}"
         )
+        told = "\n".join([told, *_compared(moved)])
     _done({"active": version, "migration_id": moved.migration_id, "state": str(moved.state)}, told, as_json)
 
 
@@ -190,6 +191,16 @@ def pull(
     from model.mlflow_registry import MlflowRegistry  # here, because mlflow is no part of a plain installation
 
     _imported(MlflowRegistry(mlflow).pull(_registry(), version), as_json)
+
+
+def _compared(moved: Migration) -> list[str]:
+    """Say whose verdict another threshold changes: no reason to refuse the switch, but one to take it back."""
+    verdicts = moved.validation.get("verdicts", {})
+    if verdicts.get("match_in_both") is None:
+        return []
+    before, after = (verdicts["match_in_both"] + verdicts[only] for only in ("only_source", "only_target"))
+    probes = moved.validation["probes"]
+    return [f"of {probes} samples searched for, {before} had a match with {moved.source}, {after} have one now"]
 
 
 def _registry() -> Registry:

@@ -10,6 +10,7 @@ from model.promotion import approve
 from model.registry import Registry
 from tests.app.cli.conftest import Reid
 from tests.app.parts import VERSION, write_version
+from tests.tiny_model import CALIBRATION
 
 
 def test_list_marks_the_active_version(reid: Reid, data_dir: Path) -> None:
@@ -87,6 +88,21 @@ def test_a_filled_gallery_is_moved_rolled_back_and_moved_for_good(
     assert json.loads(reid("migrations", "finalize", again["migration_id"], "--json").out)["state"] == "finalized"
     assert again["migration_id"] in reid("migrations", "list").out
     assert reid("gallery", "check").code == 0
+
+
+def test_a_move_says_whose_verdict_it_changes(
+    reid: Reid, data_dir: Path, market: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "_SERVICE_SECONDS", 0.0)  # there is none
+    lenient = tuple(each.model_copy(update={"threshold": -1.0, "low": -1.0}) for each in CALIBRATION.thresholds)
+    calibration = CALIBRATION.model_copy(update={"thresholds": lenient})
+    write_version(data_dir / "models", "lenient@1", calibration=calibration)
+    assert reid("ingest", market, "--json").code == 0
+    said = reid("models", "activate", "lenient@1").out.splitlines()
+    verdicts = json.loads(reid("migrations", "list", "--json").out)["items"][0]["validation"]["verdicts"]
+    both, gained = verdicts["match_in_both"], verdicts["only_target"]
+    assert gained > 0
+    assert said[1].endswith(f"{both} had a match with {VERSION}, {both + gained} have one now")
 
 
 def test_an_unknown_version_is_told(reid: Reid, data_dir: Path) -> None:
