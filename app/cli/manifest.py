@@ -44,13 +44,14 @@ class Manifest:
                 header = _header(next(rows, []), self.path)
                 line = rows.line_num + 1
                 for cells in rows:
-                    if cells:
+                    if any(cells):  # spreadsheets end in rows of empty cells
                         yield self._entry(header, cells, f"{self.path.name} line {line}")
                     line = rows.line_num + 1
             except csv.Error as exc:
                 raise CommandError(f"{self.path} line {rows.line_num}: not CSV: {exc}") from exc
             except UnicodeDecodeError as exc:
-                raise CommandError(f"{self.path}: expected UTF-8, found byte {exc.object[exc.start]:#04x}") from exc
+                found = f"byte {exc.object[exc.start]:#04x}"
+                raise CommandError(f"{self.path}: expected UTF-8, found {found}; save it as CSV in UTF-8") from exc
 
     def _entry(self, header: list[str], cells: list[str], where: str) -> AnyEntry:
         if len(cells) != len(header):

@@ -85,7 +85,8 @@ def read_rows(path: Path) -> list[Row]:
     except csv.Error as exc:
         raise DatasetError(f"{path}: not CSV: {exc}") from exc
     except UnicodeDecodeError as exc:
-        raise DatasetError(f"{path}: expected UTF-8, found byte {exc.object[exc.start]:#04x}") from exc
+        found = f"byte {exc.object[exc.start]:#04x}"
+        raise DatasetError(f"{path}: expected UTF-8, found {found}; save it as CSV in UTF-8") from exc
     if not rows:
         raise DatasetError(f"{path}: expected pictures, found only a header; add a line for each")
     seen: dict[Path, str] = {}
@@ -100,7 +101,7 @@ def _rows(file: TextIO, path: Path) -> Iterator[Row]:
     header = _header(next(lines, []), path)
     number = lines.line_num + 1
     for cells in lines:
-        if cells:
+        if any(cells):  # spreadsheets end in rows of empty cells
             yield _row(header, cells, path, f"{path.name} line {number}")
         number = lines.line_num + 1  # a quoted cell may go over several
 

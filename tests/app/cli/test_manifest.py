@@ -49,6 +49,14 @@ def test_a_byte_order_mark_blank_lines_and_windows_line_ends_are_taken(tmp_path:
     ]
 
 
+def test_rows_of_empty_cells_as_spreadsheets_leave_them_are_blank_lines(tmp_path: Path) -> None:
+    manifest = write(tmp_path, "path,identity,camera\na.jpg,Ann,c1\n,,\n,\nb.jpg,Bob,c1\n,,,\n")
+    assert [(entry.where, manifest.total) for entry in manifest.entries()] == [
+        ("people.csv line 2", 2),
+        ("people.csv line 5", 2),
+    ]
+
+
 def test_a_line_is_counted_where_it_begins(tmp_path: Path) -> None:
     manifest = write(tmp_path, 'path,identity\n"a\nb.jpg",Ann\nc.jpg\n')
     assert [entry.where for entry in manifest.entries()] == ["people.csv line 2", "people.csv line 4"]
@@ -89,7 +97,7 @@ def test_a_wrong_value_is_told_with_its_column(tmp_path: Path, row: str, told: s
         ("path,identity,attributes.\n", "column 'attributes.' is not known"),
         ("path,path,identity\n", "column 'path' is there 2 times"),
         ('path,identity\n"a.jpg"x,Ann\n', "line 2: not CSV"),
-        (b"path,identity\n\xff.jpg,Ann\n", "expected UTF-8, found byte 0xff"),
+        (b"path,identity\n\xff.jpg,Ann\n", "expected UTF-8, found byte 0xff; save it as CSV in UTF-8"),
     ],
 )
 def test_what_is_not_a_manifest_is_refused_at_once(tmp_path: Path, text: str | bytes, told: str) -> None:

@@ -77,7 +77,7 @@ def test_columns_of_ingest_are_passed_over_and_a_byte_order_mark_too(tmp_path: P
         ("path,identity,path\na.jpg,Ann,b.jpg\n", r"line 1: column 'path' is there 2 times"),
         ("path,identity\n", r"found only a header"),
         ("path,identity\na.jpg\n", r"people\.csv line 2: expected 2 fields as in the header, found 1"),
-        ("path,identity\na.jpg,Ann\n\nb.jpg,\n", r"people\.csv line 4: identity is empty"),
+        ("path,identity\na.jpg,Ann\n\n,\nb.jpg,\n", r"people\.csv line 5: identity is empty"),
         ('path,identity\na.jpg,"Ann\nB"\n,Bob\n', r"people\.csv line 4: path is empty"),
         (
             "path,identity,split\na.jpg,Ann,val\n",
@@ -105,7 +105,7 @@ def test_a_picture_that_is_missing_is_named(tmp_path: Path) -> None:
 
 def test_another_encoding_is_told(tmp_path: Path) -> None:
     (tmp_path / "people.csv").write_bytes("path,identity\nä.jpg,Ann\n".encode("latin-1"))
-    with pytest.raises(DatasetError, match="expected UTF-8, found byte 0xe4"):
+    with pytest.raises(DatasetError, match="expected UTF-8, found byte 0xe4; save it as CSV in UTF-8"):
         read(tmp_path / "people.csv")
 
 
