@@ -247,4 +247,5 @@ def validate(kind: type[Parsed], what: str, content: object) -> Parsed:
     except ValidationError as exc:
         first = exc.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise RecipeError(f"{what}: {where}: {first['msg']}, found {first['input']!r}") from exc
+        found = "" if isinstance(first["input"], dict) else f", found {first['input']!r}"  # a dict: all settings
+        raise RecipeError(f"{what}: {where}: {first['msg'].removeprefix('Value error, ')}{found}") from exc

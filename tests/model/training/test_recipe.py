@@ -25,6 +25,12 @@ def test_stages_follow_each_other(recipe_file: Path) -> None:
     assert [recipe.stage_of(epoch).height for epoch in range(2)] == [48, 64]
 
 
+def test_what_settings_do_to_each_other_is_told_without_all_of_them() -> None:
+    with pytest.raises(RecipeError) as refused:
+        override(read_recipe("cpu-larger"), {"stages.0.epochs": 1})
+    assert str(refused.value).endswith("the file: warm-up of 1.0 epochs leaves nothing of 1 epochs")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
