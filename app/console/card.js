@@ -2,7 +2,7 @@
 
 import { chart } from "./charts.js";
 import { el, table } from "./dom.js";
-import { cosine, percent, rate, whole } from "./words.js";
+import { cosine, count, percent, rate, whole } from "./words.js";
 
 /** Return the parts of the card that people ask for. */
 export function cardParts(card) {
@@ -82,7 +82,7 @@ function openSet(found) {
   return el("section", {}, el("h3", {}, "People who are not enrolled"),
     table("Open-set identification", ["strangers taken for somebody", "known people found", "threshold"],
       found.rates.map(each => [percent(each.false_alarm_rate, 0), el("span", { class: "number" }, `${percent(each.detection_rate)} ± ${percent(each.deviation)}`), el("span", { class: "number" }, cosine(each.threshold))])),
-    el("p", { class: "quiet small" }, found.protocol));
+    el("p", { class: "quiet small" }, `with ${count(found.enrolled, "person", "people")} enrolled, by ${found.protocol}`));
 }
 
 function origin(card) {

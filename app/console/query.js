@@ -185,10 +185,11 @@ function inOneSentence({ verdict, identities }) {
 function result(scope, answer) {
   const { word, means } = VERDICTS[answer.verdict];
   const best = answer.identities[0];
+  const others = answer.identities.filter(each => each.match).length - 1;
   const why = best ? means : "Nothing was searched: the gallery is empty, or the filters leave nothing.";
   const banner = el("div", { class: `verdict ${answer.verdict}` }, el("h2", {}, mark(answer.verdict, word)),
-    el("p", {}, best && answer.verdict === "match" ? el("span", {}, "Best: ", el("strong", { class: "name" }, best.identity), `, ${cosine(best.score)}`) : why),
-    el("p", { class: "quiet small" }, lineInWords(answer)));
+    el("p", {}, best && answer.verdict === "match" ? el("span", {}, "Best: ", el("strong", { class: "name" }, best.identity), `, ${cosine(best.score)}`, others > 0 && `, and ${count(others, "other person matches", "other people match")}`) : why),
+    el("p", { class: "quiet small" }, `${lineInWords(answer)} · ${count(answer.searched, "sample was", "samples were")} compared`));
   return [banner, el("ol", { class: "ranked" }, answer.identities.map(each => person(scope, each, answer))), timing(answer)];
 }
 

@@ -25,7 +25,7 @@ def test_a_picture_ranks_people_with_verdict_line_and_pictures(
     assert ranked(page)[0] == "p1"
     assert page.locator(".verdict h2").inner_text() == "Match"
     verdict = page.locator(".verdict").inner_text()
-    assert "threshold 0.950 · 1 in 1,000 comparisons with somebody else reach it" in verdict
+    assert "threshold 0.950 · 1 in 1,000 comparisons with somebody else reach it · 6 samples were compared" in verdict
     assert "of comparisons with another person" in page.locator(".field", has_text="False matches").inner_text()
     first = page.locator(".ranked .card").first
     assert "Match" in first.inner_text()
@@ -40,6 +40,18 @@ def test_a_picture_ranks_people_with_verdict_line_and_pictures(
     assert "6 samples searched in" in page.locator(".timing").inner_text()
     assert page.get_by_role("status").inner_text().startswith("Match. 3 people found. Best: p1, score ")
     all_pictures_are_there(page)
+
+
+def test_others_who_match_as_well_are_told(watched: Watched, service: httpx.Client, gallery: str) -> None:
+    enrol(service, gallery, [0, 1, 2])
+    page = watched.open(f"query?gallery={gallery}&threshold=-1")
+    ask(page, 1)
+    assert ", and 2 other people match" in page.locator(".verdict").inner_text()
+    answer = service.post("/query", data={"gallery": gallery}, files={"image": person(1)}).json()
+    best = answer["identities"][0]["score"]
+    page = watched.open(f"query?gallery={gallery}&threshold={best - 1e-6}")
+    ask(page, 1)
+    assert page.locator(".verdict p").first.inner_text() == f"Best: p1, {best:.3f}"
 
 
 def test_a_result_is_searched_on_with_and_back_and_reload_work(

@@ -150,6 +150,22 @@ def test_a_cards_figures_are_told_apart(watched: Watched) -> None:
     ]
 
 
+def test_a_card_says_among_how_many_people_strangers_were_asked_for(watched: Watched) -> None:
+    rates = [{"false_alarm_rate": 0.1, "threshold": 0.591, "detection_rate": 0.954, "deviation": 0.016}]
+    measured = {"protocol": "half of them enrolled", "enrolled": 25, "rates": rates}
+
+    def with_strangers(route: Any) -> None:  # noqa: ANN401 - Playwright's
+        answer = route.fetch()
+        body = answer.json()
+        for item in body["items"]:
+            item["card"]["open_set"] = measured
+        route.fulfill(response=answer, json=body)
+
+    watched.page.route("**/models", with_strangers)
+    page = watched.open("models")
+    page.wait_for_selector("text=with 25 people enrolled, by half of them enrolled")
+
+
 @pytest.mark.parametrize("watched", [SIZES[2]], ids=["phone"], indirect=True)
 def test_the_pictures_of_a_result_fit_their_columns(watched: Watched, service: httpx.Client, gallery: str) -> None:
     for view in (1, 2):
