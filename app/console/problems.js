@@ -39,7 +39,7 @@ export function advice(error) {
 
 /** One line of both, for a row of many. */
 export function oneLine(error) {
-  return [error.detail, ADVICE[error.code]].filter(Boolean).join(" ");
+  return [sentence(error.detail), ADVICE[error.code]].filter(Boolean).join(" ");
 }
 
 const sentence = text => text && text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
