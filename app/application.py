@@ -39,7 +39,8 @@ from index.keys import Keys
 from model.errors import ModelError
 
 log = logging.getLogger(__name__)
-DESCRIPTION = """A picture of a person in, the ranked identities of a gallery out.
+DESCRIPTION = """A picture of a person in, the ranked identities of a gallery out. A picture is one person, cut out from
+head to feet: nobody is looked for in a scene.
 
 Scores are cosine similarities of unit embeddings, in [-1, 1]; higher is more alike. Times are RFC 3339 with an offset.
 Every answer carries `X-Request-ID`. Errors are `application/problem+json` with a stable `code`.

@@ -43,7 +43,7 @@ class EnrolView {
     this.summary = el("p", { role: "status" });
     this.actions = el("div", { class: "buttons" });
     const form = el("div", { class: "panel" }, el("div", { class: "fields" }, field("Identity comes", this.naming), this.name, field("Camera", this.camera, "where the file name does not say it"), field("Taken", this.time, "if known, for all of them")), this.rule);
-    this.zone = dropzone(scope, { title: "Drop pictures or folders", hint: "JPEG, PNG, WebP or BMP, up to 10 MB each", take: chosen => this.take(chosen), folder: true });
+    this.zone = dropzone(scope, { title: "Drop pictures or folders", hint: "one person in each, cut out from head to feet; JPEG, PNG, WebP or BMP, up to 10 MB", take: chosen => this.take(chosen), folder: true });
     this.box = el("div", { class: "enrol" }, this.zone, form, el("div", { class: "panel tray" }, this.summary, this.bar, this.actions), this.list);
     stage.append(this.box);
   }

@@ -94,6 +94,23 @@ def test_a_manifest_is_enrolled_with_all_it_says(reid: Reid, data_dir: Path, mar
     assert sample.captured_at.isoformat() == "2026-05-01T10:00:00+00:00"
 
 
+@pytest.mark.parametrize(("external", "code", "people"), [("", 0, ["Ann", "Anna"]), ("x-1", 1, ["Anna"])])
+def test_what_was_corrected_is_told_by_its_external_id(
+    reid: Reid, data_dir: Path, market: Path, tmp_path: Path, external: str, code: int, people: list[str]
+) -> None:
+    picture = sorted((market / "query").iterdir())[0]
+    manifest = tmp_path / "people.csv"
+    manifest.write_text(f"path,identity,external_id\n{picture},Ann,{external}\n")
+    assert reid("ingest", manifest, "--json").code == 0
+    with open_engine(load_settings(data_dir=data_dir)) as engine:
+        engine.gallery.rename("default", "Ann", "Anna")
+    again = reid("ingest", manifest, "--json")
+    assert again.code == code
+    assert [item["code"] for item in items(again) if "code" in item] == ["external_id_conflict"] * code
+    with open_engine(load_settings(data_dir=data_dir)) as engine:
+        assert [each.identity for each in engine.gallery.identities("default", limit=9).items] == people
+
+
 def test_each_bad_entry_fails_alone(reid: Reid, data_dir: Path, market: Path, tmp_path: Path) -> None:
     good = sorted((market / "query").iterdir())[0]
     (tmp_path / "cut.jpg").write_bytes(good.read_bytes()[:900])

@@ -67,6 +67,7 @@ def test_it_says_how_many_people_a_folder_is_taken_for(watched: Watched, gallery
     for place, name in enumerate(("anna 1", "anna 2", "bert 1")):
         (tmp_path / "car park" / f"{name}.jpg").write_bytes(person(place // 2, place))
     page = watched.open(f"enrol?gallery={gallery}")
+    page.get_by_text("one person in each, cut out from head to feet").wait_for()
     page.get_by_label("Choose a folder").set_input_files(tmp_path / "car park")
     page.get_by_role("button", name="Enrol 3 pictures of 1 person", exact=True).wait_for()
     page.get_by_label("Choose pictures").set_input_files([picture(3, name="0004_c1s1_000001_01.jpg")])
