@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from index import backup as making
-from index import backups, catalogue, copies
+from index import catalogue, copies, known_backups
 from index.archive import Archive
 from index.database import Database
 from index.errors import BackupRefused, InvalidValue, StoreDamaged, StoreUnavailable
@@ -76,7 +76,7 @@ def answers(store: GalleryStore, gallery: str = "default") -> list[Ranking]:
 
 def remembered(store: GalleryStore) -> set[str]:
     with store._database.read() as connection:
-        return backups.names(connection)
+        return known_backups.names(connection)
 
 
 def fill(store: GalleryStore) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from index import having
+from index import attribute_rows
 from index.gallery import GalleryStore
 from index.records import Sample, SampleFilter
 from tests.index.people import NOON, VERSION, crowd, enrol, sample, vectors
@@ -144,7 +144,7 @@ def test_attributes_are_followed_while_samples_come_change_and_go(store: Gallery
 def test_a_sample_behind_many_changes_of_few_others_is_found_by_its_attribute(
     store: GalleryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(having, "_MOST_TOUCHED", 2)
+    monkeypatch.setattr(attribute_rows, "_MOST_TOUCHED", 2)
     (key,) = enrol(store, [sample(1)])
     where = SampleFilter(attributes={"door": "north"})
     assert store.page("default", where, limit=10).items == ()
