@@ -248,11 +248,22 @@ def test_a_snapshot_goes_at_opening_when_another_process_deleted_meanwhile(
     assert list(mine.iterdir()) == []
 
 
-@pytest.mark.parametrize("since", [0, 2, 3])
+@pytest.mark.parametrize(("since", "pooled"), [(0, False), (2, False), (3, False), (0, True)])
 def test_a_database_that_was_put_back_from_a_copy_is_read_again(
-    folder: Path, store: GalleryStore, other: GalleryStore, server: PostgreSQL, since: int
+    folder: Path,
+    store: GalleryStore,
+    other: GalleryStore,
+    server: PostgreSQL,
+    monkeypatch: pytest.MonkeyPatch,
+    since: int,
+    pooled: bool,
 ) -> None:
-    """So is one whose server took over without the last commits: what comes then has the numbers of what is lost."""
+    """So is one whose server took over without the last commits: what comes then has the numbers of what is lost.
+
+    Behind a pooler of connections no server is told from another, but that it has fewer changes.
+    """
+    if pooled:
+        monkeypatch.setattr(server_module, "which", lambda _connection: "a pooler")
     name = make_url(database_url(folder)).database
     assert name is not None
     copy = server.fresh_name()
