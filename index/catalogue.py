@@ -77,10 +77,7 @@ def now() -> int:
 
 
 def clock(connection: Connection) -> int:
-    """Return the time, in UTC microseconds, by the one clock of all processes: a server's, or else this machine's.
-
-    For what one process writes and another judges: one whose clock is wrong would delete what is young.
-    """
+    """Return the time, in UTC microseconds, by one clock for all processes, who judge what others wrote by it."""
     if connection.dialect.name == "sqlite":
         return now()
     return int(connection.exec_driver_sql(_CLOCK).scalar_one())

@@ -180,11 +180,14 @@ def test_the_pictures_of_a_result_fit_their_columns(watched: Watched, service: h
     assert all(picture_width <= column for column, picture_width in wide), wide
 
 
+MOVING = {
+    "migration_id": "M1", "source": "tiny@1", "target": "tiny@2", "state": "running", "done": 120, "total": 480,
+    "eta_s": 300, "validation": {}, "left_out": 0, "error": None, "created": "2026-05-01T10:00:00Z",
+}  # fmt: skip
+
+
 def test_a_migration_is_followed(watched: Watched) -> None:
-    item = {
-        "migration_id": "M1", "source": "tiny@1", "target": "tiny@2", "state": "running", "done": 120, "total": 480,
-        "eta_s": 300, "validation": {}, "left_out": 0, "error": None, "created": "2026-05-01T10:00:00Z",
-    }  # fmt: skip
+    item = dict(MOVING)
     compared = {
         "passed": True, "problems": [], "samples": 480, "left_out": 0, "probes": 200, "same_first": 0.94,
         "same_of_ten": 0.81, "across_cameras": {"people": 90, "source": 0.9, "target": 0.956},
@@ -281,10 +284,7 @@ AT_CHANGES = "document.activeElement.getAttribute('aria-label') === 'Changes of 
 
 
 def test_a_change_of_version_that_ends_keeps_the_focus_at_the_changes(watched: Watched) -> None:
-    item = {
-        "migration_id": "M1", "source": "tiny@1", "target": "tiny@2", "state": "running", "done": 120, "total": 480,
-        "eta_s": 300, "validation": {}, "left_out": 0, "error": None, "created": "2026-05-01T10:00:00Z",
-    }  # fmt: skip
+    item = dict(MOVING)
     watched.page.add_init_script(SOON)
     watched.page.route("**/migrations", lambda route: route.fulfill(json={"items": [item]}))
     watched.page.route("**/rollback", lambda route: route.fulfill(json=item | {"state": "rolled_back"}))
@@ -301,10 +301,7 @@ def test_a_change_of_version_that_ends_keeps_the_focus_at_the_changes(watched: W
 
 
 def test_a_change_of_version_that_ends_leaves_the_focus_elsewhere_alone(watched: Watched) -> None:
-    item = {
-        "migration_id": "M1", "source": "tiny@1", "target": "tiny@2", "state": "running", "done": 120, "total": 480,
-        "eta_s": 300, "validation": {}, "left_out": 0, "error": None, "created": "2026-05-01T10:00:00Z",
-    }  # fmt: skip
+    item = dict(MOVING)
     watched.page.add_init_script(SOON)
     watched.page.route("**/migrations", lambda route: route.fulfill(json={"items": [item]}))
     page = watched.open("models")
