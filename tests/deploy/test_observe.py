@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,13 +17,36 @@ from tests.deploy.engine import ROOT
 
 FOLDER = ROOT / "docker" / "observe"
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "info": ("_info",), "gauge": ("",)}
+needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no promtool")
 SCRAPED = {"up"}  # Prometheus' own
 WORDS = {"sum", "by", "rate", "increase", "histogram_quantile", "min_over_time", "or", "vector", "label_values"}
-ALERTS = {
-    "ReidDown", "ReidNotReady", "ReidCatalogueAway", "ReidErrors", "ReidOverloaded", "ReidQueueNearItsBound",
-    "ReidSlow", "ReidIndexBehind", "ReidExpiryFails", "ReidWorkerDied", "ReidDiskFull", "ReidMigrationFails",
-    "ReidDrift", "ReidUnlikeTheCard",
-}  # fmt: skip
+REQUESTS = 'reid_requests_total{instance="a",route="/query",status="%s"}'
+STORIES = {  # what is counted from minute to minute: for fifteen all is well, then for another thirty it is not
+    "ReidDown": {'up{job="reid",instance="a"}': "1x14 0x30"},
+    "ReidNotReady": {REQUESTS.replace("/query", "/health/ready") % "503": "4x14 4+4x30"},
+    "ReidCatalogueAway": {'reid_gallery_samples{instance="a"}': "7x14" + 31 * " NaN"},
+    "ReidErrors": {REQUESTS % "200": "0+990x44", REQUESTS % "500": "0+5x14 75+20x30"},
+    "ReidOverloaded": {REQUESTS % "200": "0+900x44", REQUESTS % "429": "0+10x14 150+90x30"},
+    "ReidQueueNearItsBound": {
+        'reid_queue_pictures{instance="a"}': "400x14 420x30",
+        'reid_queue_limit_pictures{instance="a"}': "512x44",
+    },
+    "ReidSlow": {
+        'reid_request_seconds_bucket{instance="a",route="/query",le="1.0"}': "0+100x14 1500+90x30",
+        'reid_request_seconds_bucket{instance="a",route="/query",le="2.5"}': "0+100x44",
+        'reid_request_seconds_bucket{instance="a",route="/query",le="+Inf"}': "0+100x44",
+    },
+    "ReidIndexBehind": {'reid_index_lag_changes{instance="a"}': "900 2000x3 0 2000x9 2000x30"},
+    "ReidExpiryFails": {'reid_expiry_failures_total{instance="a"}': "3x14 4x30"},
+    "ReidWorkerDied": {'reid_worker_deaths_total{instance="a"}': "1x14 2x30"},
+    "ReidDiskFull": {
+        'reid_data_free_bytes{instance="a"}': "11x14 9x30",
+        'reid_data_size_bytes{instance="a"}': "100x44",
+    },
+    "ReidMigrationFails": {'reid_migration_failures_total{instance="a"}': "0+1x2 2x11 3+1x30"},
+    "ReidDrift": {'reid_drift_psi{instance="a",reference="first"}': "0.2x14 0.3x100"},
+    "ReidUnlikeTheCard": {'reid_drift_psi{instance="a",reference="card"}': "0.2x14 0.3x1500"},
+}
 
 
 def exported() -> set[str]:
@@ -83,7 +107,7 @@ def test_every_metric_of_the_service_is_shown() -> None:
 
 
 def test_rules_are_whole() -> None:
-    assert {rule["alert"] for rule in rules()} == ALERTS
+    assert {rule["alert"] for rule in rules()} == set(STORIES)
     for rule in rules():
         assert rule["labels"]["severity"] in ("warning", "critical")
         assert {"summary", "description"} <= set(rule["annotations"])
@@ -99,10 +123,48 @@ def test_a_drain_of_a_minute_is_no_alert() -> None:
     assert 60 * int(rule["for"].removesuffix("m")) >= 60 + 60 * int(window) + scrapes
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no promtool")
+def promtool(*arguments: object) -> None:
+    done = subprocess.run(["promtool", *map(str, arguments)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_promtool
 def test_promtool_takes_them() -> None:
-    subprocess.run(["promtool", "check", "rules", FOLDER / "alerts.yml"], check=True)
-    subprocess.run(["promtool", "check", "config", "--syntax-only", FOLDER / "prometheus.yml"], check=True)
+    promtool("check", "rules", FOLDER / "alerts.yml")
+    promtool("check", "config", "--syntax-only", FOLDER / "prometheus.yml")
+
+
+@needs_promtool
+def test_each_alert_is_raised_by_its_own_trouble_and_by_no_other(tmp_path: Path) -> None:
+    """Minute 14 is the last good one; a story ends when its rule has waited long enough."""
+    stories = []
+    for alert, told in STORIES.items():
+        last = {"ReidDrift": "110m", "ReidUnlikeTheCard": "1510m"}.get(alert, "42m")
+        stories.append(
+            {
+                "interval": "1m",
+                "input_series": [{"series": name, "values": values} for name, values in told.items()],
+                "promql_expr_test": [
+                    {"expr": "count(ALERTS) or vector(0)", "eval_time": "14m", "exp_samples": [{"value": 0}]},
+                    {
+                        "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
+                        "eval_time": last,
+                        "exp_samples": [{"labels": f'{{alertname="{alert}"}}', "value": 1}],
+                    },
+                ],
+            }
+        )
+    (tmp_path / "stories.yml").write_text(json.dumps({"rule_files": [str(FOLDER / "alerts.yml")], "tests": stories}))
+    promtool("test", "rules", tmp_path / "stories.yml")
+
+
+@needs_promtool
+def test_prometheus_understands_every_panel(tmp_path: Path) -> None:
+    asked = [target["expr"] for panel in dashboard()["panels"] for target in panel["targets"]]
+    plain = [re.sub(r"\$__\w+", "5m", each) for each in asked]
+    nothing = [{"expr": f"({each}) unless ({each})", "eval_time": "1m", "exp_samples": []} for each in plain]
+    (tmp_path / "panels.yml").write_text(json.dumps({"tests": [{"interval": "1m", "promql_expr_test": nothing}]}))
+    promtool("test", "rules", tmp_path / "panels.yml")
 
 
 def test_panels_do_not_overlap() -> None:
