@@ -22,7 +22,6 @@ EXTRAS = {
     "torch": "train",
     "torchvision": "train",
     "psycopg": "scale",
-    "pymilvus": "scale",
     "s3fs": "scale",
 }
 
