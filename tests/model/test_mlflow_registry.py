@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT
 
 from model.card import read_card, write_card
 from model.errors import ExchangeError, RegistryError, VersionDamaged
@@ -115,3 +116,12 @@ def test_server_that_does_not_answer_is_told_without_its_password(tmp_path: Path
         MlflowRegistry("http://someone:secret@127.0.0.1:9").pull(registry_with(tmp_path), "tiny")
     assert "secret" not in str(failure.value)
     assert len(str(failure.value)) < 300
+
+
+def test_nothing_is_printed_beside_what_we_say(server: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """mlflow would print a run's address as it was given, with its password; to a file it prints none."""
+    MlflowRegistry(server).push(registry_with(tmp_path / "a", 1), "tiny@1")
+    assert MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.get()
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert "Waiting" not in said.err
