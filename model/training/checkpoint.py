@@ -18,7 +18,7 @@ NAME = "checkpoint.pt"
 class Checkpoint:
     """A run after `step` steps; nothing random is kept since batches depend on seed and step alone.
 
-    `parent` is the model version that it began from, if it was one.
+    `parent` is the model version that it began from, if it was one; `teacher` the hash of the one it learns from.
     """
 
     recipe: Recipe
@@ -29,6 +29,7 @@ class Checkpoint:
     optimiser: dict[str, Any]
     averaged: dict[str, torch.Tensor] | None = None
     parent: str | None = None
+    teacher: str | None = None
 
     @property
     def served(self) -> dict[str, torch.Tensor]:

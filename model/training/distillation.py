@@ -4,6 +4,7 @@ Hinton, Vinyals, Dean. "Distilling the Knowledge in a Neural Network", 2015 (ide
 Park, Kim, Lu, Cho. "Relational Knowledge Distillation", CVPR 2019, equations 3-5 (distances between embeddings).
 """
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -20,13 +21,15 @@ from model.training.recipe import DistillationRecipe
 class Teacher:
     """A trained network that is asked about the student's own augmented images.
 
-    `size` is the input `(height, width)` that it was trained at; the student's images are resized to it.
+    `size` is the input `(height, width)` that it was trained at; the student's images are resized to it. `sha256` tells
+    it from any other.
     """
 
     def __init__(self, network: ReidNetwork, size: tuple[int, int], recipe: DistillationRecipe) -> None:
         self.network = network.eval().requires_grad_(False)
         self.size = size
         self.recipe = recipe
+        self.sha256 = _hash(network, size)
 
     def __call__(self, images: Tensor, feature: Tensor, logits: Tensor) -> Tensor:
         """Return how far the student is from the teacher, a scalar.
@@ -68,6 +71,14 @@ def distance_loss(feature: Tensor, taught: Tensor) -> Tensor:
 def _relative_distances(embeddings: Tensor) -> Tensor:
     distances = functional.pdist(embeddings.float())  # (N·(N-1)/2,)
     return distances / distances.mean().clamp_min(1e-6)
+
+
+def _hash(network: ReidNetwork, size: tuple[int, int]) -> str:
+    """Hash what a teacher's answers depend on."""
+    digest = hashlib.sha256(repr(size).encode())
+    for name, value in network.state_dict().items():
+        digest.update(name.encode() + value.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_teacher(run: Path, recipe: DistillationRecipe, data_sha256: str, device: str) -> Teacher:

@@ -81,10 +81,11 @@ class Data:
 
 @dataclass(frozen=True)
 class Begun:
-    """How far a run is, and the model version that it began from, if it was one."""
+    """How far a run is, the model version that it began from, if it was one, and the hash of its teacher, if any."""
 
     step: int
     parent: str | None
+    teacher: str | None
 
 
 def train(
@@ -117,9 +118,11 @@ def train(
     network = ReidNetwork(recipe.network, len(names)).to(device).to(memory_format=torch.channels_last)
     optimiser = build_optimiser(network, recipe.optimiser)
     averaged = Averaged(network, recipe.averaging)
-    begun = resume(averaged, optimiser, recipe, data, out) or Begun(0, start(network, recipe, data, weights))
-    step = begun.step
     tutor = find_teacher(teacher, recipe, data, device)
+    taught_by = None if tutor is None else tutor.sha256
+    begun = resume(averaged, optimiser, recipe, data, taught_by, out)
+    begun = begun or Begun(0, start(network, recipe, data, weights), taught_by)
+    step = begun.step
 
     mine = share()
     tracker = track(mlflow, out, recipe, data) if mlflow and mine.first else None
@@ -260,7 +263,9 @@ def fit(images: Tensor, height: int, width: int) -> Tensor:
     return resized.round().clamp(0, 255).to(torch.uint8)
 
 
-def resume(averaged: Averaged, optimiser: torch.optim.Optimizer, recipe: Recipe, data: Data, out: Path) -> Begun | None:
+def resume(
+    averaged: Averaged, optimiser: torch.optim.Optimizer, recipe: Recipe, data: Data, teacher: str | None, out: Path
+) -> Begun | None:
     """Take up the run in `out` if there is one; return how far it is."""
     if not (out / CHECKPOINT).is_file():
         return None
@@ -269,12 +274,17 @@ def resume(averaged: Averaged, optimiser: torch.optim.Optimizer, recipe: Recipe,
         raise RecipeError(f"{out} holds a run of another recipe ({checkpoint.recipe.name}); give another --out")
     if checkpoint.data_sha256 != data.sha256:
         raise RecipeError(f"{out} holds a run on other data than {data.train.name}; give another --out")
+    if checkpoint.teacher not in (None, teacher):  # an older checkpoint does not say whom it learnt from
+        raise RecipeError(
+            f"{out} holds a run that learns from another teacher: give the run that it began with as --teacher, as it "
+            "was then, or another --out"
+        )
     averaged.network.load_state_dict(checkpoint.network)
     averaged.restore(checkpoint.averaged)
     # the groups are the recipe's: those of an older checkpoint have the same parameters, in fewer groups
     optimiser.load_state_dict({**checkpoint.optimiser, "param_groups": optimiser.state_dict()["param_groups"]})
     logger.info("going on after step %d", checkpoint.step)
-    return Begun(checkpoint.step, checkpoint.parent)
+    return Begun(checkpoint.step, checkpoint.parent, teacher)
 
 
 def start(network: ReidNetwork, recipe: Recipe, data: Data, weights: Path | None) -> str | None:
@@ -327,6 +337,7 @@ def snapshot(
         optimiser=optimiser.state_dict(),
         averaged=averaged.state(),
         parent=begun.parent,
+        teacher=begun.teacher,
     )
 
 

@@ -6,11 +6,14 @@ import torch
 from torch import Tensor
 
 from model.errors import RecipeError
-from model.training.checkpoint import load_checkpoint
+from model.training.averaging import Averaged
+from model.training.checkpoint import load_checkpoint, save_checkpoint
+from model.training.datasets.images import no_images
 from model.training.datasets.reading import read_dataset
 from model.training.distillation import answer_loss, distance_loss, load_teacher
+from model.training.network import ReidNetwork
 from model.training.recipe import DistillationRecipe, Recipe, read_recipe
-from model.training.train import train
+from model.training.train import Begun, Data, build_optimiser, resume, snapshot, train
 
 GENERATOR = torch.Generator().manual_seed(0)
 
@@ -50,11 +53,39 @@ def test_student_learns_from_a_teacher(recipe: Recipe, run: Path, market: Path, 
     train(recipe, data, tmp_path / "taught", weights=weights, device="cpu", teacher=run)
     taught = load_checkpoint(tmp_path / "taught")
     assert taught.averaged is not None
+    assert taught.teacher == load_teacher(run, DistillationRecipe(), taught.data_sha256, "cpu").sha256
     assert not torch.equal(taught.served["classifier.weight"], taught.network["classifier.weight"])
     alone = recipe.model_copy(update={"distillation": None})
     train(alone, data, tmp_path / "alone", weights=weights, device="cpu")
     untaught = load_checkpoint(tmp_path / "alone")
     assert not torch.allclose(taught.network["classifier.weight"], untaught.network["classifier.weight"])
+
+
+def test_student_goes_on_with_the_teacher_that_it_began_with(recipe: Recipe, tmp_path: Path) -> None:
+    nobody = no_images("drawn")
+    data = Data(nobody, nobody, torch.empty(0), torch.empty(0))
+    averaged = Averaged(ReidNetwork(recipe.network, 4), recipe.averaging)
+    optimiser = build_optimiser(averaged.network, recipe.optimiser)
+
+    def teacher() -> str:
+        return load_teacher(tmp_path, DistillationRecipe(), data.sha256, "cpu").sha256
+
+    def save(learnt_from: str | None) -> None:
+        save_checkpoint(snapshot(averaged, optimiser, recipe, data, Begun(3, None, learnt_from)), tmp_path)
+
+    save(None)
+    first = teacher()
+    averaged.update()  # the weights that a teacher answers by
+    averaged.network.classifier.weight.data += 1e-3
+    averaged.update()
+    save(first)
+    assert teacher() != first
+
+    assert resume(averaged, optimiser, recipe, data, first, tmp_path) == Begun(3, None, first)
+    with pytest.raises(RecipeError, match="another teacher: give the run that it began with"):
+        resume(averaged, optimiser, recipe, data, teacher(), tmp_path)
+    save(None)  # as runs were saved before
+    assert resume(averaged, optimiser, recipe, data, first, tmp_path) == Begun(3, None, first)
 
 
 def test_recipe_and_call_agree_on_a_teacher(

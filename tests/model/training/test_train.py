@@ -95,7 +95,7 @@ def test_run_of_before_the_exponent_had_a_group_goes_on(
     network = ReidNetwork(recipe.network, straight.identities)
     optimiser = build_optimiser(network, recipe.optimiser)
     data = read_data(recipe, read_dataset(market))
-    begun = resume(Averaged(network, recipe.averaging), optimiser, recipe, data, tmp_path)
+    begun = resume(Averaged(network, recipe.averaging), optimiser, recipe, data, None, tmp_path)
     assert begun is not None
     assert begun.step == straight.step
     found = optimiser.state_dict()
