@@ -15,6 +15,7 @@ from app.cli.failures import CommandError
 from app.errors import InvalidParameter
 from app.forms import validate
 from app.parameters import NewSampleFields
+from model.spreadsheet import describe_encoding, describe_header
 
 REQUIRED = ("path", "identity")
 OPTIONAL = ("camera", "captured_at", "attributes", "external_id")
@@ -50,8 +51,7 @@ class Manifest:
             except csv.Error as exc:
                 raise CommandError(f"{self.path} line {rows.line_num}: not CSV: {exc}") from exc
             except UnicodeDecodeError as exc:
-                found = f"byte {exc.object[exc.start]:#04x}"
-                raise CommandError(f"{self.path}: expected UTF-8, found {found}; save it as CSV in UTF-8") from exc
+                raise CommandError(f"{self.path}: expected UTF-8, found {describe_encoding(exc)}") from exc
 
     def _entry(self, header: list[str], cells: list[str], where: str) -> AnyEntry:
         if len(cells) != len(header):
@@ -77,10 +77,11 @@ class Manifest:
 
 def _header(names: list[str], path: Path) -> list[str]:
     known = [*REQUIRED, *OPTIONAL]
-    for name in REQUIRED:
-        if name not in names:
-            expected, found = "a header with path and identity, separated by commas", ",".join(names) or "nothing"
-            raise CommandError(f"{path} line 1: expected {expected}, found {found}")
+    if not set(REQUIRED) <= set(names):
+        raise CommandError(
+            f"{path} line 1: expected a header with the columns {', '.join(REQUIRED)}, and {', '.join(OPTIONAL)} if "
+            f"known, separated by commas, found {describe_header(names)}"
+        )
     for name in names:
         if name not in known and not (name.startswith(ATTRIBUTE_PREFIX) and len(name) > len(ATTRIBUTE_PREFIX)):
             expected = ", ".join(known)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import DatasetError
+from model.spreadsheet import describe_encoding, describe_header
 from model.training.datasets.dataset import Dataset, Layout, Protocol
 from model.training.datasets.images import LabelledImages, label_list
 
@@ -85,8 +86,7 @@ def read_rows(path: Path) -> list[Row]:
     except csv.Error as exc:
         raise DatasetError(f"{path}: not CSV: {exc}") from exc
     except UnicodeDecodeError as exc:
-        found = f"byte {exc.object[exc.start]:#04x}"
-        raise DatasetError(f"{path}: expected UTF-8, found {found}; save it as CSV in UTF-8") from exc
+        raise DatasetError(f"{path}: expected UTF-8, found {describe_encoding(exc)}") from exc
     if not rows:
         raise DatasetError(f"{path}: expected pictures, found only a header; add a line for each")
     seen: dict[Path, str] = {}
@@ -107,9 +107,11 @@ def _rows(file: TextIO, path: Path) -> Iterator[Row]:
 
 
 def _header(names: list[str], path: Path) -> list[str]:
-    missing = [name for name in REQUIRED if name not in names]
-    if missing:
-        raise DatasetError(f"{path} line 1: expected a column {missing[0]}, found {','.join(names) or 'nothing'}")
+    if not set(REQUIRED) <= set(names):
+        raise DatasetError(
+            f"{path} line 1: expected a header with the columns {', '.join(REQUIRED)}, and {', '.join(OPTIONAL)} if "
+            f"known, separated by commas, found {describe_header(names)}"
+        )
     for name in names:
         if name not in (*REQUIRED, *OPTIONAL, *PASSED_OVER) and not name.startswith("attributes."):
             known = ", ".join((*REQUIRED, *OPTIONAL))

@@ -89,15 +89,16 @@ def test_a_wrong_value_is_told_with_its_column(tmp_path: Path, row: str, told: s
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "line 1: expected a header with path and identity, separated by commas, found nothing"),
-        ("a.jpg,Ann\n", "line 1: expected a header with path and identity, separated by commas, found a.jpg,Ann"),
-        ("path;identity\n", "expected a header with path and identity, separated by commas, found path;identity"),
+        ("", "line 1: expected a header with the columns path, identity, and camera, captured_at, attributes, "),
+        ("a.jpg,Ann\n", "external_id if known, separated by commas, found 'a.jpg', 'Ann'"),
+        ("path;identity\n", "found 'path;identity', separated by semicolons; save it as CSV in UTF-8, with commas"),
+        ("path,identity\n".encode("utf-16"), "expected UTF-8, found UTF-16; save it as CSV in UTF-8, with commas"),
         ("path,identity\n\n", "people.csv: expected at least one row after the header, found none"),
         ("path,identity,captured\n", "column 'captured' is not known"),
         ("path,identity,attributes.\n", "column 'attributes.' is not known"),
         ("path,path,identity\n", "column 'path' is there 2 times"),
         ('path,identity\n"a.jpg"x,Ann\n', "line 2: not CSV"),
-        (b"path,identity\n\xff.jpg,Ann\n", "expected UTF-8, found byte 0xff; save it as CSV in UTF-8"),
+        (b"path,identity\n\xff.jpg,Ann\n", "expected UTF-8, found byte 0xff; save it as CSV in UTF-8, with commas"),
     ],
 )
 def test_what_is_not_a_manifest_is_refused_at_once(tmp_path: Path, text: str | bytes, told: str) -> None:

@@ -71,8 +71,10 @@ def test_columns_of_ingest_are_passed_over_and_a_byte_order_mark_too(tmp_path: P
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"line 1: expected a column path, found nothing"),
-        ("path,person\na.jpg,Ann\n", r"line 1: expected a column identity, found path,person"),
+        ("", r"line 1: expected a header with the columns path, identity, and camera, split if known, separated by"),
+        ("path,person\na.jpg,Ann\n", r"separated by commas, found 'path', 'person'"),
+        ("path;identity\na.jpg;Ann\n", r"found 'path;identity', separated by semicolons; save it as CSV"),
+        ("path\tidentity\na.jpg\tAnn\n", r"found 'path\\tidentity', separated by tabs; save it as CSV"),
         ("path,identity,camra\na.jpg,Ann,1\n", r"line 1: column 'camra' is not known; expected path, identity, camera"),
         ("path,identity,path\na.jpg,Ann,b.jpg\n", r"line 1: column 'path' is there 2 times"),
         ("path,identity\n", r"found only a header"),
@@ -103,9 +105,10 @@ def test_a_picture_that_is_missing_is_named(tmp_path: Path) -> None:
         read(path)
 
 
-def test_another_encoding_is_told(tmp_path: Path) -> None:
-    (tmp_path / "people.csv").write_bytes("path,identity\nä.jpg,Ann\n".encode("latin-1"))
-    with pytest.raises(DatasetError, match="expected UTF-8, found byte 0xe4; save it as CSV in UTF-8"):
+@pytest.mark.parametrize(("encoding", "told"), [("latin-1", "byte 0xe4"), ("utf-16", "UTF-16")])
+def test_another_encoding_is_told(tmp_path: Path, encoding: str, told: str) -> None:
+    (tmp_path / "people.csv").write_bytes("path,identity\nä.jpg,Ann\n".encode(encoding))
+    with pytest.raises(DatasetError, match=f"expected UTF-8, found {told}; save it as CSV in UTF-8, with commas"):
         read(tmp_path / "people.csv")
 
 
