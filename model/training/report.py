@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from model.card import Calibration
 from model.errors import DatasetError
 from model.training import charts
-from model.training.calibration import calibrate, pairs_of
+from model.training.calibration import calibrate, draw, pairs_of
 from model.training.datasets.images import LabelledImages
 from model.training.evaluation import Embedded, evaluate_retrieval
 from model.training.journal import Row
@@ -123,7 +123,7 @@ def _verification(images: Embedded) -> _Verification | str:
         calibration = calibrate(images)
     except DatasetError as exc:
         return str(exc)
-    pairs = pairs_of(images)
+    pairs = pairs_of(draw(images))
     positive, negative = pairs.scores[pairs.same], pairs.scores[~pairs.same]
     roc, scores = charts.roc(positive, negative), charts.scores(positive, negative, calibration.thresholds)
     return _Verification(calibration, roc, scores)

@@ -4,7 +4,8 @@ from numpy.typing import NDArray
 
 from model.calibration import equal_error_rate, threshold_at
 from model.errors import DatasetError
-from model.training.calibration import calibrate, pairs_of
+from model.training import calibration as module
+from model.training.calibration import calibrate, draw, pairs_of
 from model.training.evaluation import Embedded
 
 
@@ -81,3 +82,17 @@ def test_one_camera_cannot_be_calibrated() -> None:
     alone = Embedded(images.embeddings, images.identities, np.ones_like(images.cameras))
     with pytest.raises(DatasetError, match="across cameras"):
         calibrate(alone)
+
+
+def test_of_very_many_images_some_are_drawn_and_the_protocol_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = people(40, noise=0.6)
+    assert draw(images) is images
+    whole = calibrate(images)
+    monkeypatch.setattr(module, "MOST_IMAGES", 180)
+    drawn = draw(images)
+    assert len(drawn) == 180
+    assert np.array_equal(drawn.embeddings, draw(images).embeddings)
+    found = calibrate(images)
+    assert found.positive_pairs + found.negative_pairs == len(pairs_of(drawn).scores) < 180 * 179 / 2
+    assert found.protocol == f"{whole.protocol}; 180 of 240 images drawn"
+    assert found.thresholds[0].threshold == pytest.approx(whole.thresholds[0].threshold, abs=0.05)
