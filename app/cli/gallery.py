@@ -177,9 +177,10 @@ def audit(
     cursor: Annotated[str | None, typer.Option(help="Go on after an earlier page; --json prints its cursor.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List what was deleted, when, where and how many, and never whom.
+    """Show the audit log: what was deleted, when, where and how many, and never whom.
 
-    Also which keys were made or revoked, and who moved the galleries to another model version, or back.
+    Also which keys were made or revoked, and who moved the galleries to another model version, or back. Likely wrong
+    labels are another matter: reid gallery suspects, and of training images reid audit.
     """
     with open_engine(load_settings()) as engine:
         page = engine.gallery.audit(limit=limit, cursor=cursor)

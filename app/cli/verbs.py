@@ -39,7 +39,7 @@ VERBS = (
     Verb(
         "audit",
         "model.training.version_commands:audit",
-        "List likely wrong labels of a data set. Needs the train extra.",
+        "List likely wrong labels of training images. Needs the train extra.",
     ),
     Verb("compare", "model.training.run_commands:compare", "Put training runs side by side. Needs the train extra."),
     Verb(

@@ -17,7 +17,6 @@ from model.errors import RecipeError
 from model.labels import find_suspects
 from model.registry import Registry
 from model.runtime import Embedder
-from model.training.audit import write_list, write_sheet
 from model.training.checkpoint import require_run
 from model.training.class_retrieval import PROTOCOL as CLASSES
 from model.training.class_retrieval import ClassRetrieval
@@ -28,6 +27,7 @@ from model.training.export import Running
 from model.training.export import export as run_export
 from model.training.options import DataOption, DatasetOption, ModelOption, RegistryOption
 from model.training.recipe import EmbeddingKind
+from model.training.suspects import write_list, write_sheet
 from model.training.telling import tell_progress
 
 
@@ -139,7 +139,11 @@ def audit(
     dataset: DatasetOption = AUTO,
     json_output: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """List a data set's likely wrong labels, with a sheet of pictures to look at."""
+    """List likely wrong labels of training images, with a sheet of pictures to look at.
+
+    Those of a gallery are listed by reid gallery suspects. What was deleted from one is another matter: reid gallery
+    audit.
+    """
     tell_progress()
     embedder, _ = open_version(model, registry, None)
     images = read_dataset(data, dataset).require("train")

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 
 from model.labels import find_suspects
-from model.training.audit import write_list, write_sheet
 from model.training.datasets.images import LabelledImages
 from model.training.datasets.reading import read_dataset
+from model.training.suspects import write_list, write_sheet
 
 
 def test_sheet_and_list_show_every_suspect(market: Path, tmp_path: Path) -> None:
