@@ -17,7 +17,17 @@ from index.errors import PictureNotStored, StoreDamaged
 from index.gallery import GalleryStore
 from index.records import Embedding, Sample
 from model.calibration import RATES, Pairs, calibrate_pairs, pair_images, resolved_rates
-from model.card import CARD_NAME, VERSION_PATTERN, Calibration, Card, InputContract, Reference, created_now, write_card
+from model.card import (
+    CARD_NAME,
+    VERSION_PATTERN,
+    Calibration,
+    Card,
+    InputContract,
+    OpenSet,
+    Reference,
+    created_now,
+    write_card,
+)
 from model.errors import ImageError
 from model.quality import Quality, measure_picture
 from model.reference import PROTOCOL, best_scores, refer
@@ -109,18 +119,22 @@ def measure_reference(store: GalleryStore, drawn: Drawn, contract: InputContract
         except (PictureNotStored, StoreDamaged, ImageError):  # erased meanwhile, or told by `check`
             continue
     scores = best_scores(drawn.embeddings, drawn.identities, drawn.cameras)
-    return refer(f"{_told(drawn)}: {PROTOCOL}; {len(pictures)} pictures", scores, pictures)
+    return refer(f"{describe(drawn)}: {PROTOCOL}; {len(pictures)} pictures", scores, pictures)
 
 
 def register(
-    registry: Registry, source: str, version: str, calibration: Calibration, reference: Reference | None = None
+    registry: Registry,
+    source: str,
+    version: str,
+    calibration: Calibration,
+    reference: Reference | None = None,
+    open_set: OpenSet | None = None,
 ) -> Card:
-    """Register the source's model files once more, under another version, with another calibration and reference."""
+    """Register the source's model files once more, under another version, with what was measured on other people."""
     require_new(registry, version)
     card = registry.card(source)
-    made = card.model_copy(
-        update={"version": version, "created": created_now(), "calibration": calibration, "reference": reference}
-    )
+    measured = {"calibration": calibration, "reference": reference, "open_set": open_set}
+    made = card.model_copy(update={"version": version, "created": created_now(), **measured})
     files = registry.file(source).parent
     with tempfile.TemporaryDirectory() as name:
         for file in card.files:
@@ -190,10 +204,11 @@ def _shortfall(rate: float, negative: int) -> Shortfall:
 
 def _protocol(drawn: Drawn) -> str:
     across = "" if drawn.choice.any_camera else ", of one identity across cameras"
-    return f"all pairs of {_told(drawn)}{across}; interval: 95 % bootstrap over identities"
+    return f"all pairs of {describe(drawn)}{across}; interval: 95 % bootstrap over identities"
 
 
-def _told(drawn: Drawn) -> str:
+def describe(drawn: Drawn) -> str:
+    """Say which samples were drawn, and when."""
     suspects = f", {len(drawn.choice.suspects)} suspected labels left out" if drawn.choice.suspects else ""
     return (
         f"{len(drawn.samples)} samples of {drawn.people} identities of the gallery {drawn.choice.gallery!r} on "

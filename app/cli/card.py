@@ -18,7 +18,7 @@ def show_card(card: Card, active: str, promotions: Sequence[Promotion], console:
         facts.add_row(name, Text(value))
     console.print(facts)
     figures, thresholds = _figures(card.metrics), _thresholds(card.calibration)
-    for section in (figures, thresholds, _open_set(card.open_set), _promotions(promotions)):
+    for section in (figures, thresholds, show_open_set(card.open_set), _promotions(promotions)):
         if parts := list(section):
             console.print("", *parts, sep="\n")
 
@@ -68,16 +68,14 @@ def _thresholds(calibration: Calibration | None) -> Iterator[Table | Text]:
     yield Text(f"by {calibration.protocol}")
 
 
-def _open_set(found: OpenSet | None) -> Iterator[Table | Text]:
+def show_open_set(found: OpenSet | None) -> Iterator[Table | Text]:
+    """Yield who of strangers and known people is found; of one division there is no deviation."""
     if found is None:
         return
     rows = table("strangers taken for somebody", "threshold", "known people found")
     for each in found.rates:
-        rows.add_row(
-            f"{each.false_alarm_rate:.1%}",
-            f"{each.threshold:.3f}",
-            f"{each.detection_rate:.1%} ± {each.deviation:.1%}",
-        )
+        deviation = f" ± {each.deviation:.1%}" if found.divisions > 1 else ""
+        rows.add_row(f"{each.false_alarm_rate:.1%}", f"{each.threshold:.3f}", f"{each.detection_rate:.1%}{deviation}")
     yield rows
     yield Text(f"with {found.enrolled} people enrolled, by {found.protocol}")
 

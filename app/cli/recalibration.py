@@ -7,12 +7,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from app.cli.card import show_open_set
 from app.cli.options import Json
 from app.cli.progress import bar
 from app.cli.tables import table
 from app.engine import open_engine
 from app.recalibration import Choice, Measured, measure, measure_reference, register, require_new
 from app.settings import load_settings
+from app.strangers import Searched, search
 from app.suspects import GalleryAudit
 from index.gallery import GalleryStore
 from model.card import Calibration
@@ -43,8 +45,9 @@ def recalibrate(
 ) -> None:
     """Measure the serving version's thresholds on a gallery's own people; without --as they are only shown.
 
-    Versions never change: the new one has the same model files, and a card with the new calibration and reference:
-    what drift is told beside is then what this gallery is like now.
+    A false match rate is of pairs. How many strangers such a threshold lets through depends on how many people are
+    enrolled, and is measured with the gallery as large as it is. Versions never change: the new one has the same model
+    files, and a card with what was measured; what drift is told beside is then what this gallery is like now.
     """
     with open_engine(load_settings()) as engine:
         source = engine.gallery.model_version
@@ -52,14 +55,15 @@ def recalibrate(
             require_new(engine.registry, version)
         suspects = _suspects(engine.gallery, gallery) if without_suspects else frozenset()
         found = measure(engine.gallery, Choice(gallery, any_camera, suspects, seed), source)
+        asked = search(engine.gallery, found.drawn, source)
         before = engine.registry.card(source).calibration
         if version is not None:
             reference = measure_reference(engine.gallery, found.drawn, engine.model.embedder.contract)
-            register(engine.registry, source, version, found.calibration, reference)
+            register(engine.registry, source, version, found.calibration, reference, asked.open_set())
     if as_json:
-        typer.echo(json.dumps({"source": source, "version": version, **_told(found)}))
+        typer.echo(json.dumps({"source": source, "version": version, **_told(found, asked)}))
     else:
-        _print(found, before)
+        _print(found, asked, before)
         typer.echo(f"{_WITHOUT if without_suspects else _LABELS}\n{_next(version)}")
 
 
@@ -68,31 +72,38 @@ def _suspects(store: GalleryStore, gallery: str) -> frozenset[str]:
         return frozenset(each.sample_id for each in GalleryAudit(store, gallery).run(None, progress).suspects)
 
 
-def _told(found: Measured) -> dict[str, Any]:
+def _told(found: Measured, asked: Searched) -> dict[str, Any]:
+    open_set = asked.open_set()
     return {
         "calibration": found.calibration.model_dump(mode="json"),
         "samples": found.samples,
         "without_camera": found.without_camera,
         "suspects": found.suspects,
         "missing": [asdict(short) for short in found.missing],
+        "strangers_let_through": [asked.let_through(each.threshold) for each in found.calibration.thresholds],
+        "open_set": None if open_set is None else open_set.model_dump(mode="json"),
     }
 
 
-def _print(found: Measured, before: Calibration | None) -> None:
+def _print(found: Measured, asked: Searched, before: Calibration | None) -> None:
     old = {} if before is None else {each.false_match_rate: each.threshold for each in before.thresholds}
-    rows = table("false match rate", "threshold", "95 % interval", "true matches", "before")
+    rows = table("false match rate", "threshold", "95 % interval", "true matches", "before", "strangers")
     for each in found.calibration.thresholds:
         was = old.get(each.false_match_rate)
         interval = f"{each.low:.3f} to {each.high:.3f}"
         shown = (f"{each.threshold:.3f}", interval, f"{100 * each.true_match_rate:.1f} %")
-        rows.add_row(f"{each.false_match_rate:g}", *shown, "–" if was is None else f"{was:.3f}")
-    Console().print(rows)
+        through = f"{100 * asked.let_through(each.threshold):.1f} %"
+        rows.add_row(f"{each.false_match_rate:g}", *shown, "–" if was is None else f"{was:.3f}", through)
+    console = Console()
+    console.print(rows)
+    typer.echo(f"strangers: of {len(asked.strangers)}, those taken for one of {asked.enrolled} people enrolled")
     for short in found.missing:
         typer.echo(
             f"no threshold at {short.false_match_rate:g}: expected {short.needed} pairs of different people, "
             f"found {short.found}; enrol more"
         )
     typer.echo(found.calibration.protocol)
+    console.print(*show_open_set(asked.open_set()), sep="\n")
     if found.without_camera:
         typer.echo(f"{found.without_camera} samples without a camera do not count; --any-camera takes them")
 

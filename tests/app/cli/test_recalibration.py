@@ -20,6 +20,7 @@ def test_a_gallery_gives_the_thresholds_of_a_new_version(
     shown = reid("models", "recalibrate")
     assert shown.code == 0
     assert "no threshold at 0.0001: expected 300000 pairs of different people, found" in shown.out
+    assert "those taken for one of 49 people enrolled" in shown.out
     assert "wrong labels spoil thresholds" in shown.out
     assert shown.out.endswith("nothing was registered; --as NAME@N does it\n")
     ran = reid("models", "recalibrate", "--as", "tiny@2", "--without-suspects", "--json")
@@ -28,7 +29,10 @@ def test_a_gallery_gives_the_thresholds_of_a_new_version(
     assert (told["source"], told["version"]) == (VERSION, "tiny@2")
     card = json.loads(reid("models", "show", "tiny@2", "--json").out)["card"]
     assert card["calibration"] == told["calibration"]
-    assert set(told) == {"source", "version", "calibration", "samples", "without_camera", "suspects", "missing"}
+    counts = {"samples", "without_camera", "suspects", "missing"}
+    assert set(told) == {"source", "version", "calibration", "strangers_let_through", "open_set", *counts}
+    assert card["open_set"] == told["open_set"]
+    assert len(told["strangers_let_through"]) == len(told["calibration"]["thresholds"])
     assert {each["measure"] for each in card["reference"]["measures"]} >= {"score", "brightness", "sharpness"}
     assert card["reference"]["protocol"].startswith(f"{told['samples']} samples of 50 identities")
     assert told["suspects"] == 3
