@@ -11,7 +11,6 @@ from sqlalchemy import ARRAY, BigInteger, Connection, Row, any_, bindparam, dele
 from index import names, ulid, values
 from index.database import chunks
 from index.errors import GalleryNotFound, ModelMismatch, SampleNotFound
-from index.hot import HotInsert, HotStatement
 from index.records import Sample
 from index.schema import (
     STANDING,
@@ -25,6 +24,7 @@ from index.schema import (
     samples,
     versions,
 )
+from index.statements import DirectInsert, DirectSelect
 
 DEFAULT_GALLERY = "default"
 
@@ -88,12 +88,12 @@ def clock(connection: Connection) -> int:
 _CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _NUMBERS = select(ledger.c.serving_version_id, ledger.c.last_seq, ledger.c.last_sample)
 _VERSIONS = select(versions.c.version, versions.c.id, versions.c.dim)
-_POSITION = HotStatement(
+_POSITION = DirectSelect(
     select(galleries.c.id, ledger.c.last_seq)
     .select_from(galleries.join(ledger, ledger.c.id == 1))
     .where(galleries.c.name == bindparam("gallery"))
 )
-_CHANGES = HotInsert(change_log)
+_CHANGES = DirectInsert(change_log)
 
 
 def numbers(connection: Connection) -> Numbers:
@@ -222,12 +222,12 @@ _SAMPLES_BY_EXTERNAL_ID = _SAMPLE.where(
 )
 # The numbers are one value: a list of parameters would be written into the statement anew for each query.
 _LISTED = func.json_each(bindparam("json")).table_valued("value")
-_BY_NUMBER = HotStatement(
+_BY_NUMBER = DirectSelect(
     _SAMPLE.where(samples.c.id.in_(select(_LISTED.c.value))),
     server=_SAMPLE.where(samples.c.id == any_(bindparam("numbers", type_=ARRAY(BigInteger)))),
 )
-_NEW_SAMPLES = HotInsert(samples)
-_NEW_EMBEDDINGS = HotInsert(embeddings)
+_NEW_SAMPLES = DirectInsert(samples)
+_NEW_EMBEDDINGS = DirectInsert(embeddings)
 
 
 def to_sample(row: Sequence[Any], gallery: str) -> Sample:

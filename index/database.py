@@ -246,7 +246,7 @@ def sqlite_driver(connection: Connection) -> sqlite3.Connection:
 def _begin(connection: Connection) -> None:
     statement = connection.get_execution_options().get("begin")
     if statement and connection.dialect.name == "sqlite":
-        sqlite_driver(connection).execute(statement)  # as a `HotStatement` does: every query begins
+        sqlite_driver(connection).execute(statement)  # as a `DirectSelect` does: every query begins
     elif statement:
         connection.exec_driver_sql(statement)
 

@@ -1,4 +1,4 @@
-"""Statements that every query and every enrolment runs."""
+"""Statements that every query and every enrolment runs, given to SQLite's driver directly."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -10,7 +10,7 @@ from sqlalchemy.dialects import sqlite
 from index.database import sqlite_driver
 
 
-class HotStatement:
+class DirectSelect:
     """A select that is run by every query.
 
     On SQLite its driver is asked directly: what SQLAlchemy does for a statement that it has compiled before takes
@@ -40,7 +40,7 @@ class HotStatement:
         return compiled.string, dict(compiled.params)
 
 
-class HotInsert:
+class DirectInsert:
     """An insert of many rows, each with a value for every column of the table, in SQLite's own types.
 
     On SQLite its driver takes them as they are: SQLAlchemy would go through every value of every row, which takes a

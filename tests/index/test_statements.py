@@ -7,10 +7,10 @@ from sqlalchemy import bindparam, insert, literal, select
 from index import catalogue
 from index.database import Database
 from index.errors import StoreDamaged
-from index.hot import HotStatement
 from index.schema import cameras
+from index.statements import DirectSelect
 
-NAMED = HotStatement(select(cameras.c.id, cameras.c.name, literal(7)).where(cameras.c.name == bindparam("name")))
+NAMED = DirectSelect(select(cameras.c.id, cameras.c.name, literal(7)).where(cameras.c.name == bindparam("name")))
 
 
 @pytest.fixture
