@@ -7,7 +7,7 @@ import logging
 
 from sqlalchemy import Connection, insert, select, update
 
-from index import catalogue
+from index import clock
 from index.catalogue import Gallery
 from index.database import Database
 from index.errors import GalleryError
@@ -74,7 +74,7 @@ def settle(database: Database, entry: int, pictures: int, verified: bool | None)
 
 
 def _insert(connection: Connection, action: Action, samples: int, vectors: int, **more: object) -> int:
-    row = {"at": catalogue.now(), "action": action, "samples": samples, "vectors": vectors, **more}
+    row = {"at": clock.now(), "action": action, "samples": samples, "vectors": vectors, **more}
     done = connection.execute(insert(audit_log).values(row)).inserted_primary_key
     assert done is not None
     return int(done[0])

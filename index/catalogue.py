@@ -1,48 +1,20 @@
 """The catalogue: what is enrolled. Functions over one connection; those that write need the door's."""
 
 import json
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import ARRAY, BigInteger, Connection, Row, any_, bindparam, delete, func, insert, select, update
 
-from index import names, ulid, values
+from index import clock, ledger, names, ulid, values
 from index.database import chunks
-from index.errors import GalleryNotFound, ModelMismatch, SampleNotFound
+from index.errors import GalleryNotFound, SampleNotFound
 from index.records import Sample
-from index.schema import (
-    STANDING,
-    attribute_pairs,
-    cameras,
-    change_log,
-    embeddings,
-    galleries,
-    identities,
-    ledger,
-    samples,
-    versions,
-)
+from index.schema import STANDING, attribute_pairs, cameras, embeddings, galleries, identities, samples
 from index.statements import DirectInsert, DirectSelect
 
 DEFAULT_GALLERY = "default"
-
-
-class Numbers(NamedTuple):
-    """The ledger's row: the version that serves, and the last numbers given out."""
-
-    version_id: int | None
-    seq: int
-    sample: int
-
-
-class Version(NamedTuple):
-    """A model version as the catalogue numbers it, and the length of its embeddings."""
-
-    name: str
-    number: int
-    dim: int
 
 
 class Gallery(NamedTuple):
@@ -71,44 +43,20 @@ class Entry:
         return self.digest, self.identity, self.camera
 
 
-def now() -> int:
-    """Return the time in UTC microseconds."""
-    return time.time_ns() // 1000
+# --- galleries ------------------------------------------------------------------------------------------------
 
-
-def clock(connection: Connection) -> int:
-    """Return the time, in UTC microseconds, by one clock for all processes, who judge what others wrote by it."""
-    if connection.dialect.name == "sqlite":
-        return now()
-    return int(connection.exec_driver_sql(_CLOCK).scalar_one())
-
-
-# --- the ledger -----------------------------------------------------------------------------------------------
-
-_CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
-_NUMBERS = select(ledger.c.serving_version_id, ledger.c.last_seq, ledger.c.last_sample)
-_VERSIONS = select(versions.c.version, versions.c.id, versions.c.dim)
+GALLERIES = select(galleries.c.id, galleries.c.name, galleries.c.store_images)  # each row is a `Gallery`
 _POSITION = DirectSelect(
-    select(galleries.c.id, ledger.c.last_seq)
-    .select_from(galleries.join(ledger, ledger.c.id == 1))
-    .where(galleries.c.name == bindparam("gallery"))
+    select(galleries.c.id, ledger.LAST_SEQ.scalar_subquery()).where(galleries.c.name == bindparam("gallery"))
 )
-_CHANGES = DirectInsert(change_log)
 
 
-def numbers(connection: Connection) -> Numbers:
-    """Read the ledger; who writes has come through the door, so no other takes these numbers."""
-    return Numbers(*connection.execute(_NUMBERS).one())
-
-
-def store_id(connection: Connection) -> str:
-    """Return what tells this store from every other."""
-    return str(connection.execute(select(ledger.c.store_id)).scalar_one())
-
-
-def last_seq(connection: Connection) -> int:
-    """Return the number of the last change."""
-    return connection.scalar(select(ledger.c.last_seq)) or 0
+def gallery(connection: Connection, name: str) -> Gallery:
+    """Return a gallery's row or raise `GalleryNotFound`."""
+    row = connection.execute(GALLERIES.where(galleries.c.name == name)).one_or_none()
+    if row is None:
+        raise GalleryNotFound(_no_gallery(name))
+    return Gallery(*row)
 
 
 def position(connection: Connection, gallery: str) -> tuple[int, int]:
@@ -118,59 +66,6 @@ def position(connection: Connection, gallery: str) -> tuple[int, int]:
         raise GalleryNotFound(_no_gallery(gallery))
     number, last = rows[0]
     return number, last
-
-
-def log(connection: Connection, gallery: int, touched: Sequence[int | None]) -> None:
-    """Append samples to the change log (None: the whole gallery) and advance the ledger."""
-    if not touched:
-        return
-    last = last_seq(connection)
-    rows = [{"seq": last + step, "gallery_id": gallery, "sample": it} for step, it in enumerate(touched, 1)]
-    _CHANGES.run(connection, rows)
-    connection.execute(update(ledger).values(last_seq=last + len(touched)))
-
-
-def version(connection: Connection, name: str, dim: int) -> Version:
-    """Return a model version; a new one is written down. Raises `ModelMismatch` for one of another dimension."""
-    found = connection.execute(_VERSIONS.where(versions.c.version == name)).one_or_none()
-    if found is None:
-        done = connection.execute(insert(versions).values(version=name, dim=dim)).inserted_primary_key
-        assert done is not None
-        return Version(name, int(done[0]), dim)
-    if found.dim != dim:
-        raise ModelMismatch(f"version {name} has embeddings of {found.dim} numbers here, expected {dim}")
-    return Version(*found)
-
-
-def version_numbered(connection: Connection, number: int) -> Version:
-    """Return a model version by its number."""
-    return Version(*connection.execute(_VERSIONS.where(versions.c.id == number)).one())
-
-
-def serve(connection: Connection, version_id: int) -> None:
-    """Make a version the one that serves."""
-    connection.execute(update(ledger).values(serving_version_id=version_id))
-
-
-def serving(connection: Connection) -> Version | None:
-    """Return the version that serves; None in a store that was never opened with one."""
-    row = connection.execute(_VERSIONS.where(versions.c.id == select(ledger.c.serving_version_id).scalar_subquery()))
-    found = row.one_or_none()
-    return None if found is None else Version(*found)
-
-
-# --- galleries ------------------------------------------------------------------------------------------------
-
-
-GALLERIES = select(galleries.c.id, galleries.c.name, galleries.c.store_images)  # each row is a `Gallery`
-
-
-def gallery(connection: Connection, name: str) -> Gallery:
-    """Return a gallery's row or raise `GalleryNotFound`."""
-    row = connection.execute(GALLERIES.where(galleries.c.name == name)).one_or_none()
-    if row is None:
-        raise GalleryNotFound(_no_gallery(name))
-    return Gallery(*row)
 
 
 def gallery_numbers(connection: Connection) -> dict[str, int]:
@@ -184,7 +79,7 @@ def put_gallery(connection: Connection, name: str, retention_days: int | None, s
     settings = {"retention_days": retention_days, "store_images": store_images}
     done = connection.execute(update(galleries).where(galleries.c.name == name).values(settings))
     if done.rowcount == 0:
-        connection.execute(insert(galleries).values(name=name, created_at=now(), **settings))
+        connection.execute(insert(galleries).values(name=name, created_at=clock.now(), **settings))
 
 
 def ensure_default(connection: Connection) -> None:
@@ -293,9 +188,8 @@ def add(
     """Write samples, their embeddings of those versions, and their log rows; return the new sample ids."""
     if not entries:
         return []
-    last = numbers(connection)
-    ids = ulid.following(_last_sample_id(connection), time.time_ns() // 1_000_000, len(entries))
-    keys = range(last.sample + 1, last.sample + 1 + len(entries))
+    ids = ulid.following(_last_sample_id(connection), clock.now() // 1000, len(entries))
+    keys = ledger.number_samples(connection, len(entries))
     _NEW_SAMPLES.run(connection, _sample_rows(connection, gallery, entries, keys, ids))
     _NEW_EMBEDDINGS.run(
         connection,
@@ -307,9 +201,8 @@ def add(
         ],
     )
     for key, entry in zip(keys, entries, strict=True):
-        put_pairs(connection, gallery.id, key, entry.attributes)
-    connection.execute(update(ledger).values(last_sample=keys[-1]))
-    log(connection, gallery.id, keys)
+        _put_pairs(connection, gallery.id, key, entry.attributes)
+    ledger.log(connection, gallery.id, keys)
     return ids
 
 
@@ -322,7 +215,7 @@ def _sample_rows(
 ) -> list[dict[str, object]]:
     people = names.ensure_identities(connection, gallery.id, (entry.identity for entry in entries))
     places = names.ensure_cameras(connection, gallery.id, (entry.camera for entry in entries))
-    at = clock(connection)
+    at = clock.shared(connection)
     return [
         {
             "id": key,
@@ -342,7 +235,7 @@ def _sample_rows(
     ]
 
 
-def put_pairs(connection: Connection, gallery: int, key: int, attributes: str) -> None:
+def _put_pairs(connection: Connection, gallery: int, key: int, attributes: str) -> None:
     """Write the attribute rows of a sample that has none."""
     if attributes == "{}":
         return
@@ -367,9 +260,9 @@ def change(connection: Connection, gallery: Gallery, row: Row[Any], changes: Map
     connection.execute(update(samples).where(samples.c.id == row.id).values(columns))
     if "attributes" in columns:
         connection.execute(delete(attribute_pairs).where(attribute_pairs.c.sample_id == row.id))
-        put_pairs(connection, gallery.id, row.id, columns["attributes"])
+        _put_pairs(connection, gallery.id, row.id, columns["attributes"])
     names.drop_empty_identities(connection, [row.identity_id])
-    log(connection, gallery.id, [row.id])
+    ledger.log(connection, gallery.id, [row.id])
 
 
 def rename(connection: Connection, gallery: int, old: int, new: str) -> None:
@@ -382,7 +275,7 @@ def rename(connection: Connection, gallery: int, old: int, new: str) -> None:
     merged = update(samples).where(samples.c.identity_id == old)
     connection.execute(merged.values(identity_id=target, copy=samples.c.id))
     names.drop_empty_identities(connection, [old])
-    log(connection, gallery, moved)
+    ledger.log(connection, gallery, moved)
 
 
 def numbers_of(connection: Connection, where: Any) -> list[int]:  # noqa: ANN401

@@ -5,7 +5,7 @@ import json
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from index import catalogue, removal, values
+from index import catalogue, ledger, removal, values
 from index.database import Database, chunks
 from index.errors import GalleryError, PictureNotStored, StoreDamaged
 from index.follower import Shard, read_facts, read_vectors
@@ -13,7 +13,7 @@ from index.pictures import PictureStore
 from index.records import CheckReport, Embedding
 from index.reembedding import left_out_among
 from index.roster import Facts
-from index.schema import attribute_pairs, identities, ledger, samples
+from index.schema import attribute_pairs, identities, samples
 from index.version_index import VersionIndex
 
 _SHOWN = 100  # problems that are told one by one
@@ -47,7 +47,7 @@ class Check:
     def _compare(self) -> bool:
         """Compare catalogue and index at one moment; False when the index has moved on meanwhile."""
         with self._database.read() as connection:
-            last = catalogue.last_seq(connection)
+            last = ledger.last_seq(connection)
             self._follower.catch_up(connection, last)
             with self._follower.lock.reading():
                 if self._follower.applied != last:
@@ -62,7 +62,7 @@ class Check:
         return True
 
     def _look_at_ledger(self, connection: Connection) -> None:
-        last = connection.execute(select(ledger.c.last_sample)).scalar_one()
+        last = ledger.last_sample(connection)
         highest = connection.scalar(select(func.max(samples.c.id))) or 0
         if highest > last:
             self._problems.append(f"catalogue: sample number {highest} is above the last that was given out, {last}")

@@ -4,7 +4,7 @@ import secrets
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from index import audit, catalogue, removal
+from index import audit, ledger, removal
 from index.database import Database
 from index.records import Action
 from index.schema import CLOSED, STANDING, audit_log, cameras, galleries, identities, samples
@@ -17,7 +17,7 @@ def close(connection: Connection, number: int) -> None:
     name = CLOSED + secrets.token_hex(16)  # that nobody can guess: a gallery is only ever asked for by its name
     closed = update(galleries).where(galleries.c.id == number)
     connection.execute(closed.values(name=name, retention_days=None))
-    catalogue.log(connection, number, [None])
+    ledger.log(connection, number, [None])
 
 
 def empty(database: Database, number: int, entry: int) -> None:

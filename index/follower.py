@@ -10,8 +10,8 @@ import numpy as np
 from sqlalchemy import Connection, and_, bindparam, func, or_, select
 
 from index.attribute_rows import AttributeRows
-from index.catalogue import Version, last_seq
 from index.database import Database, chunks
+from index.ledger import Version, last_seq
 from index.records import Embedding
 from index.roster import EMPTY, NO_CAMERA, NO_TIME, Facts, Ints, Roster, as_facts
 from index.schema import STANDING, change_log, embeddings, galleries, samples

@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 
 from sqlalchemy import Connection
 
-from index import audit, catalogue, closing, filters, listing, removal, values
+from index import audit, catalogue, closing, filters, ledger, listing, removal, values
 from index.answering import answer, shortlist
 from index.archive import Archive
 from index.backup import Backup, Progress, nobody
@@ -344,7 +344,7 @@ class GalleryStore:
     def lag(self) -> int:
         """Count the changes of the catalogue that the index has not applied; the next query will."""
         with self._database.read() as connection:
-            return max(0, catalogue.last_seq(connection) - self._indexes.serving.follower.applied)
+            return max(0, ledger.last_seq(connection) - self._indexes.serving.follower.applied)
 
     def index_info(self) -> list[IndexInfo]:
         """Tell how each gallery is searched, by name."""

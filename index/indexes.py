@@ -3,10 +3,10 @@
 import threading
 from pathlib import Path
 
-from index.catalogue import Version
 from index.database import Database
 from index.errors import ModelMismatch
 from index.follower import Follower
+from index.ledger import Version
 from index.snapshots import Snapshots
 from index.vectors import IndexOptions
 from index.version_index import VersionIndex

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from sqlalchemy import Row, bindparam, insert, or_, select, update
 
-from index import audit, catalogue, values
+from index import audit, catalogue, clock, values
 from index.database import Database
 from index.errors import InvalidValue, KeyNotFound
 from index.notes import Notes
@@ -103,7 +103,7 @@ class Keys:
             "gallery": None if gallery is None else values.gallery_name(gallery),
             "rate": rate,
             "label": values.optional_name("label", label),
-            "created_at": catalogue.now(),
+            "created_at": clock.now(),
         }
         with self._database.write() as connection:
             connection.execute(insert(keys).values(row))
@@ -143,7 +143,7 @@ class Keys:
 
     def touch(self, key_id: str) -> None:
         """Write down that a key is used, unless that was done less than `TOUCH_SECONDS` ago."""
-        now = catalogue.now()
+        now = clock.now()
         stale = or_(keys.c.last_used_at.is_(None), keys.c.last_used_at <= now - TOUCH_SECONDS * 1_000_000)
         with self._database.write() as connection:
             connection.execute(update(keys).where(keys.c.id == key_id, stale).values(last_used_at=now))
@@ -157,7 +157,7 @@ class Keys:
             if row is None:
                 raise KeyNotFound(f"no key has the id {key_id}: reid keys list shows them")
             if row.revoked_at is None:
-                connection.execute(update(keys).where(keys.c.id == key_id).values(revoked_at=catalogue.now()))
+                connection.execute(update(keys).where(keys.c.id == key_id).values(revoked_at=clock.now()))
                 audit.write_key(connection, Action.REVOKE_KEY, key_id, row.gallery, actor)
             return _key(connection.execute(_BY_ID, {"key_id": key_id}).one())
 

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, delete, insert, or_, select, update
 
-from index import catalogue
+from index import clock
 from index.schema import backups
 
 
 def begin(connection: Connection, name: str) -> int:
     """Write down a backup before anything is copied; return the time, in UTC microseconds, that it has from now on."""
-    made_at = catalogue.now()
+    made_at = clock.now()
     connection.execute(insert(backups).values(name=name, made_at=made_at))
     return made_at
 

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from index import catalogue, server
+from index import catalogue, ledger, server
 from index.codes import Codes, Setting
 from index.errors import StoreDamaged
 from index.follower import Follower, Shard, facts_of, read_changes, read_rows, read_vectors
@@ -22,8 +22,8 @@ _REPLAYED_PART = 0.5  # of the samples; when more have changed since, reading th
 
 def load(connection: Connection, follower: Follower, snapshots: Snapshots) -> None:
     """Fill the follower's shards with the catalogue's state, from snapshots as far as they hold."""
-    last = catalogue.last_seq(connection)
-    store = catalogue.store_id(connection)
+    last = ledger.last_seq(connection)
+    store = ledger.store_id(connection)
     living = list(catalogue.gallery_numbers(connection).values())
     used = {each.number for each in written_versions(connection)[1].values()}
     snapshots.discard_others(living, used)  # left by deletions elsewhere, or by a process that died
@@ -49,7 +49,7 @@ def from_catalogue(connection: Connection, follower: Follower, gallery: int, cod
         lost += len(there) - int(np.count_nonzero(there))
         stacked = np.array([vector for vector in vectors if vector is not None], dtype=np.float32)
         shard.put(facts.take(there), stacked.reshape(-1, follower.version.dim))
-    if lost and follower.version.number == catalogue.numbers(connection).version_id:
+    if lost and follower.version.number == ledger.serving(connection).number:
         _log.error("%d samples have no embedding of the serving version: run `reid gallery check`", lost)
     return shard
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, insert, select, update
 
-from index import catalogue, ulid, values
-from index.catalogue import Version
+from index import clock, ledger, ulid, values
 from index.errors import MigrationNotFound, MigrationState, MigrationUnderWay
+from index.ledger import Version
 from index.schema import migrations, versions
 
 _SOURCE, _TARGET = versions.alias("source"), versions.alias("target")
@@ -99,7 +99,7 @@ def begin(
             f"expected no migration under way, found {other.migration_id} to {other.target}, which is "
             f"{other.state}: finalize it, roll it back or cancel it first"
         )
-    now = catalogue.now()
+    now = clock.now()
     migration_id = ulid.following(_latest(connection), now // 1000, 1)[0]
     row = {
         "id": migration_id,
@@ -142,12 +142,11 @@ def under_way(connection: Connection) -> Migration | None:
 
 def written_versions(connection: Connection) -> tuple[Version, dict[str, Version]]:
     """Return the version that serves, and by name all that a new sample gets a vector of, where one is given."""
-    serving = catalogue.serving(connection)
-    assert serving is not None  # a store is opened with one
+    serving = ledger.serving(connection)
     wanted = {serving.name: serving}
     if (migration := under_way(connection)) is not None:
         for number in (migration.source_id, migration.target_id):
-            other = catalogue.version_numbered(connection, number)
+            other = ledger.version_numbered(connection, number)
             wanted[other.name] = other
     return serving, wanted
 
@@ -172,7 +171,7 @@ def move(
     now = read(connection, migration_id)
     if now.state not in before:
         raise MigrationState(f"expected a migration that is {' or '.join(before)}, found one that is {now.state}")
-    write(connection, migration_id, state=after, changed_at=catalogue.now(), **columns)
+    write(connection, migration_id, state=after, changed_at=clock.now(), **columns)
     return read(connection, migration_id)
 
 

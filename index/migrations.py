@@ -12,13 +12,14 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from index import audit, catalogue, migration, reembedding, removal
-from index.catalogue import GALLERIES, Version
+from index import audit, catalogue, clock, ledger, migration, reembedding, removal
+from index.catalogue import GALLERIES, Gallery
 from index.database import Database
 from index.erasure import Eraser
 from index.errors import MigrationRefused, MigrationState, MigrationUnderWay
 from index.faults import disk_faults
 from index.indexes import Indexes
+from index.ledger import Version
 from index.migration import BEFORE_SWITCH, Migration, State
 from index.pictures import PictureStore
 from index.records import Action
@@ -59,9 +60,7 @@ class Migrations:
     def serving(self) -> str:
         """Return the version that the catalogue says serves; this process may have to follow yet."""
         with self._database.read() as connection:
-            found = catalogue.serving(connection)
-        assert found is not None  # a store is opened with one
-        return found.name
+            return ledger.serving(connection).name
 
     def plan(
         self, version: str, dim: int, *, leave_out: bool = False, forced: bool = False, actor: str | None = None
@@ -74,14 +73,13 @@ class Migrations:
         serves. Raises `MigrationState` for the version that serves, `MigrationUnderWay`, `MigrationRefused`.
         """
         with self._database.write() as connection:
-            source, target = catalogue.serving(connection), catalogue.version(connection, version, dim)
-            assert source is not None
+            source, target = ledger.serving(connection), ledger.version(connection, version, dim)
             if source.number == target.number:
                 raise MigrationState(f"expected a version that is not active, found {version}, which is")
             count = catalogue.count(connection)
             if count == 0:
                 planned = migration.begin(connection, source.number, target.number, state=State.FINALIZED, total=0)
-                catalogue.serve(connection, target.number)
+                ledger.serve(connection, target.number)
             else:
                 planned = self._plan(connection, source, target, count, leave_out=leave_out, forced=forced)
             audit.write_migration(connection, Action.START_MIGRATION, planned, actor)
@@ -140,7 +138,7 @@ class Migrations:
     def hold(self, migration_id: str, owner: str, dead: str | None = None) -> bool:
         """Take the work on, or keep it; False while another has it that is not known to be `dead`."""
         with self._database.write() as connection:
-            now, found = catalogue.clock(connection), migration.read(connection, migration_id)
+            now, found = clock.shared(connection), migration.read(connection, migration_id)
             if found.owner not in (None, owner, dead) and (found.owned_until or 0) > now:
                 return False
             migration.write(connection, migration_id, owner=owner, owned_until=now + _HELD_SECONDS * 1_000_000)
@@ -173,7 +171,7 @@ class Migrations:
             reembedding.put(connection, _other(found), vectors, logged=logged)
             columns: dict[str, Any] = {
                 "position": max(position, found.position),
-                "owned_until": catalogue.clock(connection) + _HELD_SECONDS * 1_000_000,
+                "owned_until": clock.shared(connection) + _HELD_SECONDS * 1_000_000,
             }
             if found.state in BEFORE_SWITCH:
                 empty = sum(vector == LEFT_OUT for vector in vectors.values())
@@ -201,7 +199,7 @@ class Migrations:
     def load(self, version_id: int) -> None:
         """Bring a version's index into memory, unless it is there."""
         with self._database.read() as connection:
-            version = catalogue.version_numbered(connection, version_id)
+            version = ledger.version_numbered(connection, version_id)
         self._indexes.load(version)
 
     def validate(self, moving: Migration, source: Side, target: Side) -> dict[str, Any]:
@@ -211,9 +209,8 @@ class Migrations:
     def load_serving(self) -> None:
         """Bring the index of the version that the catalogue says serves into memory."""
         with self._database.read() as connection:
-            number = catalogue.numbers(connection).version_id
-        assert number is not None  # a store is opened with one
-        self.load(number)
+            version = ledger.serving(connection)
+        self._indexes.load(version)
 
     def fail(self, moving: Migration, error: str, validation: Mapping[str, Any] | None = None) -> Migration:
         """Stop before the switch; what was embedded is kept for another try, or until it is cancelled."""
@@ -227,7 +224,7 @@ class Migrations:
             found = migration.read(connection, moving.migration_id)
             if reembedding.pending(connection, found.target_id, found.position, 1):
                 return None
-            catalogue.serve(connection, found.target_id)
+            ledger.serve(connection, found.target_id)
             actor = audit.starter(connection, moving.migration_id)
             audit.write_migration(connection, Action.SWITCH_VERSION, moving.migration_id, actor)
             return migration.move(
@@ -236,7 +233,7 @@ class Migrations:
                 (State.VALIDATING,),
                 State.SWITCHED,
                 validation=json.dumps(validation),
-                position=catalogue.numbers(connection).sample,
+                position=ledger.last_sample(connection),
             )
 
     # --- wishes ---------------------------------------------------------------------------------------------------
@@ -256,7 +253,7 @@ class Migrations:
             if found.state is State.SWITCHED:
                 if reembedding.pending(connection, found.source_id, found.position, 1):
                     return None
-                catalogue.serve(connection, found.source_id)
+                ledger.serve(connection, found.source_id)
             done = migration.move(connection, migration_id, (State.SWITCHED,), State.ROLLED_BACK, position=0)
             audit.write_migration(connection, Action.ROLL_BACK_MIGRATION, migration_id, actor)
             return done
@@ -294,7 +291,7 @@ class Migrations:
             some = reembedding.left_out(connection, over.target_id, _FREED)
             if not some:
                 return False
-            into = catalogue.Gallery(*connection.execute(GALLERIES.where(galleries.c.id == some[0][0])).one())
+            into = Gallery(*connection.execute(GALLERIES.where(galleries.c.id == some[0][0])).one())
             removed = removal.remove(connection, into.id, [key for gallery, key in some if gallery == into.id])
             entry = audit.write(connection, Action.LEAVE_OUT, into, removed)
         self._indexes.follow()

@@ -3,10 +3,10 @@
 from contextlib import closing
 from pathlib import Path
 
-from index import catalogue
-from index.catalogue import Version
+from index import catalogue, ledger
 from index.database import Database, file_of
 from index.errors import InvalidValue, ModelMismatch
+from index.ledger import Version
 
 
 def serving_version(database_url: str) -> str | None:
@@ -15,7 +15,7 @@ def serving_version(database_url: str) -> str | None:
     if file is not None and not file.exists():
         return None
     with closing(Database.open(database_url)) as database, database.read() as connection:
-        serving = catalogue.serving(connection)
+        serving = ledger.opened_with(connection)
         return serving.name if serving is not None and catalogue.count(connection) else None
 
 
@@ -32,11 +32,11 @@ def bind(database: Database, version: str, dim: int) -> Version:
     """Make a version the one that serves; raise `ModelMismatch` while samples of another are enrolled."""
     with database.write() as connection:
         catalogue.ensure_default(connection)
-        wanted, current = catalogue.version(connection, version, dim), catalogue.serving(connection)
+        wanted, current = ledger.version(connection, version, dim), ledger.opened_with(connection)
         if current is None or current.name != version:
             if current is not None and (count := catalogue.count(connection)):
                 raise ModelMismatch(
                     f"{count} samples are enrolled with {current.name}, found {version}: open it with {current.name}"
                 )
-            catalogue.serve(connection, wanted.number)
+            ledger.serve(connection, wanted.number)
     return wanted

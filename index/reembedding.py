@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, select
 
-from index import catalogue
+from index import ledger
 from index.database import chunks
 from index.roster import Roster
 from index.schema import STANDING, embeddings, galleries, samples
@@ -59,7 +59,7 @@ def put(connection: Connection, version_id: int, vectors: Mapping[int, bytes], *
             for row in there:
                 by_gallery.setdefault(row.gallery_id, []).append(row.id)
             for gallery, numbers in by_gallery.items():
-                catalogue.log(connection, gallery, numbers)
+                ledger.log(connection, gallery, numbers)
         stored += len(rows)
     return stored
 

@@ -6,7 +6,7 @@ from itertools import chain
 
 from sqlalchemy import Connection, delete, insert, select
 
-from index import catalogue, names
+from index import catalogue, ledger, names
 from index.database import chunks
 from index.schema import attribute_pairs, embeddings, identities, picture_removals, samples
 
@@ -28,7 +28,7 @@ NOTHING = Removed((), (), frozenset(), (), ())
 def remove(connection: Connection, gallery: int, keys: Sequence[int]) -> Removed:
     """Delete samples with their embeddings of every version; note their pictures for removal."""
     parts = [_remove_chunk(connection, chunk) for chunk in chunks(keys)]
-    catalogue.log(connection, gallery, keys)
+    ledger.log(connection, gallery, keys)
     return together(parts)
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
-from index import audit, catalogue, removal, values
+from index import audit, clock, removal, values
 from index.catalogue import GALLERIES, Gallery
 from index.database import Database
 from index.erasure import Eraser
@@ -104,7 +104,7 @@ def _count(connection: Connection, kept: _Kept) -> int:
 
 
 def _moment(connection: Connection, now: datetime | None) -> int:
-    moment = catalogue.clock(connection) if now is None else values.microseconds("now", now)
+    moment = clock.shared(connection) if now is None else values.microseconds("now", now)
     assert moment is not None
     return moment
 

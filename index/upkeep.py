@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from sqlalchemy import Connection, exists, or_, select
 
-from index import catalogue, learning
+from index import learning, ledger
 from index.codes import Codes
 from index.database import Database
 from index.errors import GalleryError
@@ -140,7 +140,7 @@ def reload(database: Database, follower: Follower, gallery: int, shard: Shard) -
             return  # another thread has done it
         codes = shard.vectors.codes
         with database.read() as connection:
-            since = catalogue.last_seq(connection)
+            since = ledger.last_seq(connection)
             again = None if codes is None else Codes(codes.content, codes.setting)
             new = from_catalogue(connection, follower, gallery, again)
         new.learnt_rows, new.removals = shard.learnt_rows, shard.removals
@@ -156,7 +156,7 @@ def save(database: Database, follower: Follower, snapshots: Snapshots, gallery: 
         facts = shard.roster.facts.take(rows)
         codes = shard.vectors.codes
     with database.read() as connection:
-        store, version = catalogue.store_id(connection), follower.version
+        store, version = ledger.store_id(connection), follower.version
     stamp = Stamp(store, gallery, version.name, version.dim, len(rows), seq)
     learnt = None if codes is None else Learnt(codes.content, asdict(codes.setting))
     try:

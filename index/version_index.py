@@ -8,10 +8,10 @@ from typing import TypeVar
 import numpy as np
 from sqlalchemy import Connection, select
 
-from index import catalogue, server
-from index.catalogue import Version
+from index import catalogue, ledger, server
 from index.database import Database, chunks
 from index.follower import Follower, Shard, read_vectors
+from index.ledger import Version
 from index.loading import load
 from index.records import Embedding, IndexInfo
 from index.roster import Ints, Roster
@@ -115,7 +115,7 @@ class VersionIndex:
     def _caught_up(self) -> bool:
         before = self.follower.applied
         with self._database.read() as connection:
-            last = catalogue.last_seq(connection)
+            last = ledger.last_seq(connection)
             if ours := self._is_ours(connection, before, last):
                 self.follower.catch_up(connection, last)
             return ours
@@ -131,7 +131,7 @@ class VersionIndex:
     def _begin_again(self) -> None:
         """Read everything again, once for all threads that found the catalogue to be another."""
         with self._beginning, self._database.read() as connection:
-            last = catalogue.last_seq(connection)
+            last = ledger.last_seq(connection)
             if self._is_ours(connection, self.follower.applied, last):
                 return
             _log.warning(

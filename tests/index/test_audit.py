@@ -12,7 +12,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
 
-from index import audit, catalogue, erasure, values
+from index import audit, catalogue, erasure, ledger, values
 from index.catalogue import Entry
 from index.database import Database
 from index.errors import InvalidValue, MigrationState, StoreUnavailable
@@ -214,8 +214,8 @@ def test_a_gallery_of_the_first_schema_is_migrated_without_losing_anything(tmp_p
     pictures = PictureStore(f"{folder}/pictures")
     with database.write() as connection:
         catalogue.ensure_default(connection)
-        version = catalogue.version(connection, VERSION, DIM)
-        catalogue.serve(connection, version.number)
+        version = ledger.version(connection, VERSION, DIM)
+        ledger.serve(connection, version.number)
         made = [
             Entry(
                 one.identity, one.camera, None, values.attributes(one.attributes), None,

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from index import backup as making
-from index import catalogue, copies, known_backups
+from index import copies, known_backups, ledger
 from index.archive import Archive
 from index.database import Database
 from index.errors import BackupRefused, InvalidValue, StoreDamaged, StoreUnavailable
@@ -148,7 +148,7 @@ def test_a_backup_is_one_moment_of_a_store_in_use(folder: Path, kept: Path, tmp_
 
         def remember() -> None:
             with store._database.read() as connection:
-                states[catalogue.last_seq(connection)] = frozenset(living)
+                states[ledger.last_seq(connection)] = frozenset(living)
 
         def work() -> None:
             number = 1000

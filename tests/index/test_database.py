@@ -15,7 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, create_engine
 
-from index import catalogue
+from index import ledger
 from index.database import Database
 from index.errors import InvalidValue, StoreDamaged, StoreUnavailable
 from index.records import SampleFilter
@@ -190,7 +190,7 @@ def test_opening_a_file_again_keeps_the_locks_of_who_has_it_open(tmp_path: Path)
     file = tmp_path / "reid.db"
     with closing(Database.open(f"sqlite:///{file}")) as database:
         with database.read() as connection:
-            catalogue.last_seq(connection)
+            ledger.last_seq(connection)
         Database.open(f"sqlite:///{file}").close()
         look = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM ledger'); c.close()"
         subprocess.run([sys.executable, "-c", look, str(file)], check=True)

@@ -99,7 +99,7 @@ def test_ids_sort_in_the_order_of_enrolment(store: GalleryStore) -> None:
 
 def test_a_clock_that_steps_back_keeps_the_order(store: GalleryStore, monkeypatch: pytest.MonkeyPatch) -> None:
     first = enrol(store, [sample(1)])
-    monkeypatch.setattr("index.catalogue.time.time_ns", lambda: 1_000_000_000_000_000_000)
+    monkeypatch.setattr("index.clock.time.time_ns", lambda: 1_000_000_000_000_000_000)
     second = enrol(store, [sample(2), sample(3)])
     assert sorted(first + second) == first + second == ids(store)
 

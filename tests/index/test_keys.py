@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from index import catalogue
+from index import clock
 from index.errors import InvalidValue, KeyNotFound, StoreUnavailable
 from index.gallery import GalleryStore
 from index.keys import Keys, Scope
@@ -91,8 +91,8 @@ def test_what_cannot_be_a_key_is_refused(store: GalleryStore) -> None:
 def test_a_use_is_written_down_once_a_minute(store: GalleryStore, monkeypatch: pytest.MonkeyPatch) -> None:
     made, _ = store.keys.create([Scope.QUERY])
     start = 1_800_000_000_000_000
-    clock = iter([start + second * 1_000_000 for second in (0, 1, 59, 60, 61, 119, 120)])
-    monkeypatch.setattr(catalogue, "now", lambda: next(clock))
+    times = iter([start + second * 1_000_000 for second in (0, 1, 59, 60, 61, 119, 120)])
+    monkeypatch.setattr(clock, "now", lambda: next(times))
     seen = []
     for _ in range(7):
         store.keys.touch(made.key_id)

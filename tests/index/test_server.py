@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, insert, make_url, text
 from sqlalchemy.pool import NullPool
 
-from index import catalogue
+from index import catalogue, ledger
 from index import server as server_module
 from index.database import Database
 from index.errors import BackupRefused, InvalidValue, StoreUnavailable
@@ -117,9 +117,9 @@ def test_a_database_that_takes_no_unicode_is_refused(tmp_path: Path, server: Pos
 def test_a_reader_sees_one_moment_and_writes_nothing(folder: Path, store: GalleryStore) -> None:
     database = Database(database_url(folder))
     with database.read() as connection:
-        before = catalogue.last_seq(connection)
+        before = ledger.last_seq(connection)
         enrol(store, [sample(1)])
-        assert catalogue.last_seq(connection) == before
+        assert ledger.last_seq(connection) == before
         assert catalogue.count(connection) == 0
     with pytest.raises(StoreUnavailable, match="takes no writes"), database.read() as connection:
         connection.execute(insert(change_log).values(seq=99, gallery_id=1))
@@ -132,7 +132,7 @@ def test_writers_take_turns_and_see_each_other(folder: Path) -> None:
     def count_up(database: Database) -> None:
         for _ in range(30):
             with database.write() as connection:
-                catalogue.log(connection, 1, [1])  # reads the last number, and writes the next
+                ledger.log(connection, 1, [1])  # reads the last number, and writes the next
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(count_up, databases * 2))
@@ -173,7 +173,7 @@ def test_a_writer_that_is_paused_does_not_keep_the_others_out(
 
     def write() -> None:
         with paused.write() as connection:
-            catalogue.log(connection, 1, [1])
+            ledger.log(connection, 1, [1])
             enrol(store, [sample(1)])  # waits for the door, and gets it
 
     with pytest.raises(StoreUnavailable, match="closed the connection"):
