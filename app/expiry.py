@@ -50,7 +50,7 @@ class Expiry:
             await asyncio.sleep(self._interval)
 
     def _once(self) -> None:
-        for gallery, erased in self._engine.gallery.expire(stopped=self._stopped.is_set).items():
+        for gallery, erased in self._engine.gallery.retention.expire(stopped=self._stopped.is_set).items():
             if erased.samples_deleted:
                 log.info("%d samples of gallery %r were past their retention", erased.samples_deleted, gallery)
             self._metrics.expired(erased.samples_deleted)

@@ -1,8 +1,7 @@
 """The gallery: everything that is enrolled, and the answers to who is this."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -69,7 +68,7 @@ class GalleryStore:
         self.labels = LabelAnswers(database)
         self._door = SharedCommit(self._enrol)
         self._eraser = Eraser(database, pictures, indexes.serving.snapshots, indexes.followers)
-        self._retention = Retention(database, self._eraser, indexes.follow)
+        self.retention = Retention(database, self._eraser, indexes.follow)
         self.migrations = Migrations(database, pictures, indexes, self._eraser)
 
     @classmethod
@@ -294,14 +293,6 @@ class GalleryStore:
         self._indexes.follow()
         closing.empty(self._database, into.id, entry)
         return self._eraser.erase(into.id, removed, entry)
-
-    def overdue(self, now: datetime | None = None) -> dict[str, int]:
-        """Count, in every gallery with a retention, the samples that were enrolled longer ago than that."""
-        return self._retention.overdue(now)
-
-    def expire(self, now: datetime | None = None, *, stopped: Callable[[], bool] = lambda: False) -> dict[str, Erased]:
-        """Erase what is overdue, in small transactions until it is `stopped`; say what went from which gallery."""
-        return self._retention.expire(now, stopped)
 
     # --- search -----------------------------------------------------------------------------------------------
 

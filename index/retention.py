@@ -44,8 +44,8 @@ class Retention:
             moment = _moment(connection, now)
             return {kept.gallery.name: _count(connection, kept) for kept in _with_retention(connection, moment)}
 
-    def expire(self, now: datetime | None, stopped: Callable[[], bool]) -> dict[str, Erased]:
-        """Delete it; return what was removed from every gallery that has a retention."""
+    def expire(self, now: datetime | None = None, *, stopped: Callable[[], bool] = lambda: False) -> dict[str, Erased]:
+        """Erase it, in small transactions until it is `stopped`; return what went from each such gallery."""
         self._eraser.finish()  # a failure may have left something, and who asked was told only that it failed
         with self._database.read() as connection:
             moment = _moment(connection, now)

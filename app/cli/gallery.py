@@ -144,9 +144,9 @@ def expire(
     """
     with open_engine(load_settings()) as engine:
         if dry_run:
-            _tell_overdue(engine.gallery.overdue(), as_json)
+            _tell_overdue(engine.gallery.retention.overdue(), as_json)
             return
-        done = engine.gallery.expire()
+        done = engine.gallery.retention.expire()
     if as_json:
         found = [{"gallery": name, **erased_answer(erased)} for name, erased in done.items()]
         typer.echo(json.dumps({"galleries": found}))

@@ -9,7 +9,7 @@ from app import expiry
 from app.application import create_app
 from app.settings import Settings
 from index.errors import StoreUnavailable
-from index.gallery import GalleryStore
+from index.retention import Retention
 from tests.app.parts import person, tiny_settings
 from tests.app.routes.calls import enrol, names, query
 from tests.app.server import serving
@@ -48,14 +48,14 @@ def test_the_service_expires_by_itself(settings: Settings) -> None:
 def test_a_failure_is_logged_and_tried_again(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expire, failures = GalleryStore.expire, iter([StoreUnavailable("the disk is full"), ValueError("a fault of ours")])
+    expire, failures = Retention.expire, iter([StoreUnavailable("the disk is full"), ValueError("a fault of ours")])
 
-    def failing(self: GalleryStore, *, stopped: Callable[[], bool]) -> object:
+    def failing(self: Retention, *, stopped: Callable[[], bool]) -> object:
         if (failure := next(failures, None)) is not None:
             raise failure
         return expire(self, stopped=stopped)
 
-    monkeypatch.setattr(GalleryStore, "expire", failing)
+    monkeypatch.setattr(Retention, "expire", failing)
     with serving(create_app(settings)) as client:
         client.put("/galleries/default", json={"retention_days": 1})
         make_old(settings, enrol(client, person(0), "anna"))
@@ -65,7 +65,7 @@ def test_a_failure_is_logged_and_tried_again(
 
 
 def test_an_interval_of_0_is_never(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(GalleryStore, "expire", lambda *_, **__: pytest.fail("it ran"))
+    monkeypatch.setattr(Retention, "expire", lambda *_, **__: pytest.fail("it ran"))
     with serving(create_app(settings.model_copy(update={"expiry_interval_s": 0.0}))) as client:
         time.sleep(0.2)
         assert client.get("/health/live").status_code == 200
@@ -75,13 +75,13 @@ def test_a_run_under_way_ends_with_the_service(settings: Settings, monkeypatch: 
     began: list[float] = []
     ended: list[float] = []
 
-    def long(self: GalleryStore, *, stopped: Callable[[], bool]) -> dict[str, object]:
+    def long(self: Retention, *, stopped: Callable[[], bool]) -> dict[str, object]:
         began.append(time.monotonic())
         until(stopped)
         ended.append(time.monotonic())
         return {}
 
-    monkeypatch.setattr(GalleryStore, "expire", long)
+    monkeypatch.setattr(Retention, "expire", long)
     with serving(create_app(settings)):
         until(lambda: bool(began))
     assert len(ended) == 1

@@ -108,9 +108,9 @@ def test_a_deletion_that_failed_goes_on_with_the_expiry(
         store.delete_gallery("g")
     assert bare in store.galleries()
     assert store.check().problems == ()
-    assert store.overdue() == {}
+    assert store.retention.overdue() == {}
     store.migrations.plan(NEW, NEW_DIM)
     store.put_gallery("g")
-    assert store.expire() == {}
+    assert store.retention.expire() == {}
     assert pictures(folder) == 0
     assert store.audit(limit=9).items[-1].samples == 30

@@ -57,13 +57,13 @@ def test_what_goes_is_what_a_slow_look_says(folder: Path, store: GalleryStore, s
     before = {name: held(store, name) for name in kept}
     stay = {name: slowly(before[name], days, NOON) for name, days in kept.items()}
     counts = {name: len(before[name]) - len(stay[name]) for name, days in kept.items() if days is not None}
-    assert store.overdue(NOON) == counts
-    done = store.expire(NOON)
+    assert store.retention.overdue(NOON) == counts
+    done = store.retention.expire(NOON)
     assert {name: {one.sample_id for one in held(store, name)} for name in kept} == stay
     assert {name: erased.samples_deleted for name, erased in done.items()} == counts
     assert all(erased.verified and erased.vectors_deleted == erased.samples_deleted for erased in done.values())
     assert done["blind"].images_deleted == 0
-    assert store.overdue(NOON) == dict.fromkeys(counts, 0)
+    assert store.retention.overdue(NOON) == dict.fromkeys(counts, 0)
     for name in kept:
         (answer,) = store.search(name, vector(1)[None], model_version=VERSION)
         assert answer.searched == len(stay[name])
@@ -84,7 +84,7 @@ def test_nothing_of_an_expired_sample_is_left(folder: Path) -> None:
         secret = sample(1000, "Erika Mustermann", picture=b"secret picture")
         (key,) = enrol(store, [secret])
         age(folder, {key: 2 * DAY})
-        assert store.expire(NOON) == {"default": Erased(1, 1, 1, True)}
+        assert store.retention.expire(NOON) == {"default": Erased(1, 1, 1, True)}
         files = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
         for needle in (secret.embedding.tobytes(), secret.picture, b"Erika Mustermann", key.encode()):
             assert needle not in files
@@ -95,19 +95,19 @@ def test_a_picture_that_a_younger_sample_uses_stays(folder: Path, store: Gallery
     store.put_gallery("default", retention_days=1)
     old, young = enrol(store, [sample(1, "a", picture=b"both"), sample(1, "b", picture=b"both")])
     age(folder, {old: 2 * DAY, young: timedelta(0)})
-    assert store.expire(NOON)["default"].images_deleted == 0
+    assert store.retention.expire(NOON)["default"].images_deleted == 0
     assert store.picture("default", young) == b"both"
 
 
 def test_the_present_is_now_unless_it_is_given(folder: Path, store: GalleryStore) -> None:
     store.put_gallery("default", retention_days=2**31 - 1)
     enrol(store, [sample(1)])
-    assert store.expire() == {"default": Erased(0, 0, 0, True)}
+    assert store.retention.expire() == {"default": Erased(0, 0, 0, True)}
     store.put_gallery("default", retention_days=1)
-    assert store.overdue() == {"default": 0}
-    assert store.overdue(datetime.now(UTC) + 2 * DAY) == {"default": 1}
+    assert store.retention.overdue() == {"default": 0}
+    assert store.retention.overdue(datetime.now(UTC) + 2 * DAY) == {"default": 1}
     with pytest.raises(InvalidValue, match="naive"):
-        store.expire(datetime(2026, 5, 1))
+        store.retention.expire(datetime(2026, 5, 1))
     assert store.audit(limit=10).items == ()
 
 
@@ -138,7 +138,7 @@ def test_others_enrol_between_two_transactions(
     thread = threading.Thread(target=guest)
     thread.start()
     try:
-        assert store.expire(NOON)["default"].samples_deleted == 50
+        assert store.retention.expire(NOON)["default"].samples_deleted == 50
     finally:
         stop.set()
         thread.join()
@@ -151,9 +151,9 @@ def test_it_can_be_stopped_between_two_transactions(folder: Path, store: Gallery
     store.put_gallery("default", retention_days=1)
     age(folder, dict.fromkeys(enrol(store, [sample(number) for number in range(30)]), 2 * DAY))
     turns = iter([False, False, False, True])
-    done = store.expire(NOON, stopped=lambda: next(turns, True))
+    done = store.retention.expire(NOON, stopped=lambda: next(turns, True))
     assert done["default"] == Erased(14, 14, 14, True)
-    assert store.overdue(NOON) == {"default": 16}
+    assert store.retention.overdue(NOON) == {"default": 16}
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -172,7 +172,7 @@ def test_what_was_deleted_before_a_failure_is_cleared(
     with monkeypatch.context() as patch:
         patch.setattr(retention, "_take", failing)
         with pytest.raises(StoreUnavailable):
-            store.expire(NOON)
+            store.retention.expire(NOON)
     (entry,) = store.audit(limit=10).items
     assert (entry.samples, entry.pictures, entry.verified) == (7, 7, True)
     assert len([path for path in (folder / "pictures").rglob("*") if path.is_file()]) == 23
@@ -192,5 +192,5 @@ def test_a_retention_that_is_lifted_meanwhile_is_lifted_at_once(
             store.put_gallery("default", retention_days=None)
         return False
 
-    assert store.expire(NOON, stopped=stopped)["default"].samples_deleted == 14
+    assert store.retention.expire(NOON, stopped=stopped)["default"].samples_deleted == 14
     assert len(held(store, "default")) == 16

@@ -292,8 +292,8 @@ def test_a_process_whose_clock_is_wrong_makes_no_sample_old(
         with monkeypatch.context() as wrong:
             wrong.setattr("time.time_ns", partial(_wrong, time.time_ns, error))
             enrol(store, [sample(error > 0)])
-            assert store.expire()["default"].samples_deleted == 0
-        assert store.expire()["default"].samples_deleted == 0
+            assert store.retention.expire()["default"].samples_deleted == 0
+        assert store.retention.expire()["default"].samples_deleted == 0
     assert searched(store) == 2
 
 
