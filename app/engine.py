@@ -101,7 +101,7 @@ class Engine:
     def _serve(self, model: Model) -> None:
         if model.version == self.model.version:
             return
-        self.gallery.serve(model.version)
+        self.gallery.indexes.serve(model.version)
         log.info("%s serves instead of %s", model.version, self.model.version)
         self.model = model
         _call_active(self.registry, model.version)
@@ -109,11 +109,11 @@ class Engine:
     def _let_go(self, wanted: set[str]) -> None:
         """Close the models and indexes of versions that nothing has needed for a while."""
         now = time.monotonic()
-        there = {*self._models, *self.gallery.versions()} - wanted
+        there = {*self._models, *self.gallery.indexes.versions()} - wanted
         self._unwanted = {version: self._unwanted.get(version, now) for version in there}
         for version, since in self._unwanted.items():
             if now - since > _GRACE_SECONDS:
-                self.gallery.drop(version)
+                self.gallery.indexes.drop(version)
                 self._models = {name: model for name, model in self._models.items() if name != version}
 
     def close(self) -> None:

@@ -197,7 +197,7 @@ def ask(store: GalleryStore, world: World) -> list[dict[str, float]]:
 
 def bare(store: GalleryStore, world: World, hnsw: bool) -> dict[str, dict[str, float]]:
     """Time FAISS alone on the same vectors."""
-    vectors = store._indexes.serving.follower.shards[1].vectors
+    vectors = store.indexes.serving.follower.shards[1].vectors
     queries = world.queries()
     faiss.omp_set_num_threads(1)
     found = {}
@@ -220,7 +220,7 @@ def bare(store: GalleryStore, world: World, hnsw: bool) -> dict[str, dict[str, f
 
 def over_bare(store: GalleryStore, world: World) -> dict[str, float]:
     """Ask each query in turns with the bare call of the same index; return the medians of the differences, in ms."""
-    vectors = store._indexes.serving.follower.shards[1].vectors
+    vectors = store.indexes.serving.follower.shards[1].vectors
     codes = vectors.codes
     faiss.omp_set_num_threads(1)
     calls: dict[str, Callable[[Floats], object]] = {
@@ -263,11 +263,11 @@ def measure(count: int, folder: Path, storage: Storage, hnsw: bool) -> dict[str,
     store = open_store(folder, storage)
     result: dict[str, Any] = {"samples": count, "batched": fill(store, world)}
     started = time.perf_counter()
-    store.settle()
+    store.indexes.settle()
     result["settle_s"] = time.perf_counter() - started
     result["single"] = enrol_singly(store, world)
     store.delete_gallery("single")
-    store.settle()
+    store.indexes.settle()
     store.close()
     result |= _in_a_new_process(count, folder, storage, hnsw)
     for snapshot in (folder / "reid.index").glob("*.snapshot"):
@@ -286,7 +286,7 @@ def reopened(count: int, folder: Path, storage: Storage, hnsw: bool) -> dict[str
     started = time.perf_counter()
     store = open_store(folder, storage)
     result: dict[str, Any] = {"open_s": time.perf_counter() - started}
-    codes = store._indexes.serving.follower.shards[1].vectors.codes
+    codes = store.indexes.serving.follower.shards[1].vectors.codes
     result["resident_bytes"] = resident() - before
     result["stored_bytes"] = count * np.dtype(storage).itemsize * 512
     result["recall_measured"] = None if codes is None else codes.setting.recall

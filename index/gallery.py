@@ -4,11 +4,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from sqlalchemy import Connection
 
-from index import audit, catalogue, closing, filters, ledger, listing, removal, values
+from index import audit, catalogue, closing, filters, listing, removal, values
 from index.answering import answer, shortlist
 from index.archive import Archive
 from index.backup import Backup, Progress, nobody
@@ -35,7 +35,6 @@ from index.records import (
     Erased,
     GalleryInfo,
     IdentitySummary,
-    IndexInfo,
     NewSample,
     Page,
     Ranking,
@@ -49,7 +48,6 @@ from index.shared_commit import SharedCommit
 from index.vectors import IndexOptions
 
 _log = logging.getLogger(__name__)
-T = TypeVar("T")
 _EVERYTHING = SampleFilter()
 _AS_IT_IS_BEST = IndexOptions()
 
@@ -63,7 +61,7 @@ class GalleryStore:
     def __init__(self, database: Database, pictures: PictureStore, indexes: Indexes) -> None:
         self._database = database
         self._pictures = pictures
-        self._indexes = indexes
+        self.indexes = indexes
         self.keys = Keys(database)
         self.labels = LabelAnswers(database)
         self._door = SharedCommit(self._enrol)
@@ -103,28 +101,16 @@ class GalleryStore:
     @property
     def model_version(self) -> str:
         """The version whose embeddings are compared."""
-        return self._indexes.serving.version.name
+        return self.indexes.serving.version.name
 
     @property
     def dim(self) -> int:
         """The length of an embedding of that version."""
-        return self._indexes.serving.version.dim
-
-    def serve(self, version: str) -> None:
-        """Serve another version, whose index is loaded; the one before can still be asked until it is dropped."""
-        self._indexes.serve(version)
-
-    def versions(self) -> tuple[str, ...]:
-        """Return the versions whose embeddings can be searched for."""
-        return self._indexes.versions()
-
-    def drop(self, version: str) -> None:
-        """Let the index of a version go, unless it serves."""
-        self._indexes.drop(version)
+        return self.indexes.serving.version.dim
 
     def close(self) -> None:
         """Write the index snapshots and close all files; what was answered is on the disk already."""
-        self._indexes.save()
+        self.indexes.save()
         self._pictures.close()
         self._database.close()
 
@@ -144,14 +130,14 @@ class GalleryStore:
         When this returns, what was created is on the disk and in every query. A bad item is rejected alone.
         Raises `GalleryNotFound`, `ModelMismatch`, `StoreUnavailable` (nothing was taken).
         """
-        dim = self._indexes.of(model_version).version.dim
+        dim = self.indexes.of(model_version).version.dim
         prepared = [prepare(item, model_version, dim) for item in items]  # here, while another caller's is committed
         return self._door.enrol(gallery, prepared, model_version)
 
     def _enrol(self, gallery: str, items: Sequence[Prepared], version: str) -> list[Enrolled]:
-        self._indexes.of(version)  # it may have been dropped since
+        self.indexes.of(version)  # it may have been dropped since
         outcome = Enrolment(items).run(self._database, self._pictures, gallery)
-        self._indexes.follow()
+        self.indexes.follow()
         return outcome
 
     def known(self, gallery: str, keys: Sequence[tuple[str, str, str | None]]) -> list[str | None]:
@@ -183,7 +169,7 @@ class GalleryStore:
 
     def embedding(self, gallery: str, sample_id: str, *, model_version: str) -> Embedding:
         """Return a sample's embedding of a version, (D,); raise `SampleNotFound`, also where it has none."""
-        index = self._indexes.of(model_version)
+        index = self.indexes.of(model_version)
         with self._database.read() as connection:
             row = catalogue.sample(connection, catalogue.gallery(connection, gallery), sample_id)
             found = index.stored(connection, [row.id])
@@ -193,11 +179,11 @@ class GalleryStore:
 
     def embeddings(self, gallery: str, sample_ids: Sequence[str], *, model_version: str) -> dict[str, Embedding]:
         """Return the embeddings of a version, (D,) each, of those samples that are there."""
-        return self._indexes.of(model_version).embeddings(gallery, sample_ids)
+        return self.indexes.of(model_version).embeddings(gallery, sample_ids)
 
     def page(self, gallery: str, where: SampleFilter, *, limit: int, cursor: str | None = None) -> Page[Sample]:
         """List samples in the order of enrolment."""
-        index = self._indexes.serving
+        index = self.indexes.serving
 
         def ask(connection: Connection, number: int, shard: Shard) -> Page[Sample]:
             allowed = filters.select_rows(connection, number, shard, index.follower.applied, where)
@@ -214,7 +200,7 @@ class GalleryStore:
             if columns:
                 catalogue.change(connection, into, row, columns)
             changed = catalogue.to_sample(catalogue.sample(connection, into, sample_id), gallery)
-        self._indexes.follow()
+        self.indexes.follow()
         return changed
 
     def delete(self, gallery: str, sample_id: str, actor: str | None = None) -> None:
@@ -224,7 +210,7 @@ class GalleryStore:
             row = catalogue.sample(connection, into, sample_id)
             removed = removal.remove(connection, into.id, [row.id])
             entry = audit.write(connection, Action.DELETE_SAMPLE, into, removed, actor)
-        self._indexes.follow()
+        self.indexes.follow()
         self._eraser.delete(into.id, removed, entry)
 
     # --- identities -------------------------------------------------------------------------------------------
@@ -248,7 +234,7 @@ class GalleryStore:
             if values.name("identity", identity) != name:
                 catalogue.rename(connection, into.id, number, name)
             summary = listing.identity(connection, into, name)
-        self._indexes.follow()
+        self.indexes.follow()
         return summary
 
     def erase(self, gallery: str, identity: str, actor: str | None = None) -> Erased:
@@ -259,15 +245,15 @@ class GalleryStore:
             keys = catalogue.numbers_of(connection, samples.c.identity_id == number)
             removed = removal.remove(connection, into.id, keys)
             entry = audit.write(connection, Action.ERASE_IDENTITY, into, removed, actor)
-        self._indexes.follow()
+        self.indexes.follow()
         return self._eraser.erase(into.id, removed, entry)
 
     # --- galleries --------------------------------------------------------------------------------------------
 
     def galleries(self) -> list[GalleryInfo]:
         """List all galleries by name."""
-        self._indexes.follow()
-        follower = self._indexes.serving.follower
+        self.indexes.follow()
+        follower = self.indexes.serving.follower
         with self._database.read() as connection, follower.lock.reading():
             return listing.galleries_list(connection, lambda number: len(follower.shard(number).roster))
 
@@ -290,7 +276,7 @@ class GalleryStore:
                 catalogue.put_gallery(connection, name, None, True)
         with self._database.read() as connection:
             removed = removal.contents(connection, into.id)  # all of it, for nobody can add to it any more
-        self._indexes.follow()
+        self.indexes.follow()
         closing.empty(self._database, into.id, entry)
         return self._eraser.erase(into.id, removed, entry)
 
@@ -311,7 +297,7 @@ class GalleryStore:
         Exact under any filter; ties rank by sample id. Raises `GalleryNotFound`, `ModelMismatch`,
         `DimensionMismatch`, `InvalidValue`.
         """
-        index = self._indexes.of(model_version)
+        index = self.indexes.of(model_version)
         return answer(index, gallery, queries, where, top_k, samples_per_identity)
 
     def shortlist(
@@ -325,25 +311,7 @@ class GalleryStore:
         samples_per_identity: int = 3,
     ) -> Shortlist:
         """Search for one query, (D,), and return the embeddings of the samples that are shown beside their ranking."""
-        return shortlist(self._indexes.of(model_version), gallery, query, where, top_k, samples_per_identity)
-
-    def sample_count(self) -> int:
-        """Count the samples of all galleries."""
-        self._indexes.follow()
-        return len(self._indexes.serving)
-
-    def lag(self) -> int:
-        """Count the changes of the catalogue that the index has not applied; the next query will."""
-        with self._database.read() as connection:
-            return max(0, ledger.last_seq(connection) - self._indexes.serving.follower.applied)
-
-    def index_info(self) -> list[IndexInfo]:
-        """Tell how each gallery is searched, by name."""
-        return self._indexes.serving.info()
-
-    def settle(self) -> None:
-        """Do what is done in the background, and wait for it: space taken back, codes learnt, snapshots written."""
-        self._indexes.serving.keeper.settle()
+        return shortlist(self.indexes.of(model_version), gallery, query, where, top_k, samples_per_identity)
 
     # --- the store itself ---------------------------------------------------------------------------------
 
@@ -362,22 +330,22 @@ class GalleryStore:
 
     def check(self) -> CheckReport:
         """Compare rows, pictures, vectors, index and snapshots; report every difference."""
-        return Check(self._database, self._pictures, self._indexes.serving).run()
+        return Check(self._database, self._pictures, self.indexes.serving).run()
 
     def rebuild(self) -> int:
         """Build the index anew from the catalogue and remove files that no sample uses; count the vectors.
 
         A picture or a vector that is lost stays lost, and `check` goes on to tell it.
         """
-        serving = self._indexes.serving
+        serving = self.indexes.serving
         for gallery in list(serving.follower.shards):
             serving.snapshots.discard(gallery)
-        self._indexes.load(serving.version, anew=True)
+        self.indexes.load(serving.version, anew=True)
         orphans = remove_orphans(self._database, self._pictures)
         if orphans:
             _log.warning("removed %d pictures that no sample uses", orphans)
-        self._indexes.save()
-        return len(self._indexes.serving)
+        self.indexes.save()
+        return len(self.indexes.serving)
 
 
 def _content(digest: str, identity: str, camera: str | None) -> tuple[bytes, str, str | None]:

@@ -3,10 +3,12 @@
 import threading
 from pathlib import Path
 
+from index import ledger
 from index.database import Database
 from index.errors import ModelMismatch
 from index.follower import Follower
 from index.ledger import Version
+from index.records import IndexInfo
 from index.snapshots import Snapshots
 from index.vectors import IndexOptions
 from index.version_index import VersionIndex
@@ -53,7 +55,7 @@ class Indexes:
                 self._loaded = {**self._loaded, version.name: index}
 
     def serve(self, version: str) -> None:
-        """Let a version that is loaded be the one that serves, with every sample in its index."""
+        """Serve a version whose index is loaded, with every sample in it; the one before stays until it is dropped."""
         index = self.of(version)
         index.complete()
         self._serving = version
@@ -69,8 +71,26 @@ class Indexes:
         Snapshots(self._snapshots, number).discard_version()
 
     def versions(self) -> tuple[str, ...]:
-        """Return the versions that can be asked."""
+        """Return the versions whose embeddings can be searched for."""
         return tuple(self._loaded)
+
+    def info(self) -> list[IndexInfo]:
+        """Tell how the version that serves searches each gallery, by name."""
+        return self.serving.info()
+
+    def sample_count(self) -> int:
+        """Count the samples of all galleries."""
+        self.follow()
+        return len(self.serving)
+
+    def lag(self) -> int:
+        """Count the changes of the catalogue that the version that serves has not applied; the next query will."""
+        with self._database.read() as connection:
+            return max(0, ledger.last_seq(connection) - self.serving.follower.applied)
+
+    def settle(self) -> None:
+        """Do what is done in the background, and wait for it: space taken back, codes learnt, snapshots written."""
+        self.serving.keeper.settle()
 
     def follow(self) -> None:
         """Let every index apply what was committed."""

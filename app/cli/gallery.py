@@ -108,7 +108,7 @@ def stats(as_json: Json = False) -> None:
     """Count samples and identities, and tell how each gallery is searched."""
     with open_engine(load_settings()) as engine:
         galleries = engine.gallery.galleries()
-        index = engine.gallery.index_info()
+        index = engine.gallery.indexes.info()
         version = engine.gallery.model_version
     if as_json:
         told = [{**asdict(each), "index": asdict(how)} for each, how in zip(galleries, index, strict=True)]

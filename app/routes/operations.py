@@ -86,5 +86,5 @@ def _measured(service: Service) -> tuple[float, float]:
         service.metrics.migrating(done=0, left_out=0, left=0)
     else:
         service.metrics.migrating(done=moving.done, left_out=moving.left_out, left=moving.total - moving.done)
-    lag = service.engine.gallery.lag()
-    return lag, service.engine.gallery.sample_count()
+    lag = service.engine.gallery.indexes.lag()
+    return lag, service.engine.gallery.indexes.sample_count()

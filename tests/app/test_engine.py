@@ -51,7 +51,7 @@ def test_a_gallery_opens_when_the_package_brings_another_version(tmp_path: Path,
     with open_engine(settings) as after:
         assert after.model.version == VERSION
         assert after.registry.versions() == [VERSION, "tiny@2"]
-        assert after.gallery.sample_count() == 1
+        assert after.gallery.indexes.sample_count() == 1
         assert after.registry.active() == VERSION
 
 

@@ -49,7 +49,7 @@ def erase(store: GalleryStore, dice: random.Random) -> None:
 
 
 def settle(store: GalleryStore, _dice: random.Random) -> None:
-    store.settle()
+    store.indexes.settle()
 
 
 def main(folder: Path, seed: int) -> None:

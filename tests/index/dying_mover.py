@@ -60,7 +60,7 @@ def main(folder: Path, end: str, at: int, *, committed: bool) -> None:
         if moving.state is State.SWITCHED and end == "rolled_back":
             store.migrations.load(moving.source_id)
             assert store.migrations.roll_back(moving.migration_id) is not None
-            store.serve(VERSION)
+            store.indexes.serve(VERSION)
         free_all(store)
         sys.stdout.write(str(death.done))
         sys.stdout.flush()

@@ -76,7 +76,7 @@ def advance(store: GalleryStore, moving: Migration) -> Migration:
         return store.migrations.fail(moving, "; ".join(validation["problems"]), validation)
     while (switched := store.migrations.switch(moving, validation)) is None:
         moving = embed_all(store, store.migrations.get(moving.migration_id))
-    store.serve(switched.target)
+    store.indexes.serve(switched.target)
     return switched
 
 

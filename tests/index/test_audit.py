@@ -84,7 +84,7 @@ def test_who_moved_the_galleries_and_back_is_told(store: GalleryStore) -> None:
     while second.state in (State.PLANNED, State.RUNNING, State.VALIDATING):
         second = advance(store, second)
     assert store.migrations.roll_back(second.migration_id, "dora") is not None
-    store.serve(VERSION)
+    store.indexes.serve(VERSION)
     assert moves(store) == [
         (Action.START_MIGRATION, "anna", first, VERSION, NEW),
         (Action.CANCEL_MIGRATION, "bert", first, VERSION, NEW),
@@ -100,7 +100,7 @@ def test_a_switch_for_good_is_told_and_one_of_empty_galleries_too(store: Gallery
     long = "command line, " + 60 * "x"
     empty = store.migrations.plan(NEW, NEW_DIM, actor=long).migration_id
     store.migrations.load_serving()
-    store.serve(NEW)
+    store.indexes.serve(NEW)
     assert moves(store) == [
         (Action.START_MIGRATION, long[:64], empty, VERSION, NEW),
         (Action.SWITCH_VERSION, long[:64], empty, VERSION, NEW),

@@ -96,7 +96,7 @@ def test_what_is_restored_is_what_was_backed_up(folder: Path, kept: Path, tmp_pa
         expected = {name: (held(store, name), answers(store, name)) for name in ("default", "blind")}
         settings = store.galleries()
         pictures = {one.sample_id: store.picture("default", one.sample_id) for one in expected["default"][0]}
-        assert made.samples == store.sample_count() == len(expected["default"][0]) + 20
+        assert made.samples == store.indexes.sample_count() == len(expected["default"][0]) + 20
         assert made.pictures == made.copied == len(set(pictures.values()))
         assert made.left_out == 0
     done = restored(kept, tmp_path / "new")

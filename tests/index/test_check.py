@@ -77,7 +77,7 @@ def test_a_lost_and_an_altered_picture_are_told(folder: Path) -> None:
 def test_an_index_that_differs_is_told_and_rebuilt(folder: Path) -> None:
     with open_store(folder) as store:
         enrol(store, crowd(20, identities=4, cameras=2))
-        shard = store._indexes.serving.follower.shards[1]
+        shard = store.indexes.serving.follower.shards[1]
         shard.vectors.remove(np.array([3]))
         shard.roster.kill(np.array([5]))
         assert problems(store).count("the index") == 2

@@ -151,7 +151,7 @@ def test_a_sample_that_was_left_out_comes_back_with_its_picture(store: GallerySt
         (outcome,) = store.enrol("bare", [by_new(items[place])], model_version=NEW)
         assert (outcome.status, outcome.sample_id) == (DUPLICATE, keys[place])
         assert known(store, items[place]) == keys[place]
-    store.settle()
+    store.indexes.settle()
     store.migrations.finalize(switched.migration_id)
     free_all(store)
     for item, key in zip(items, keys, strict=True):

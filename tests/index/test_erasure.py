@@ -51,7 +51,7 @@ def test_no_file_holds_an_erased_person(folder: Path, closed_before: bool) -> No
     store.close()
     assert traces(folder, persons, keys) == []
     with open_store(folder) as again:
-        assert again.sample_count() == 120
+        assert again.indexes.sample_count() == 120
         assert again.check().problems == ()
         with pytest.raises(IdentityNotFound):
             again.identity("default", "Erika Mustermann")

@@ -407,7 +407,7 @@ def test_a_filled_store_opens_with_its_version_only(folder: Path) -> None:
     with pytest.raises(ModelMismatch, match="1 samples are enrolled with test@1, found other@1"):
         open_store(folder, "other@1")
     with open_store(folder) as store:
-        assert store.sample_count() == 1
+        assert store.indexes.sample_count() == 1
 
 
 def test_an_empty_store_opens_with_another_version(folder: Path) -> None:

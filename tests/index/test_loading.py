@@ -120,7 +120,7 @@ def test_a_snapshot_is_written_from_time_to_time(folder: Path, monkeypatch: pyte
     enrol(store, crowd(19, identities=5, cameras=2))
     assert not (folder / NAME).exists()
     enrol(store, [sample(100), sample(101)])
-    thread = store._indexes.serving.keeper._thread
+    thread = store.indexes.serving.keeper._thread
     assert thread is not None
     thread.join()
     held = Snapshots(folder / "reid.index", 1).read(1)
@@ -142,9 +142,9 @@ def test_a_removal_while_a_snapshot_is_written_makes_it_void(folder: Path, monke
         return made
 
     monkeypatch.setattr(Snapshots, "draft", delete_first)
-    store._indexes.serving.keeper.save_all()
+    store.indexes.serving.keeper.save_all()
     assert list((folder / "reid.index").iterdir()) == []
-    store._indexes.serving.keeper.save_all()
+    store.indexes.serving.keeper.save_all()
     assert (folder / NAME).exists()
     store.close()
 
@@ -153,7 +153,7 @@ def test_a_process_that_has_not_seen_a_deletion_publishes_no_snapshot(folder: Pa
     with open_store(folder) as writer, open_store(folder) as stale:
         keys = enrol(stale, crowd(30, identities=5, cameras=2))
         writer.delete("default", keys[3])
-        stale._indexes.serving.keeper.save_all()
+        stale.indexes.serving.keeper.save_all()
         assert not (folder / NAME).exists()
 
 
@@ -161,8 +161,8 @@ def test_space_of_removed_rows_is_taken_back(store: GalleryStore) -> None:
     keys = enrol(store, crowd(40, identities=5, cameras=2))
     for key in keys[:25]:
         store.delete("default", key)
-    store.settle()
-    shard = store._indexes.serving.follower.shards[1]
+    store.indexes.settle()
+    shard = store.indexes.serving.follower.shards[1]
     assert len(shard.roster) == 15
     assert len(shard.vectors) == shard.roster.rows < 30
     (found,) = store.search("default", unit(vectors(1, 9)), model_version=VERSION, top_k=100)

@@ -146,7 +146,7 @@ def test_the_way_back_keeps_what_was_enrolled_meanwhile(store: GalleryStore, fol
     back = store.migrations.roll_back(switched.migration_id)
     assert back is not None
     assert back.state is State.ROLLED_BACK
-    store.serve(VERSION)
+    store.indexes.serve(VERSION)
     assert best(store, COUNT, VERSION)[0] == f"p{COUNT // VIEWS}"
     assert listed(store) == [*keys, late]
     free_all(store)
@@ -168,7 +168,7 @@ def test_finalizing_frees_the_old_vectors(store: GalleryStore, folder: Path) -> 
     free_all(store)
     assert vectors_of(folder) == {NEW: COUNT}
     assert store.migrations.get(switched.migration_id).freed
-    assert store.versions() == (NEW,)
+    assert store.indexes.versions() == (NEW,)
     assert not list((folder / "reid.index").glob("*.v1.*"))
     with pytest.raises(MigrationState, match="finalized"):
         store.migrations.roll_back(switched.migration_id)
@@ -196,7 +196,7 @@ def test_an_empty_store_changes_at_once(store: GalleryStore) -> None:
     assert (done.state, done.total) == (State.FINALIZED, 0)
     assert store.migrations.serving() == NEW
     store.migrations.load_serving()
-    store.serve(NEW)
+    store.indexes.serve(NEW)
     (key,) = enrol(store, [_by_new(b"picture 1")])
     assert store.embedding("default", key, model_version=NEW).tobytes() == new(b"picture 1").tobytes()
 
@@ -232,7 +232,7 @@ def test_after_the_switch_a_sample_may_have_both_vectors(store: GalleryStore, fo
     with_old = type(sample)(sample.identity, sample.embedding, sample.picture, others={VERSION: old(sample.picture)})
     store.enrol("default", [with_old], model_version=NEW)
     assert store.migrations.roll_back(switched.migration_id) is not None
-    store.serve(VERSION)
+    store.indexes.serve(VERSION)
     assert vectors_of(folder) == {VERSION: COUNT + 1, NEW: COUNT + 1}
 
 
@@ -258,7 +258,7 @@ def test_what_is_erased_during_a_migration_is_gone_from_both(store: GalleryStore
     for version in (VERSION, NEW):
         assert best(store, VIEWS, version)[1] < 0.999
     assert store.migrations.roll_back(moving.migration_id) is not None
-    store.serve(VERSION)
+    store.indexes.serve(VERSION)
     assert len(listed(store)) == left
 
 
@@ -306,7 +306,7 @@ def test_samples_without_a_picture_are_refused_or_left_out(store: GalleryStore, 
     with pytest.raises(SampleNotFound):
         store.embedding("bare", bare, model_version=NEW)
     assert store.migrations.roll_back(switched.migration_id) is not None
-    store.serve(VERSION)
+    store.indexes.serve(VERSION)
     assert [each.sample_id for each in store.page("bare", SampleFilter(), limit=10).items] == [bare]
 
     again = move(store, leave_out=True)
@@ -328,7 +328,7 @@ def test_a_snapshot_without_what_is_left_out_is_used(folder: Path, caplog: pytes
         enrol(store, [seen(number) for number in range(1, COUNT)])
         move(store, leave_out=True)
     with reopened(folder, NEW) as store:
-        assert store.sample_count() == COUNT - 1
+        assert store.indexes.sample_count() == COUNT - 1
         assert store.check().problems == ()
     assert caplog.text == ""
 
@@ -483,7 +483,7 @@ def test_another_process_follows_the_switch(folder: Path) -> None:
         advance(one, moving)
         assert (other.model_version, other.migrations.serving()) == (VERSION, NEW)
         assert best(other, COUNT, VERSION)[0] == best(other, COUNT, NEW)[0] == f"p{COUNT // VIEWS}"
-        other.serve(NEW)
+        other.indexes.serve(NEW)
         assert len(listed(other)) == COUNT + 1
 
 
@@ -498,7 +498,7 @@ def test_the_same_model_needs_no_embedding(store: GalleryStore, folder: Path) ->
     assert validation["passed"]
     assert validation["same_first"] == 1.0
     store.migrations.switch(moving, validation)
-    store.serve("test@9")
+    store.indexes.serve("test@9")
     before = store.embedding("default", keys[3], model_version=VERSION)
     assert store.embedding("default", keys[3], model_version="test@9").tobytes() == before.tobytes()
 
@@ -521,7 +521,7 @@ def test_vectors_that_come_after_those_of_younger_samples(folder: Path, index: I
         store.enrol("default", [both], model_version=NEW)
         embed_all(store, store.migrations.get(switched.migration_id))
         assert store.migrations.roll_back(switched.migration_id) is not None
-        store.serve(VERSION)
+        store.indexes.serve(VERSION)
         assert best(store, 70, VERSION)[0] == "p14"
         assert best(store, 71, VERSION)[0] == "p14"
         assert store.check().problems == ()

@@ -216,7 +216,7 @@ def test_a_snapshot_of_another_process_goes_when_it_follows(
     store: GalleryStore, other: GalleryStore, tmp_path: Path
 ) -> None:
     enrol(other, crowd(30, identities=5, cameras=2))
-    other._indexes.serving.keeper.save_all()
+    other.indexes.serving.keeper.save_all()
     snapshot = tmp_path / "other" / "gallery-1.v1.snapshot"
     enrol(store, [sample(100)])
     assert searched(other) == 31

@@ -96,7 +96,7 @@ def test_concurrent_enrolments_of_the_same_content_make_one_sample(store: Galler
     statuses = [item.status for item in outcomes]
     assert statuses.count(EnrolStatus.CREATED) == 20
     assert statuses.count(EnrolStatus.DUPLICATE) == 140
-    assert store.sample_count() == 20
+    assert store.indexes.sample_count() == 20
     assert len({item.sample_id for item in outcomes}) == 20
 
 
@@ -114,6 +114,6 @@ def test_a_gallery_that_is_not_there_fails_its_own_callers_alone(store: GalleryS
 
     together([lost, found, lost])
     assert len(failures) == 2
-    assert store.sample_count() == 1
+    assert store.indexes.sample_count() == 1
     with pytest.raises(GalleryNotFound):
         store.enrol("nowhere", [], model_version=VERSION)

@@ -20,7 +20,7 @@ CODED = IndexOptions(recall=0.9, exact_rows=300)
 def filled(folder: Path, count: int = 2000, index: IndexOptions = CODED) -> GalleryStore:
     store = open_store(folder, index=index)
     enrol(store, crowd(count, identities=200, cameras=5))
-    store.settle()
+    store.indexes.settle()
     return store
 
 
@@ -35,11 +35,11 @@ def alike(ours: list[list[str]], theirs: list[list[str]]) -> float:
 
 def test_a_large_gallery_is_searched_by_codes_with_the_recall_asked_for(folder: Path, tmp_path: Path) -> None:
     with filled(folder) as store, filled(tmp_path / "exact", index=IndexOptions()) as exact:
-        codes = store._indexes.serving.follower.shards[1].vectors.codes
+        codes = store.indexes.serving.follower.shards[1].vectors.codes
         assert codes is not None
         assert codes.setting.recall >= 0.9
-        assert exact._indexes.serving.follower.shards[1].vectors.codes is None
-        (how,), (plain,) = store.index_info(), exact.index_info()
+        assert exact.indexes.serving.follower.shards[1].vectors.codes is None
+        (how,), (plain,) = store.indexes.info(), exact.indexes.info()
         assert (how.engine, how.recall, how.candidates) == ("codes", codes.setting.recall, codes.setting.depth)
         assert (plain.engine, plain.recall, plain.candidates) == ("exact", 1.0, 2000)
         assert alike(identities(store, 5), identities(exact, 5)) >= 0.9
@@ -57,7 +57,7 @@ def test_codes_of_a_very_large_gallery_are_scanned_in_part(
     monkeypatch.setattr("index.codes.ROWS_PER_LIST", 60)
     monkeypatch.setattr("index.learning.DEPTHS", (400,))
     with filled(folder) as store, filled(tmp_path / "exact", index=IndexOptions()) as exact:
-        codes = store._indexes.serving.follower.shards[1].vectors.codes
+        codes = store.indexes.serving.follower.shards[1].vectors.codes
         assert codes is not None
         assert codes.divided
         assert codes.setting.part < 1
@@ -75,7 +75,7 @@ def test_half_the_memory_gives_the_same_answers(folder: Path, tmp_path: Path) ->
     for _ in range(2):  # the second time from the snapshot
         with filled(folder, index=half) as store, filled(tmp_path / "exact", index=IndexOptions()) as exact:
             asked = vectors(20, 5)
-            assert store.index_info()[0].bytes_per_sample == exact.index_info()[0].bytes_per_sample - 2 * 16
+            assert store.indexes.info()[0].bytes_per_sample == exact.indexes.info()[0].bytes_per_sample - 2 * 16
             ours, theirs = (
                 [
                     [(person.identity, [item.score for item in person.samples]) for person in answer.identities]
@@ -105,8 +105,8 @@ def test_what_was_learnt_is_kept_in_the_snapshot(folder: Path, monkeypatch: pyte
         before = identities(store, 5)
     monkeypatch.setattr(learning, "learn", lambda *_: pytest.fail("it was learnt again"))
     with open_store(folder, index=CODED) as store:
-        store.settle()
-        assert store._indexes.serving.follower.shards[1].vectors.codes is not None
+        store.indexes.settle()
+        assert store.indexes.serving.follower.shards[1].vectors.codes is not None
         assert identities(store, 5) == before
 
 
@@ -114,10 +114,10 @@ def test_a_recall_that_no_code_reaches_leaves_the_search_exact(folder: Path, cap
     with caplog.at_level(logging.WARNING):
         store = filled(folder, index=IndexOptions(recall=1.01, exact_rows=300))
     assert "so all are compared" in caplog.text
-    assert store._indexes.serving.follower.shards[1].vectors.codes is None
+    assert store.indexes.serving.follower.shards[1].vectors.codes is None
     caplog.clear()
     enrol(store, [sample(5000)])
-    store.settle()
+    store.indexes.settle()
     assert caplog.text == ""  # it is not tried again before the gallery has grown
     store.close()
 
@@ -126,8 +126,8 @@ def test_the_recall_that_is_told_is_that_of_a_slow_count(folder: Path, monkeypat
     monkeypatch.setattr("index.learning.DEPTHS", (20,))
     with open_store(folder, index=IndexOptions(recall=0.1, exact_rows=300)) as store:
         enrol(store, [sample(number) for number in range(600)])  # a person each
-        store.settle()
-        index = store._indexes.serving.follower.shards[1].vectors
+        store.indexes.settle()
+        index = store.indexes.serving.follower.shards[1].vectors
         assert index.codes is not None
         embeddings = index.read(np.arange(600))
         found = 0
@@ -147,7 +147,7 @@ def test_of_settings_that_are_not_enough_the_best_is_told(
     monkeypatch.setattr("index.learning.DEPTHS", (2, 300))
     with caplog.at_level(logging.WARNING), open_store(folder, index=IndexOptions(recall=1.01, exact_rows=300)) as store:
         enrol(store, [sample(number) for number in range(600)])
-        store.settle()
+        store.indexes.settle()
     assert "codes reach a recall of 1.0 only" in caplog.text
 
 
@@ -155,7 +155,7 @@ def test_of_settings_that_are_not_enough_the_best_is_told(
 def test_space_is_taken_back_while_others_write(folder: Path, index: IndexOptions) -> None:
     store = open_store(folder, index=index)
     keys = enrol(store, crowd(1200, identities=100, cameras=3))
-    store.settle()
+    store.indexes.settle()
     stop = threading.Event()
     late: list[str] = []
 
@@ -173,8 +173,8 @@ def test_space_is_taken_back_while_others_write(folder: Path, index: IndexOption
         store.delete("default", key)
     stop.set()
     writer.join()
-    store.settle()
-    shard = store._indexes.serving.follower.shards[1]
+    store.indexes.settle()
+    shard = store.indexes.serving.follower.shards[1]
     assert len(shard.roster) == 500 + len(late)
     assert shard.roster.dead < 700  # were it not for the compaction, each deletion had left one
     assert shard.roster.dead <= 0.25 * shard.roster.rows

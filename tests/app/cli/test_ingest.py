@@ -179,7 +179,7 @@ def test_stopped_it_says_all_that_was_enrolled_and_enrols_no_more(engine: Engine
         told.update(outcome.status for outcome in outcomes)
         work.stop()
     assert 0 < told[EnrolStatus.CREATED] < MarketFolder(market).total
-    assert engine.gallery.sample_count() == told[EnrolStatus.CREATED]
+    assert engine.gallery.indexes.sample_count() == told[EnrolStatus.CREATED]
 
 
 def test_ctrl_c_ends_it_with_what_was_done(

@@ -144,7 +144,7 @@ def test_what_was_accepted_is_answered_after_sigterm_and_is_on_the_disk(data_dir
         created = sum(answered(each) for each in running)
     assert created > 0
     with open_engine(load_settings(data_dir=data_dir)) as engine:
-        assert engine.gallery.sample_count() == created
+        assert engine.gallery.indexes.sample_count() == created
         assert engine.gallery.check().clean
 
 
