@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -121,7 +122,7 @@ def test_server_that_does_not_answer_is_told_without_its_password(tmp_path: Path
 def test_nothing_is_printed_beside_what_we_say(server: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """mlflow would print a run's address as it was given, with its password; to a file it prints none."""
     MlflowRegistry(server).push(registry_with(tmp_path / "a", 1), "tiny@1")
-    assert MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.get()
+    assert os.environ[MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.name] == "true"
     said = capfd.readouterr()
     assert said.out == ""
     assert "Waiting" not in said.err

@@ -135,7 +135,7 @@ def test_metrics_are_told_while_the_catalogue_is_away(tmp_path: Path, monkeypatc
     with serving(create_app(engine.settings, lambda _: engine)) as client:
         enrol_people(client, 1)
         for fault in (away, hangs):
-            monkeypatch.setattr(engine.gallery, "lag", fault)
+            monkeypatch.setattr(engine.gallery.indexes, "lag", fault)
             monkeypatch.setattr(operations, "PATIENCE", 0.2)
             answer = client.get("/metrics")
             assert answer.status_code == 200
