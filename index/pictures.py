@@ -14,7 +14,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from index.database import FILE_MODE, make_folder, sync_folder
-from index.errors import PictureNotStored, StoreDamaged
+from index.errors import InvalidValue, PictureNotStored, StoreDamaged
 from index.faults import disk_faults
 
 _WHAT = "the picture store"
@@ -30,8 +30,12 @@ class PictureStore:
     """
 
     def __init__(self, url: str) -> None:
-        with disk_faults(_WHAT):
-            self._files, self._root = fsspec.core.url_to_fs(url)
+        try:
+            with disk_faults(_WHAT):
+                self._files, self._root = fsspec.core.url_to_fs(url)
+        except ValueError as exc:
+            expected = "a folder or an address such as s3://bucket/pictures as REID_BLOB_URL"
+            raise InvalidValue("blob_url", f"expected {expected}: {exc}") from exc
         self._folder = Path(self._root) if isinstance(self._files, LocalFileSystem) else None
         if self._folder is not None:
             make_folder(self._folder)

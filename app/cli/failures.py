@@ -13,11 +13,17 @@ EXTRAS = {
     "onnxruntime": "cpu",
     "httpx": "client",
     "mlflow": "mlflow",
+    "opentelemetry": "trace",
     "h5py": "train",
+    "jinja2": "train",
+    "matplotlib": "train",
     "onnx": "train",
+    "onnxscript": "train",
+    "pytorch_metric_learning": "train",
     "safetensors": "train",
     "scipy": "train",
     "sklearn": "train",
+    "tensorboard": "train",
     "threadpoolctl": "train",
     "torch": "train",
     "torchvision": "train",
@@ -46,8 +52,10 @@ def wants_trace() -> bool:
 
 
 def _told(error: BaseException) -> str:
+    if isinstance(error, ImportError) and isinstance(error.__cause__, ModuleNotFoundError):
+        return _missing(error.__cause__, str(error))  # fsspec's, which says in its own words what an address needs
     if isinstance(error, ModuleNotFoundError):
-        return _missing(error)
+        return _missing(error, f"the Python module {error.name!r} is missing; install hap2s-reid again")
     if isinstance(error, ServiceError | GalleryError | ModelError):
         return advised(error)
     if isinstance(error, OSError):
@@ -55,10 +63,10 @@ def _told(error: BaseException) -> str:
     return f"unexpected {type(error).__name__}: {error} (REID_LOG_LEVEL=debug prints the trace)"
 
 
-def _missing(error: ModuleNotFoundError) -> str:
+def _missing(error: ModuleNotFoundError, otherwise: str) -> str:
     package = (error.name or "").partition(".")[0]
     if package not in EXTRAS:
-        return f"the Python module {error.name!r} is missing; install hap2s-reid again"
+        return otherwise
     extra = EXTRAS[package]
     return f"this needs {package}, which is not installed: pip install 'hap2s-reid[{extra}]'"
 
