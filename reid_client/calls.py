@@ -122,7 +122,8 @@ def query(
     if pictures is not None:
         return Call("POST", "/query", read, form=_fields(filters), files=_files(each_of(pictures)))
     body = {name: _json(value, repeatable=name in _REPEATABLE) for name, value in filters.items() if value is not None}
-    sought = {"sample_id": sample_id, "embedding": embedding and list(embedding), "model_version": model_version}
+    numbers = None if embedding is None else [float(each) for each in embedding]  # an array's are not JSON's
+    sought = {"sample_id": sample_id, "embedding": numbers, "model_version": model_version}
     return Call("POST", "/query", read, body=body | {name: each for name, each in sought.items() if each is not None})
 
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from app.application import create_app
@@ -79,6 +80,10 @@ def test_a_query_by_sample_and_by_embedding(client: Client) -> None:
     found = client.query(embedding=made.embeddings[1], model_version=made.model_version, camera="c1", attributes={})
     assert found.best is not None
     assert found.best.identity == "0002"
+    array = np.array(made.embeddings[1], np.float32)
+    again = client.query(embedding=array, model_version=made.model_version)  # type: ignore[arg-type]
+    assert again.best is not None
+    assert again.best.identity == "0002"
 
 
 @pytest.mark.parametrize("by_form", [True, False])
