@@ -14,7 +14,7 @@ from app.cli.failures import CommandError
 from app.cli.ingestion import Ingestion, Work
 from app.cli.manifest import Manifest
 from app.cli.market import MarketFolder
-from app.cli.options import Gallery, Key, Url
+from app.cli.options import Gallery, Key, Url, require_url
 from app.cli.report import JsonReport, ProgressReport, Report
 from app.engine import open_engine
 from app.settings import load_settings
@@ -38,6 +38,7 @@ def ingest(
     was. A bad picture is reported and fails alone; the exit code is 1 when there was one, 130 after Ctrl-C.
     With --url the pictures are sent to a running service, which may be elsewhere.
     """
+    require_url(url, key)
     source = open_source(path)
     if url is None and gallery is None:
         gallery = "default"

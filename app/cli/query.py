@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from app.cli.failures import CommandError, explain
-from app.cli.options import Gallery, Key, Url
+from app.cli.options import Gallery, Key, Url, require_url
 from app.cli.report import printable
 from app.cli.tables import table
 from app.engine import Engine, open_engine
@@ -68,6 +68,7 @@ def query(
     key: Key = None,
 ) -> None:
     """Rank a gallery's identities by how alike they are to the person in the pictures, or of an enrolled sample."""
+    require_url(url, key)
     given: dict[str, object] = {
         "top_k": top_k,
         "samples_per_identity": samples_per_identity,

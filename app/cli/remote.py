@@ -87,7 +87,7 @@ def connected(url: str, key: str | None) -> Iterator[Client]:
     try:
         client = Client(url, key)
     except ValueError as exc:
-        raise typer.BadParameter(str(exc), param_hint="--url") from exc
+        raise typer.BadParameter(str(exc), param_hint="--url or --key") from exc
     with client:
         yield client
 

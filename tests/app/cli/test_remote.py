@@ -173,3 +173,9 @@ def test_a_picture_that_cannot_be_used_is_a_failure(far: Reid, tmp_path: Path) -
     ran = far("query", tmp_path / "text.jpg")
     assert ran.code == 1
     assert ran.err.startswith("reid: unsupported_media (image): expected a JPEG")
+
+
+@pytest.mark.parametrize("verb", ["query", "ingest"])
+def test_a_key_without_an_address_is_wrong_usage(reid: Reid, market: Path, verb: str) -> None:
+    ran = reid(verb, one_query(market) if verb == "query" else market, "--key", "secret")
+    assert (ran.code, "--key" in ran.err, "--url" in ran.err) == (2, True, True)
