@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from app.answers import erased_answer, gallery_answer, time_text
 from app.cli.backups import backup, restore
@@ -13,7 +12,7 @@ from app.cli.datasets import export_dataset
 from app.cli.failures import CommandError
 from app.cli.options import Json
 from app.cli.suspects import suspects
-from app.cli.tables import table
+from app.cli.tables import print_table, table
 from app.engine import Engine, open_engine
 from app.settings import load_settings
 from index.errors import GalleryNotFound
@@ -129,7 +128,7 @@ def stats(as_json: Json = False) -> None:
             f"{how.recall:.3f}",
             str(how.bytes_per_sample),
         )
-    Console().print(rows)
+    print_table(rows)
     typer.echo(f"model version {version}")
 
 
@@ -191,7 +190,7 @@ def audit(
     rows = table("at", "action", "actor", "of", "samples and files", whole=("at", "action"))
     for entry in page.items:
         rows.add_row(*_audit_row(entry))
-    Console().print(rows)
+    print_table(rows)
     if page.next_cursor is not None:
         typer.echo("there are older entries: a larger --limit shows them")
 

@@ -6,12 +6,11 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from app.answers import time_text
 from app.cli.options import Json
-from app.cli.tables import table
+from app.cli.tables import print_table, table
 from app.settings import load_settings
 from index.keys import MAX_RATE, Key, Keys, Scope
 
@@ -59,7 +58,7 @@ def list_keys(as_json: Json = False) -> None:
     rows = table(*headings, whole=("id", "made", "revoked"))
     for each in found:
         rows.add_row(*_row(each))
-    Console().print(rows)
+    print_table(rows)
 
 
 @keys.command()

@@ -14,7 +14,7 @@ from app.answers import migration_answer
 from app.cli.failures import CommandError
 from app.cli.options import Json
 from app.cli.promotion import caller
-from app.cli.tables import table
+from app.cli.tables import print_table, table
 from app.engine import Engine, open_engine
 from app.migrator import Migrator, roll_back
 from app.settings import load_settings
@@ -36,11 +36,11 @@ def list_migrations(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps({"items": [migration_answer(each) for each in found]}))
         return
-    rows = table("id", "state", "samples", "from → to", whole=("id", "state", "samples"))
+    rows = table("id", "state", "samples", "from → to", whole=("id", "state"))
     for each in found:
         samples = str(each.total) if each.done == each.total else f"{each.done} of {each.total}"
         rows.add_row(each.migration_id, each.state, samples, f"{each.source} → {each.target}")
-    Console().print(rows)
+    print_table(rows)
 
 
 @migrations.command()

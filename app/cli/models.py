@@ -16,7 +16,7 @@ from app.cli.migrations import move
 from app.cli.options import Json
 from app.cli.promotion import CheckSet, Force, Margin, caller
 from app.cli.recalibration import recalibrate
-from app.cli.tables import table
+from app.cli.tables import print_table, table
 from app.engine import active_version, open_engine
 from app.settings import Settings, load_settings
 from index.migration import Migration, State
@@ -54,7 +54,7 @@ def list_versions(as_json: Json = False) -> None:
     rows = table("", "version", *figures, whole=figures)
     for card in cards:
         rows.add_row("*" if card.version == active else "", *_row(card))
-    Console().print(rows)
+    print_table(rows)
 
 
 @models.command()

@@ -5,12 +5,11 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from app.cli.card import show_open_set
 from app.cli.options import Json
 from app.cli.progress import bar
-from app.cli.tables import table
+from app.cli.tables import print_table, table
 from app.engine import open_engine
 from app.recalibration import Choice, Measured, measure, measure_reference, register, require_new
 from app.settings import load_settings
@@ -94,8 +93,7 @@ def _print(found: Measured, asked: Searched, before: Calibration | None) -> None
         shown = (f"{each.threshold:.3f}", interval, f"{100 * each.true_match_rate:.1f} %")
         through = f"{100 * asked.let_through(each.threshold):.1f} %"
         rows.add_row(f"{each.false_match_rate:g}", *shown, "–" if was is None else f"{was:.3f}", through)
-    console = Console()
-    console.print(rows)
+    print_table(rows)
     typer.echo(f"strangers: of {len(asked.strangers)}, those taken for one of {asked.enrolled} people enrolled")
     for short in found.missing:
         typer.echo(
@@ -103,7 +101,8 @@ def _print(found: Measured, asked: Searched, before: Calibration | None) -> None
             f"found {short.found}; enrol more"
         )
     typer.echo(found.calibration.protocol)
-    console.print(*show_open_set(asked.open_set()), sep="\n")
+    for part in show_open_set(asked.open_set()):
+        print_table(part)
     if found.without_camera:
         typer.echo(f"{found.without_camera} samples without a camera do not count; --any-camera takes them")
 

@@ -5,12 +5,11 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from app.cli.options import Json
 from app.cli.progress import bar
-from app.cli.tables import table
+from app.cli.tables import print_table, table
 from app.engine import Engine, open_engine
 from app.parameters import Decision
 from app.settings import load_settings
@@ -47,18 +46,17 @@ def merge_threshold(engine: Engine, decision: Decision) -> float | None:
 
 
 def _print(found: Findings, limit: int) -> None:
-    console = Console()
     if found.suspects:
         rows = table("sample", "identity", "looks like", "own score", "its score", whole=("sample",))
         for each in found.suspects[:limit]:
             scores = (f"{each.own_score:.3f}", f"{each.suggested_score:.3f}")
             rows.add_row(*map(Text, (each.sample_id, each.identity, each.suggested, *scores)))
-        console.print(rows)
+        print_table(rows)
     if found.merges:
         rows = table("identity", "may be", "mean score")
         for pair in found.merges[:limit]:
             rows.add_row(*map(Text, (pair.first, pair.second, f"{pair.score:.3f}")))
-        console.print(rows)
+        print_table(rows)
     typer.echo(
         f"{len(found.suspects)} of {found.samples} samples look like another identity; {len(found.merges)} pairs of "
         f"{found.identities} identities may be one person"

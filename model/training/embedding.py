@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 
 from model.card import InputContract
@@ -28,9 +29,8 @@ def embed_images(
 ) -> Embedded:
     """Return the unit embeddings of the images, or of a view of them; memory stays at one batch of pictures."""
     blocks = prepared_batches(images.paths, embedder.contract, batch)
-    shown = track(
-        blocks, f"embedding {images.name}", total=-(-len(images) // batch), console=Console(stderr=True), transient=True
-    )
+    what, total = f"embedding {escape(images.name)}", -(-len(images) // batch)
+    shown = track(blocks, what, total=total, console=Console(stderr=True), transient=True)
     cameras = (images.cameras[start : start + batch] for start in range(0, len(images), batch))
     embeddings = np.concatenate(
         [
