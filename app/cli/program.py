@@ -4,6 +4,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
+from io import TextIOWrapper
 from typing import Annotated, NoReturn, cast
 
 import typer
@@ -18,6 +19,8 @@ FAILED = 1
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run `reid` and exit: 0 on success, 2 for wrong usage, 1 for a failure told in one line on stderr."""
+    if isinstance(sys.stdout, TextIOWrapper):  # as stderr is: a name that the terminal cannot show fails nothing
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         command_line().main(args=arguments, prog_name="reid")
     except Exception as exc:  # noqa: BLE001 - the outermost boundary: whatever it was, the user gets one line

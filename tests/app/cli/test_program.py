@@ -1,11 +1,15 @@
+import re
 import subprocess
 import sys
 from importlib.abc import MetaPathFinder
-from importlib.metadata import version
+from importlib.metadata import requires, version
+from io import BytesIO, TextIOWrapper
+from pathlib import Path
 
 import pytest
 
-from app.cli.failures import CommandError, explain
+from app.cli import main
+from app.cli.failures import EXTRAS, CommandError, explain
 from app.cli.verbs import VERBS
 from index.errors import SampleNotFound
 from model.errors import VersionNotFound
@@ -58,17 +62,20 @@ def test_a_variable_that_is_no_setting_is_told_once(reid: Reid, monkeypatch: pyt
     assert (ran.code, ran.err) == (0, "reid: REID_DATADIR is no setting; did you mean REID_DATA_DIR?\n")
 
 
-class NoTorch(MetaPathFinder):
-    """Finds torch nowhere; None in its place would be a module to who only looks there, as scipy does."""
+class Without(MetaPathFinder):
+    """Finds a package nowhere; None in its place would be a module to who only looks there, as scipy does."""
+
+    def __init__(self, package: str) -> None:
+        self._package = package
 
     def find_spec(self, name: str, *_: object) -> None:
-        if name == "torch":
-            raise ModuleNotFoundError("No module named 'torch'", name=name)
+        if name == self._package:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 def test_without_torch_the_extra_is_named(reid: Reid, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "torch", raising=False)
-    monkeypatch.setattr(sys, "meta_path", [NoTorch(), *sys.meta_path])
+    monkeypatch.setattr(sys, "meta_path", [Without("torch"), *sys.meta_path])
     for name in [name for name in sys.modules if name.startswith("model.training")]:
         monkeypatch.delitem(sys.modules, name)
     ran = reid("train", "--help")
@@ -99,3 +106,54 @@ def test_an_unforeseen_error_is_one_line_and_says_how_to_see_more(reid: Reid, mo
     assert quiet.err == expected
     monkeypatch.setenv("REID_LOG_LEVEL", "debug")
     assert "Traceback" in reid("models", "list").err
+
+
+MODULES = {
+    "faiss-cpu": "faiss",
+    "faiss-gpu-cu12": "faiss",
+    "mlflow-skinny": "mlflow",
+    "onnxruntime-gpu": "onnxruntime",
+    "opentelemetry-exporter-otlp-proto-http": "opentelemetry",
+    "opentelemetry-sdk": "opentelemetry",
+    "scikit-learn": "sklearn",
+}
+
+
+def test_whatever_comes_with_an_extra_is_told_with_that_extra() -> None:
+    found = (re.fullmatch(r"([\w-]+).*extra == [\"'](\w+)[\"']", each) for each in requires("hap2s-reid") or ())
+    asked = [match.groups() for match in found if match and match[2] != "dev"]
+    assert len(asked) > 15
+    for name, extra in asked:
+        module = MODULES.get(name, name.replace("-", "_"))
+        told = explain(ModuleNotFoundError(f"No module named {module!r}", name=f"{module}.part"))
+        assert told == f"this needs {module}, which is not installed: pip install 'hap2s-reid[{EXTRAS[module]}]'"
+        assert {extra, EXTRAS[module]} in ({extra}, {"cpu", "gpu"}, {"cpu", "train"})
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("s3://bucket/p", "this needs s3fs, which is not installed: pip install 'hap2s-reid[scale]'"),
+        ("gs://bucket/p", "Please install gcsfs to access Google Storage"),
+        ("s4://bucket/p", "expected a folder or an address such as s3://bucket/pictures as REID_BLOB_URL: Protocol"),
+    ],
+)
+def test_pictures_at_an_address_that_needs_more_say_what(
+    reid: Reid, data_dir: Path, monkeypatch: pytest.MonkeyPatch, url: str, told: str
+) -> None:
+    monkeypatch.delitem(sys.modules, "s3fs", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Without("s3fs"), *sys.meta_path])
+    monkeypatch.setenv("REID_BLOB_URL", url)
+    ran = reid("gallery", "stats")
+    assert (ran.code, ran.err.count("\n")) == (1, 1)
+    assert ran.err.startswith(f"reid: {told}")
+
+
+def test_what_the_terminal_cannot_show_is_escaped(monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> None:
+    monkeypatch.setenv("REID_DATA_DIR", str(data_dir))
+    terminal = TextIOWrapper(BytesIO(), encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    with pytest.raises(SystemExit) as ended:
+        main(["gallery", "stats"])  # without a retention it prints a dash
+    terminal.flush()
+    assert (ended.value.code, b"\\u2013" in terminal.detach().getvalue()) == (0, True)
