@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model.card import CARD_NAME, FILES, VERSION_PATTERN, Metrics, Precision, read_card
-from model.errors import RecipeError
+from model.errors import DatasetError, RecipeError
 from model.labels import find_suspects
 from model.registry import Registry
 from model.runtime import Embedder
@@ -55,13 +55,15 @@ def evaluate(
     tell_progress()
     embedder, found = open_version(model, registry, precision)
     images = read_dataset(data, dataset)
-    if images.protocol == "retrieval":
-        print_classes(embedder.version, images.name, evaluate_retrieval_set(embedder, images), json_output=json_output)
-        return
-    single_shot = single_shot or images.protocol == "single-shot"
     variants = Variants(
         flip=flip, white_balance=white_balance, rerank=rerank, multi_query=multi_query, single_shot=single_shot
     )
+    if images.protocol == "retrieval":
+        require_plain(variants, images.name)
+        print_classes(embedder.version, images.name, evaluate_retrieval_set(embedder, images), json_output=json_output)
+        return
+    if images.protocol == "single-shot":
+        variants = replace(variants, single_shot=True)
     metrics = [
         as_metrics(row.result, precision=found, command=this_command(), protocol=row.protocol)
         for row in evaluate_variants(embedder, images, variants)
@@ -145,6 +147,7 @@ def audit(
     audit.
     """
     tell_progress()
+    require_page(out)
     embedder, _ = open_version(model, registry, None)
     images = read_dataset(data, dataset).require("train")
     embedded = embed_images(embedder, images)
@@ -172,6 +175,20 @@ def next_version(run: Path, registry: Path) -> str:
             f"{name!r} cannot be a version's name, of small letters, digits, . _ and -: give one as --version"
         )
     return version
+
+
+def require_plain(variants: Variants, dataset: str) -> None:
+    """Raise `DatasetError` for variants of a data set without cameras, which is measured in one way only."""
+    asked = [f"--{name.replace('_', '-')}" for name, wanted in asdict(variants).items() if wanted]
+    if asked:
+        raise DatasetError(f"expected a data set with cameras for {', '.join(asked)}, found none in {dataset}")
+
+
+def require_page(out: Path) -> None:
+    """Make the folder of a page before anything is computed for it; raise `DatasetError` where none can be written."""
+    if out.is_dir() or out.suffix.lower() == ".csv":  # the list is beside it, under the page's name and .csv
+        raise DatasetError(f"expected an HTML page as --out, such as audit.html, found {out}")
+    out.parent.mkdir(parents=True, exist_ok=True)
 
 
 def find_baseline(baseline: str, registry: Path) -> Running | None:
@@ -202,10 +219,10 @@ def print_metrics(title: str, rows: Sequence[Metrics]) -> None:
         figures = (f"{value:.1f}" for value in (row.rank1, row.rank5, row.rank10, row.mAP, row.mINP))
         number = protocols.index(row.protocol) + 1
         table.add_row(str(number), row.precision, *figures, str(row.queries), str(row.gallery))
-    console = Console()
+    console = Console(markup=False)
     console.print(title, table)
     for number, protocol in enumerate(protocols, start=1):
-        console.print(f"{number}  {protocol}", soft_wrap=True, markup=False, highlight=False)
+        console.print(f"{number}  {protocol}", soft_wrap=True, highlight=False)
 
 
 def print_classes(version: str, dataset: str, result: ClassRetrieval, *, json_output: bool) -> None:

@@ -174,3 +174,16 @@ def test_a_run_whose_name_is_none_for_a_version_is_one_line(
 def test_export_without_a_run_is_one_line(tmp_path: Path, market: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert reid("export", "--run", tmp_path / "none", "--data", market, "--out", tmp_path / "version") == 1
     assert "expected a training run" in capsys.readouterr().err
+
+
+def test_variants_are_refused_where_there_are_no_cameras(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert reid("evaluate", "--data", cub200(tmp_path), "--model", folder, "--rerank", "--white-balance") == 1
+    assert "expected a data set with cameras for --white-balance, --rerank, found none" in capsys.readouterr().err
+
+
+def test_an_audit_s_page_is_not_its_list(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for out in (tmp_path, tmp_path / "audit.csv"):
+        assert reid("audit", "--data", tmp_path / "none", "--model", folder, "--out", out) == 1
+        assert f"expected an HTML page as --out, such as audit.html, found {out}" in capsys.readouterr().err
