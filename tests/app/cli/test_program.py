@@ -6,6 +6,7 @@ from importlib.metadata import requires, version
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from app.cli import main
@@ -142,6 +143,7 @@ def test_pictures_at_an_address_that_needs_more_say_what(
     reid: Reid, data_dir: Path, monkeypatch: pytest.MonkeyPatch, url: str, told: str
 ) -> None:
     monkeypatch.delitem(sys.modules, "s3fs", raising=False)
+    monkeypatch.delitem(fsspec.registry._registry, "s3", raising=False)  # there, once another test has opened one
     monkeypatch.setattr(sys, "meta_path", [Without("s3fs"), *sys.meta_path])
     monkeypatch.setenv("REID_BLOB_URL", url)
     ran = reid("gallery", "stats")
