@@ -13,5 +13,8 @@ def table(*headings: str, whole: Collection[str] = ()) -> Table:
 
 
 def print_table(rows: Table | Text) -> None:
-    """Print a table, or what is said below one, to stdout; a name in square brackets is no markup, and one between colons no emoji."""
+    """Print a table, or what is said below one, to stdout.
+
+    A name in square brackets is no markup, and one between colons no emoji.
+    """
     Console(markup=False, emoji=False).print(rows)
