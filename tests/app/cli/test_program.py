@@ -1,13 +1,14 @@
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.abc import MetaPathFinder
-from importlib.metadata import requires, version
+from importlib.metadata import version
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
-import fsspec
 import pytest
+from fsspec.registry import _registry
 
 from app.cli import main
 from app.cli.failures import EXTRAS, CommandError, explain
@@ -15,6 +16,7 @@ from app.cli.verbs import VERBS
 from index.errors import SampleNotFound
 from model.errors import VersionNotFound
 from tests.app.cli.conftest import Reid
+from tests.deploy.engine import ROOT
 
 HEAVY = {"torch", "onnxruntime", "faiss", "numpy", "fastapi", "sqlalchemy", "PIL"}
 
@@ -121,8 +123,8 @@ MODULES = {
 
 
 def test_whatever_comes_with_an_extra_is_told_with_that_extra() -> None:
-    found = (re.fullmatch(r"([\w-]+).*extra == [\"'](\w+)[\"']", each) for each in requires("hap2s-reid") or ())
-    asked = [match.groups() for match in found if match and match[2] != "dev"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    asked = [(re.split(r"[\[>=<]", each)[0], extra) for extra in extras if extra != "dev" for each in extras[extra]]
     assert len(asked) > 15
     for name, extra in asked:
         module = MODULES.get(name, name.replace("-", "_"))
@@ -143,7 +145,7 @@ def test_pictures_at_an_address_that_needs_more_say_what(
     reid: Reid, data_dir: Path, monkeypatch: pytest.MonkeyPatch, url: str, told: str
 ) -> None:
     monkeypatch.delitem(sys.modules, "s3fs", raising=False)
-    monkeypatch.delitem(fsspec.registry._registry, "s3", raising=False)  # there, once another test has opened one
+    monkeypatch.delitem(_registry, "s3", raising=False)  # there, once another test has opened one
     monkeypatch.setattr(sys, "meta_path", [Without("s3fs"), *sys.meta_path])
     monkeypatch.setenv("REID_BLOB_URL", url)
     ran = reid("gallery", "stats")
