@@ -56,6 +56,7 @@ def test_drawn_samples_are_searched_for_in_the_whole_gallery(
     store: GalleryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recalibration, "_MOST_SAMPLES", 150)
+    monkeypatch.setattr(strangers, "_LEAST_ERRORS", 20)
     ids = enrol(store, people(60))
     drawn = measure(store, Choice("default", suspects=frozenset(ids[:6])), store.model_version).drawn
     found = search(store, drawn, store.model_version)
