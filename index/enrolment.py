@@ -187,6 +187,7 @@ def _note_stored(connection: Connection, keys: Iterable[int]) -> None:
 def _discard(database: Database, pictures: PictureStore, digests: set[bytes]) -> None:
     """Remove pictures that no sample came to use; a failure leaves orphans, which `rebuild` removes."""
     try:
+        pictures.require()  # here, where nobody waits for the answer of a dead server
         with database.write() as connection:
             pictures.remove(removal.unused(connection, digests))
     except GalleryError as exc:

@@ -53,6 +53,7 @@ class Eraser:
                 pending = removal.pending_removals(connection, _BATCH)
             if not pending:
                 return gone
+            self._pictures.require()  # here, where nobody waits for the answer of a dead server
             with self._database.write() as connection:
                 gone |= self._pictures.remove(removal.unused(connection, pending))
                 removal.settle_removals(connection, pending)
@@ -86,6 +87,7 @@ class Eraser:
         places = {
             "catalogue": not rows,
             "pictures": set(self._pictures.missing(removed.digests)) == removed.digests - used,
+            "versions of the bucket": not self._pictures.keeps_removed(),
             "index": self._absent_from_index(gallery, removed),
             "snapshot": not self._snapshots.any_of(gallery),
             "files": self._absent_from_files(gallery, removed),

@@ -54,6 +54,14 @@ _OS_TEXT = {
     errno.EACCES: _READ_ONLY,
     errno.EPERM: _READ_ONLY,
 }
+_NO_ANSWER = (
+    "expected an answer: look whether the server runs, and whether its address and region are right; then try again"
+)
+_REMOTE_TEXT: dict[type[OSError], str] = {
+    PermissionError: "expected credentials that the server takes, with the rights to list, read, write and delete, and "
+    "on S3 s3:GetBucketVersioning",
+    FileNotFoundError: "expected the bucket that REID_BLOB_URL names: make it, or correct the address",
+}
 
 
 @contextmanager
@@ -98,3 +106,31 @@ def _server_fault(error: Exception, state: str | None) -> GalleryError | None:
     if text is None:
         return None
     return StoreDamaged(text) if state.startswith("XX") else StoreUnavailable(text)
+
+
+@contextmanager
+def drivers_faults() -> Iterator[None]:
+    """Raise an `OSError` for whatever the driver of a store elsewhere has of its own; only its call belongs inside."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as exc:  # each driver has another tree of errors, and none is installed with the service
+        kind = PermissionError if "Credentials" in type(exc).__name__ else ConnectionError
+        raise kind from exc
+
+
+@contextmanager
+def remote_faults(what: str) -> Iterator[None]:
+    """Raise `StoreUnavailable` for an `OSError` of a store elsewhere.
+
+    What its driver says stays out, also of the log: an address may be in it, and a password in that.
+    """
+    try:
+        yield
+    except OSError as exc:
+        cause = exc.__cause__ or exc
+        answer = getattr(cause, "response", None)  # of S3, with a code such as NoSuchBucket
+        name = answer["Error"]["Code"] if isinstance(answer, dict) else type(cause).__name__
+        text = next((text for kind, text in _REMOTE_TEXT.items() if isinstance(exc, kind)), _NO_ANSWER)
+        raise StoreUnavailable(f"{what} cannot be read or written: {name}: {text}") from None

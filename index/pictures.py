@@ -1,25 +1,43 @@
 """The picture store: files named by the sha256 of their bytes, in a folder or behind any fsspec address."""
 
+import asyncio
+import errno
 import hashlib
 import os
+import re
 import secrets
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import fsspec
+from fsspec.asyn import sync
 from fsspec.implementations.local import LocalFileSystem
 
 from index.database import FILE_MODE, make_folder, sync_folder
 from index.errors import InvalidValue, PictureNotStored, StoreDamaged
-from index.faults import disk_faults
+from index.faults import disk_faults, drivers_faults, remote_faults
 
 _WHAT = "the picture store"
 _AT_ONCE = 16  # a disk takes the fsyncs of sixteen threads in little more time than that of one
 _STALE_SECONDS = 3600  # a temporary file of that age belongs to a process that died
+_S3 = re.compile(r"s3a?://")
+# A dead server is given up after some 17 seconds, and not after the six minutes of the drivers' own retries. Each store
+# has a connection of its own: fsspec would share one, also where the endpoint or the credentials are others.
+_S3_OPTIONS: dict[str, Any] = {
+    "config_kwargs": {
+        "connect_timeout": 3,
+        "read_timeout": 8,
+        "retries": {"total_max_attempts": 2},
+        "max_pool_connections": _AT_ONCE,
+    },
+    "skip_instance_cache": True,
+}
+_PUT_SECONDS = 30.0
 T = TypeVar("T")
 
 
@@ -30,15 +48,20 @@ class PictureStore:
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            with disk_faults(_WHAT):
-                self._files, self._root = fsspec.core.url_to_fs(url)
-        except ValueError as exc:
-            expected = "a folder or an address such as s3://bucket/pictures as REID_BLOB_URL"
-            raise InvalidValue("blob_url", f"expected {expected}: {exc}") from exc
+        with disk_faults(_WHAT):
+            self._files, self._root = _open(url)
         self._folder = Path(self._root) if isinstance(self._files, LocalFileSystem) else None
+        self._bucket = self._root.partition("/")[0] if _S3.match(url) else None
+        self._faults = disk_faults if self._folder is not None else remote_faults
         if self._folder is not None:
             make_folder(self._folder)
+        self.require()
+        if self.keeps_removed():
+            raise InvalidValue(
+                "blob_url",
+                "REID_BLOB_URL: expected a bucket without versioning, found one that keeps or kept versions: what is "
+                "erased would stay in it; use one in which versioning was never enabled",
+            )
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="pictures")
 
     @property
@@ -46,9 +69,26 @@ class PictureStore:
         """Where the files lie; None when that is no folder of this machine."""
         return self._folder
 
+    def require(self) -> None:
+        """Raise `StoreUnavailable` where the bucket is away: before a transaction, which others would wait for."""
+        with self._faults(_WHAT):
+            self._require_bucket()
+
+    def keeps_removed(self) -> bool:
+        """Tell whether the bucket keeps versions of what is removed, or has since it was made."""
+        if self._bucket is None:
+            return False
+        with self._faults(_WHAT):
+            try:
+                return "Status" in self._ask("call_s3", "get_bucket_versioning", Bucket=self._bucket)
+            except OSError as exc:
+                if exc.errno == errno.ENOSYS:  # a server that knows no versions
+                    return False
+                raise
+
     def put(self, pictures: Mapping[bytes, bytes]) -> None:
         """Store pictures by digest; when this returns, all of them survive a power cut."""
-        with disk_faults(_WHAT):
+        with self._faults(_WHAT):
             self._all([partial(self._put, digest, data) for digest, data in pictures.items()])
             if self._folder is not None:
                 folders = {self._folder / digest.hex()[:2] for digest in pictures}
@@ -56,17 +96,20 @@ class PictureStore:
 
     def missing(self, digests: Iterable[bytes]) -> list[bytes]:
         """Return those that are not there."""
-        with disk_faults(_WHAT):
-            asked = list(digests)
-            there = self._all([partial(self._files.exists, self._path(digest)) for digest in asked])
+        asked = list(digests)
+        with self._faults(_WHAT):
+            there = self._all([partial(self._ask, "exists", self._path(digest)) for digest in asked])
+            if not all(there):
+                self._require_bucket()  # without it every picture would seem removed
         return [digest for digest, exists in zip(asked, there, strict=True) if not exists]
 
     def get(self, digest: bytes) -> bytes:
         """Read a picture; raise `StoreDamaged` when its bytes are not those that were stored."""
-        with disk_faults(_WHAT):
+        with self._faults(_WHAT):
             try:
-                data = bytes(self._files.cat_file(self._path(digest)))
+                data = bytes(self._ask("cat_file", self._path(digest)))
             except FileNotFoundError as exc:
+                self._require_bucket()
                 raise PictureNotStored("the picture's file is missing: run `reid gallery check`") from exc
         if hashlib.sha256(data).digest() != digest:
             raise StoreDamaged("the picture's bytes are not those that were stored: run `reid gallery check`")
@@ -76,8 +119,8 @@ class PictureStore:
         """Remove pictures for good and return those that were there."""
         digests = set(digests)
         there = digests - set(self.missing(digests))
-        with disk_faults(_WHAT):
-            self._all([partial(self._files.rm_file, self._path(digest)) for digest in there])
+        with self._faults(_WHAT):
+            self._all([partial(self._ask, "rm_file", self._path(digest)) for digest in there])
             if self._folder is not None:
                 folders = {self._folder / digest.hex()[:2] for digest in there}
                 self._all([partial(sync_folder, folder) for folder in folders])
@@ -85,9 +128,9 @@ class PictureStore:
 
     def stored(self) -> Iterator[bytes]:
         """List the digests of all files."""
-        with disk_faults(_WHAT):
-            self._files.invalidate_cache()
-            for path in self._files.find(self._root):
+        with self._faults(_WHAT):
+            paths = self._ask("find", self._root)
+            for path in paths:
                 name = path.rpartition("/")[2]
                 if len(name) == 64 and not name.startswith("."):
                     yield bytes.fromhex(name)
@@ -106,20 +149,78 @@ class PictureStore:
         self._pool.shutdown()
 
     def _all(self, work: Sequence[Callable[[], T]]) -> list[T]:
-        """Do everything at once; when some of it fails, raise after all of it has ended."""
-        futures = [self._pool.submit(one) for one in work]
+        """Do everything at once; when some of it fails, raise after all of it has ended.
+
+        Once there was no answer, nothing more is begun: each would wait as long for one.
+        """
+        away = threading.Event()
+        futures = [self._pool.submit(_unless, away, one) for one in work]
         wait(futures)
         return [future.result() for future in futures]
+
+    def _require_bucket(self) -> None:
+        if self._bucket is not None:
+            self._ask("info", self._bucket)
+
+    def _ask(self, name: str, *given: object, **named: object) -> Any:  # noqa: ANN401 - as the driver answers
+        with drivers_faults():
+            return getattr(self._files, name)(*given, **named)
 
     def _path(self, digest: bytes) -> str:
         name = digest.hex()
         return f"{self._root}/{name[:2]}/{name}"
 
     def _put(self, digest: bytes, data: bytes) -> None:
-        if self._folder is None:
-            self._files.pipe_file(self._path(digest), data)  # object stores show an object whole or not at all
-        else:
+        if self._folder is not None:
             _write_durably(Path(self._path(digest)), data)
+        elif self._files.async_impl:  # object stores show an object whole or not at all
+            with drivers_faults():
+                sync(self._files.loop, _within, self._files._pipe_file(self._path(digest), data))
+        else:
+            self._ask("pipe_file", self._path(digest), data)
+
+
+def _open(url: str) -> tuple[Any, str]:
+    """Open the driver of an address; return it, and the address as it names things."""
+    if "::" in url:
+        raise InvalidValue(
+            "blob_url", "REID_BLOB_URL: expected one address, found several (::): a cache would keep what is erased"
+        )
+    on_s3 = _S3.match(url) is not None
+    if on_s3 and "@" in url.split("/")[2]:
+        raise InvalidValue(
+            "blob_url",
+            "REID_BLOB_URL: expected s3://bucket/folder, found credentials in it: they belong in AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY",
+        )
+    try:
+        files, root = fsspec.core.url_to_fs(url, **(_S3_OPTIONS if on_s3 else {}))
+    except (ImportError, ValueError) as exc:
+        raise InvalidValue(
+            "blob_url",
+            "REID_BLOB_URL: expected a folder or an address that a driver is installed for, found "
+            f"{url.partition('://')[0]}://; for s3:// pip install 'hap2s-reid[scale]'",
+        ) from exc
+    files.dircache.use_listings_cache = False  # other processes add and remove pictures
+    if on_s3:
+        files.retries = 1  # times the attempts above
+    return files, root
+
+
+async def _within(upload: Awaitable[object]) -> None:
+    """Give an upload up in time: no timeout of the drivers counts until the server says that it may begin."""
+    await asyncio.wait_for(upload, _PUT_SECONDS)
+
+
+def _unless(away: threading.Event, work: Callable[[], T]) -> T:
+    """Do a piece of work unless the store is away, and tell when it is."""
+    if away.is_set():
+        raise ConnectionError
+    try:
+        return work()
+    except (ConnectionError, TimeoutError):
+        away.set()
+        raise
 
 
 def _write_durably(path: Path, data: bytes) -> None:
