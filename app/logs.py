@@ -52,6 +52,8 @@ def logging_to_stderr(settings: Settings) -> Iterator[None]:
     level = root.level
     root.addHandler(handler)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of every plugin of its own
+    for name in ("aiobotocore", "botocore", "s3fs"):  # of where credentials are found, tokens and whole pictures
+        logging.getLogger(name).setLevel(logging.WARNING)
     root.setLevel(settings.log_level.upper())
     try:
         yield
