@@ -20,6 +20,7 @@ CREDENTIALS = {
     "AWS_SECRET_ACCESS_KEY": "shown-nowhere-secret",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
+_REFUSALS = {"denying": (403, "AccessDenied"), "failing": (503, "SlowDown")}
 
 
 def why_not() -> str | None:
@@ -83,7 +84,7 @@ class S3Server:
 
 
 class Relay:
-    """Passes connections on to a server until it is told to refuse them, or to leave them without an answer."""
+    """Passes connections on to a server until it is told to cut them, to leave them without an answer or to refuse."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -100,7 +101,7 @@ class Relay:
         return f"http://127.0.0.1:{self.port}"
 
     def become(self, state: str) -> None:
-        """Be "passing", "closing" or "silent" from now on; open connections are cut."""
+        """Be "passing", "closing", "silent", "denying" or "failing" from now on; open connections are cut."""
         self.state, self.calls = state, 0
         for each in self._open:
             with suppress(OSError):
@@ -125,8 +126,18 @@ class Relay:
                         threading.Thread(target=_pass, args=pair, daemon=True).start()
                     continue
                 self.calls += 1
-                if self.state == "closing":
+                if self.state in _REFUSALS:
+                    _refuse(client, *_REFUSALS[self.state])
+                if self.state != "silent":
                     client.close()
+
+
+def _refuse(client: socket.socket, status: int, code: str) -> None:
+    body = f"<Error><Code>{code}</Code><Message>no</Message></Error>"
+    asked = client.recv(65536)
+    if asked.startswith(b"HEAD "):
+        body = ""
+    client.sendall(f"HTTP/1.1 {status} No\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
 
 
 def _pass(source: socket.socket, target: socket.socket) -> None:

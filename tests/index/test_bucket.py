@@ -133,9 +133,41 @@ def test_the_port_that_nobody_listens_on_is_told_as_such(relay: Relay) -> None:
         PictureStore("s3://any/pictures")
 
 
-def test_nothing_is_lost_while_the_server_is_away(store: GalleryStore, relay: Relay) -> None:
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("denying", "AccessDenied: expected credentials that the server takes"),
+        ("failing", "SlowDown: expected an answer"),
+    ],
+)
+def test_a_server_that_refuses_is_told_with_its_reason(
+    held: PictureStore, relay: Relay, state: str, expected: str
+) -> None:
+    held.put(by_digest(b"one"))
+    relay.become(state)
+    calls: list[Callable[[], object]] = [
+        lambda: held.put(by_digest(b"two")),
+        lambda: held.remove([digest(b"one")]),
+        lambda: list(held.stored()),
+        lambda: PictureStore("s3://any/pictures"),
+    ]
+    told = []
+    for call in calls:
+        with pytest.raises(StoreUnavailable) as caught:
+            call()
+        told.append(str(caught.value))
+    assert expected in told[0]
+    assert expected in told[2]
+    short = expected.partition(": ")[2]  # of what is asked by HEAD the answer is a number only
+    assert [each for each in told if short not in each] == []
+    relay.become("passing")
+    assert held.get(digest(b"one")) == b"one"
+
+
+@pytest.mark.parametrize("state", ["closing", "denying"])
+def test_nothing_is_lost_while_the_server_is_away(store: GalleryStore, relay: Relay, state: str) -> None:
     enrol(store, [sample(1, "a"), sample(2, "b")])
-    relay.become("closing")
+    relay.become(state)
     with pytest.raises(StoreUnavailable):
         store.enrol("default", [sample(3, "c")], model_version=VERSION)
     with pytest.raises(StoreUnavailable):
