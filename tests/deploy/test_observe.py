@@ -197,7 +197,9 @@ def test_no_log_of_a_container_grows_for_ever() -> None:
 
 def test_the_image_can_be_made_with_what_compose_passes_on() -> None:
     service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["reid"]
-    assert {"REID_DATABASE_URL", "REID_BLOB_URL"} <= set(service["environment"])
+    assert {"REID_DATABASE_URL", "REID_BLOB_URL", "AWS_ENDPOINT_URL", "AWS_SECRET_ACCESS_KEY"} <= set(
+        service["environment"]
+    )
     [argument] = service["build"]["args"]
     recipe = (ROOT / service["build"]["dockerfile"]).read_text()
     assert f"requirements/${{{argument}}}.txt" in recipe
