@@ -28,7 +28,7 @@ def test_the_whole_way(
         enrol(client, person(2), "carl")
         erased = client.delete("/identities/anna").json()
         assert (erased["images_deleted"], erased["verified"]) == (1, True)
-        assert len(s3_server.driver().find(f"{bucket}/pictures")) == 2
+        assert len(s3_server.driver.find(f"{bucket}/pictures")) == 2
         told = client.get("/settings").text
     for secret in CREDENTIALS.values():
         assert secret == "us-east-1" or secret not in told + caplog.text + repr(settings.shown())

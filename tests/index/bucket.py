@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from functools import cached_property
 from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Self
@@ -58,6 +59,7 @@ class S3Server:
         """Where it answers."""
         return f"http://127.0.0.1:{self.port}"
 
+    @cached_property
     def driver(self) -> Any:  # noqa: ANN401 - fsspec is not typed
         """Return a way to it that shares nothing with the store's, as another process has."""
         return fsspec.filesystem(
@@ -67,7 +69,7 @@ class S3Server:
     def make(self) -> str:
         """Make a bucket and return its name."""
         name = f"bucket-{next(self._names)}"
-        self.driver().call_s3("create_bucket", Bucket=name)
+        self.driver.call_s3("create_bucket", Bucket=name)
         return name
 
     def __enter__(self) -> Self:

@@ -203,7 +203,7 @@ def test_a_bucket_that_is_not_there_holds_no_removed_pictures(
     with pytest.raises(StoreUnavailable, match="make it, or correct the address"):
         PictureStore("s3://no-such-bucket/pictures")
     held.put(by_digest(b"one"))
-    s3_server.driver().rm(bucket, recursive=True)
+    s3_server.driver.rm(bucket, recursive=True)
     calls: list[Callable[[], object]] = [
         lambda: held.missing([digest(b"one")]),
         lambda: held.remove([digest(b"one")]),
@@ -218,7 +218,7 @@ def test_a_bucket_that_is_not_there_holds_no_removed_pictures(
 
 @pytest.mark.parametrize("status", ["Enabled", "Suspended"])
 def test_a_bucket_with_versions_is_refused(bucket: str, s3_server: S3Server, status: str) -> None:
-    s3_server.driver().call_s3("put_bucket_versioning", Bucket=bucket, VersioningConfiguration={"Status": status})
+    s3_server.driver.call_s3("put_bucket_versioning", Bucket=bucket, VersioningConfiguration={"Status": status})
     with pytest.raises(InvalidValue, match="without versioning"):
         PictureStore(f"s3://{bucket}/pictures")
 
@@ -227,7 +227,7 @@ def test_versions_that_are_kept_since_the_start_are_not_called_erased(
     store: GalleryStore, bucket: str, s3_server: S3Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     enrol(store, [sample(1, "a")])
-    s3_server.driver().make_bucket_versioned(bucket)
+    s3_server.driver.make_bucket_versioned(bucket)
     assert not store.erase("default", "a").verified
     assert "left something in the versions of the bucket" in caplog.text
 
@@ -235,7 +235,7 @@ def test_versions_that_are_kept_since_the_start_are_not_called_erased(
 def test_a_picture_that_was_altered_is_damaged(held: PictureStore, bucket: str, s3_server: S3Server) -> None:
     held.put(by_digest(b"one"))
     name = digest(b"one").hex()
-    s3_server.driver().pipe_file(f"{bucket}/pictures/{name[:2]}/{name}", b"on")
+    s3_server.driver.pipe_file(f"{bucket}/pictures/{name[:2]}/{name}", b"on")
     with pytest.raises(StoreDamaged):
         held.get(digest(b"one"))
     held.put(by_digest(b"one"))
@@ -286,7 +286,7 @@ def test_a_gallery_on_s3_is_moved_backed_up_restored_and_deleted(
         assert restored.picture("default", keys[0]) == b"picture 0"
         assert restored.delete_gallery("default").verified
         assert restored.check().orphans == 0
-    assert s3_server.driver().find(f"{other}/pictures") == []
+    assert s3_server.driver.find(f"{other}/pictures") == []
     assert store.check().clean
 
 
