@@ -195,11 +195,10 @@ def _open(url: str) -> tuple[Any, str]:
         )
     try:
         files, root = fsspec.core.url_to_fs(url, **(_S3_OPTIONS if on_s3 else {}))
-    except (ImportError, ValueError) as exc:
+    except ValueError as exc:
+        found = url.partition("://")[0]
         raise InvalidValue(
-            "blob_url",
-            "REID_BLOB_URL: expected a folder or an address that a driver is installed for, found "
-            f"{url.partition('://')[0]}://; for s3:// pip install 'hap2s-reid[scale]'",
+            "blob_url", f"REID_BLOB_URL: expected a folder or an address such as s3://bucket/pictures, found {found}://"
         ) from exc
     files.dircache.use_listings_cache = False  # other processes add and remove pictures
     if on_s3:

@@ -173,7 +173,7 @@ def test_nothing_is_lost_while_the_server_is_away(store: GalleryStore, relay: Re
     with pytest.raises(StoreUnavailable):
         store.erase("default", "a")
     relay.become("passing")
-    store.expire()  # as the service does by itself: what could not be removed is
+    store.retention.expire()  # as the service does by itself: what could not be removed is
     report = store.check()
     assert (report.problems, report.pictures, report.orphans) == ((), 1, 0)
     enrol(store, [sample(3, "c")])
@@ -193,7 +193,7 @@ def test_no_transaction_waits_for_a_dead_server(
         store.enrol("default", [sample(2, "b")], model_version=VERSION)
     monkeypatch.setattr(PictureStore, "remove", remove)
     relay.become("passing")
-    store.expire()
+    store.retention.expire()
     assert store.check().clean
 
 
@@ -261,7 +261,7 @@ def test_credentials_that_are_missing_are_asked_for(
     [
         ("s3://me:secret@bucket/pictures", "found credentials in it"),
         ("simplecache::s3://bucket/pictures", "a cache would keep what is erased"),
-        ("nosuch://bucket/pictures", "that a driver is installed for"),
+        ("nosuch://bucket/pictures", "found nosuch://"),
     ],
 )
 def test_an_address_that_cannot_be_used_is_told_without_its_secrets(url: str, expected: str) -> None:

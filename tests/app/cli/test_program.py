@@ -138,7 +138,7 @@ def test_whatever_comes_with_an_extra_is_told_with_that_extra() -> None:
     [
         ("s3://bucket/p", "this needs s3fs, which is not installed: pip install 'hap2s-reid[scale]'"),
         ("gs://bucket/p", "Please install gcsfs to access Google Storage"),
-        ("s4://bucket/p", "expected a folder or an address such as s3://bucket/pictures as REID_BLOB_URL: Protocol"),
+        ("s4://bucket/p", "REID_BLOB_URL: expected a folder or an address such as s3://bucket/pictures, found s4://"),
     ],
 )
 def test_pictures_at_an_address_that_needs_more_say_what(
