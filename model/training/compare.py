@@ -1,6 +1,6 @@
 """Training runs side by side: what differs in their recipes, and what came of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -12,10 +12,9 @@ from model.training import charts
 from model.training.checkpoint import load_checkpoint
 from model.training.difference import Difference, difference
 from model.training.journal import Row, read_history
-from model.training.recipe import Recipe
+from model.training.recipe import Recipe, differing
 
 FIGURES = ("rank1", "mAP", "mINP")
-_ABSENT = "–"
 
 
 @dataclass(frozen=True)
@@ -53,14 +52,6 @@ def names_apart(folders: Sequence[Path]) -> list[str]:
     return names
 
 
-def differences(runs: Sequence[Run]) -> dict[str, list[str]]:
-    """Return the settings that are not the same in all recipes, dotted, with each run's value."""
-    flat = [dict(_flatten(run.recipe.model_dump(mode="json"))) for run in runs]
-    names = sorted(set().union(*flat))
-    values = {name: [str(each.get(name, _ABSENT)) for each in flat] for name in names}
-    return {name: row for name, row in values.items() if len(set(row)) > 1}
-
-
 def against_first(runs: Sequence[Run]) -> list[Difference | str]:
     """Return by how much each run's mAP is over the first one's, or why that is not known."""
     return [difference(run.last.people, runs[0].last.people) for run in runs]
@@ -75,9 +66,8 @@ def write_comparison(runs: Sequence[Run], path: Path) -> None:
         charts.lines({run.name: _curve(run, figure) for run in runs}, "epoch", f"held-out {figure}, %")
         for figure in FIGURES
     ]
-    page = template.render(
-        runs=runs, figures=FIGURES, gains=against_first(runs), differences=differences(runs), curves=curves
-    )
+    changed = differing([run.recipe for run in runs])
+    page = template.render(runs=runs, figures=FIGURES, gains=against_first(runs), differences=changed, curves=curves)
     path.write_text(page, encoding="utf-8")
 
 
@@ -90,14 +80,3 @@ def _read(folder: Path, name: str) -> Run:
 
 def _curve(run: Run, figure: str) -> tuple[list[float], list[float]]:
     return [row.epoch for row in run.validations], [100 * row.values[figure] for row in run.validations]
-
-
-def _flatten(section: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    for name, value in section.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}.")
-        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
-            for number, item in enumerate(value, 1):
-                yield from _flatten(item, f"{prefix}{name}.{number}.")
-        else:
-            yield prefix + name, value

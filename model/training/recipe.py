@@ -2,13 +2,14 @@
 
 import math
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from model.comparison import flatten
 from model.errors import RecipeError
 from model.training.hap2s import PointToSet
 
@@ -212,6 +213,13 @@ def override(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
         except (KeyError, IndexError, TypeError, ValueError) as exc:
             raise RecipeError(f"expected a setting of the recipe such as loss.form, found {name}") from exc
     return validate(Recipe, f"recipe {recipe.name}", content)
+
+
+def differing(recipes: Sequence[Recipe]) -> dict[str, list[str]]:
+    """Return the settings that are not the same in all recipes, as `override` names them, with each one's value."""
+    flat = [flatten(each.model_dump(mode="json")) for each in recipes]
+    values = {name: [each.get(name, "–") for each in flat] for name in sorted(set().union(*flat))}
+    return {name: row for name, row in values.items() if len(set(row)) > 1}
 
 
 def _key(place: object, text: str) -> str | int:

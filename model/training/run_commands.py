@@ -14,7 +14,7 @@ from model.card import VERSION_PATTERN
 from model.errors import RecipeError
 from model.registry import Registry
 from model.training.checkpoint import require_run
-from model.training.compare import FIGURES, against_first, differences, read_runs, write_comparison
+from model.training.compare import FIGURES, against_first, read_runs, write_comparison
 from model.training.datasets.reading import AUTO, read_dataset
 from model.training.difference import Difference
 from model.training.evaluate import WHITE_BALANCE
@@ -30,7 +30,7 @@ from model.training.options import (
     default_device,
 )
 from model.training.parallel import joined, share
-from model.training.recipe import Recipe, bundled_recipes, override, parse_settings, read_recipe
+from model.training.recipe import Recipe, bundled_recipes, differing, override, parse_settings, read_recipe
 from model.training.report import REPORT
 from model.training.study import STUDY_PAGE, bundled_studies, read_study, run_study
 from model.training.telling import tell_progress
@@ -138,13 +138,13 @@ def compare(
             {"run": run.name, "epoch": run.last.epoch, **run.last.values, **_told("difference", gain)}
             for run, gain in zip(found, gains, strict=True)
         ]
-        typer.echo(json.dumps({"runs": rows, "differences": differences(found)}))
+        typer.echo(json.dumps({"runs": rows, "differences": differing([run.recipe for run in found])}))
         return
     table = Table("", *(run.name for run in found))
     for figure in FIGURES:
         table.add_row(figure, *(f"{100 * run.last.values[figure]:.1f}" for run in found))
     table.add_row(f"mAP over {found[0].name}", "–", *map(str, gains[1:]))
-    for name, values in differences(found).items():
+    for name, values in differing([run.recipe for run in found]).items():
         table.add_row(name, *values)
     Console(markup=False).print(table)
 

@@ -45,7 +45,7 @@ from model.training.noise import corrupt
 from model.training.origin import read_origin
 from model.training.parallel import distribute, gather, mean_over_processes, share
 from model.training.pictures import load_pictures
-from model.training.recipe import OptimiserRecipe, Recipe
+from model.training.recipe import OptimiserRecipe, Recipe, differing
 from model.training.report import REPORT, Trained, write_report
 from model.training.sampler import IdentitySampler
 
@@ -271,7 +271,8 @@ def resume(
         return None
     checkpoint = load_checkpoint(out)
     if checkpoint.recipe != recipe:
-        raise RecipeError(f"{out} holds a run of another recipe ({checkpoint.recipe.name}); give another --out")
+        told = "; ".join(f"{name} {' → '.join(both)}" for name, both in differing([checkpoint.recipe, recipe]).items())
+        raise RecipeError(f"{out} holds a run of another recipe: {told}; give its settings, or another --out")
     if checkpoint.data_sha256 != data.sha256:
         raise RecipeError(f"{out} holds a run on other data than {data.train.name}; give another --out")
     if checkpoint.teacher not in (None, teacher):  # an older checkpoint does not say whom it learnt from

@@ -7,8 +7,9 @@ import pytest
 from app.cli import main
 from model.errors import RecipeError
 from model.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from model.training.compare import differences, read_runs, write_comparison
+from model.training.compare import read_runs, write_comparison
 from model.training.journal import HISTORY
+from model.training.recipe import differing
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def other(run: Path, tmp_path: Path) -> Path:
 
 def test_only_what_differs_is_told_and_names_tell_apart(run: Path, other: Path) -> None:
     runs = read_runs([run, other])
-    assert differences(runs) == {"loss.margin": ["0.3", "1.5"]}
+    assert differing([run.recipe for run in runs]) == {"loss.margin": ["0.3", "1.5"]}
     assert runs[0].name != runs[1].name
     assert runs[1].last.values["mAP"] == 0.875
 
