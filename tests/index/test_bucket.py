@@ -82,7 +82,7 @@ def test_what_another_process_does_counts_at_once(held: PictureStore, bucket: st
     assert list(held.stored()) == []
 
 
-def test_an_erasure_reads_back_what_is_there_and_not_a_listing(store: GalleryStore, s3_server: S3Server) -> None:
+def test_an_erasure_reads_back_what_is_there_and_not_a_listing(store: GalleryStore) -> None:
     enrol(store, [sample(1, "a"), sample(2, "b")])
     store.check()  # lists
     assert store.erase("default", "a").verified
