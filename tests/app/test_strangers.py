@@ -47,6 +47,11 @@ def test_strangers_and_known_people_by_plain_loops(
     card = found.open_set()
     assert card is not None
     assert [each.false_alarm_rate for each in card.rates] == [0.1]  # 36 strangers; of 1 % it would be 3
+    with monkeypatch.context() as patch:
+        patch.setattr(strangers, "_LEAST_ERRORS", 3)
+        more = found.open_set()
+    assert more is not None
+    assert [each.false_alarm_rate for each in more.rates] == [0.1, 0.01]
     assert found.let_through(card.rates[0].threshold) == pytest.approx(0.1, abs=0.01)
     assert card.rates[0].detection_rate == pytest.approx(np.mean(np.array(known) >= card.rates[0].threshold))
     assert card.protocol.startswith(f"{len(drawn.samples)} samples of 60 identities of the gallery 'default' on 20")

@@ -24,6 +24,10 @@ def test_a_list_of_long_names_and_numbers_is_readable_at_80_characters(
     cells = [line[heading.index("from →") :].strip() for line in lines]
     assert "".join(cells).replace(" ", "") == f"tiny@1→{LONG}"
     assert max(map(len, lines)) <= 80
+    monkeypatch.setenv("COLUMNS", "60")
+    heading, *lines = reid("migrations", "list").out.splitlines()
+    cells = [line[heading.index("from") :].strip() for line in lines]
+    assert "".join(cells).replace(" ", "").endswith(f"tiny@1→{LONG}")  # folded more, and still there
 
 
 def test_a_migration_that_is_unknown_is_told_with_where_to_look(reid: Reid, data_dir: Path) -> None:

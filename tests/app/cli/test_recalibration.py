@@ -21,6 +21,8 @@ def test_a_gallery_gives_the_thresholds_of_a_new_version(
     assert shown.code == 0
     assert "no threshold at 0.0001: expected 300000 pairs of different people, found" in shown.out
     assert "those taken for one of 49 people enrolled" in shown.out
+    assert "strangers taken for somebody" in shown.out
+    assert "±" not in shown.out  # of one division there is no deviation
     assert "wrong labels spoil thresholds" in shown.out
     assert shown.out.endswith("nothing was registered; --as NAME@N does it\n")
     ran = reid("models", "recalibrate", "--as", "tiny@2", "--without-suspects", "--json")
