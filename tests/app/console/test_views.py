@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Route
+from playwright.sync_api import Browser, Page, Route, expect
 
 from app.application import create_app
 from tests.app.console.conftest import DESKTOP, PHONE, Watched
@@ -272,9 +272,8 @@ def test_a_migration_is_followed_without_taking_the_focus(watched: Watched) -> N
     page = watched.open("models")
     page.get_by_text("1 earlier change").click()
     page.get_by_role("button", name="Cancel").focus()
-    before = page.get_by_text("of 480 samples").first.inner_text()
-    page.wait_for_timeout(500)
-    assert page.get_by_text("of 480 samples").first.inner_text() != before
+    told = page.get_by_text("of 480 samples").first
+    expect(told).not_to_have_text(told.inner_text(), timeout=30_000)
     assert page.evaluate("document.activeElement.textContent") == "Cancel"
     assert page.locator(".panel details").evaluate("each => each.open")
     assert page.get_by_role("progressbar").evaluate("each => each.value") > 120 / 480
@@ -360,13 +359,17 @@ def test_a_view_that_looks_again_and_again_holds_no_more(watched: Watched) -> No
     watched.page.add_init_script(SOON)
     page = watched.open("system")
     page.wait_for_selector(".tiles")
-    page.wait_for_timeout(1000)
-    before = page.evaluate("held.listeners")
     looked: list[str] = []
     page.on("request", lambda request: looked.append(request.url))
-    page.wait_for_timeout(1000)
-    assert len(looked) > 10
+    looks(page, looked, 10)
+    before = page.evaluate("held.listeners")
+    looks(page, looked, 30)
     assert page.evaluate("held.listeners") <= before + 2  # of requests under way
+
+
+def looks(page: Page, looked: list[str], count: int) -> None:
+    while len(looked) < count:
+        page.wait_for_timeout(50)
 
 
 def test_what_the_catalogue_does_not_tell_is_not_known(watched: Watched) -> None:
@@ -387,9 +390,7 @@ def test_system_looks_again_without_taking_the_focus(watched: Watched) -> None:
         ".observe(document.querySelector('[role=status]'), {childList: true, characterData: true, subtree: true}); }"
     )
     answered = page.get_by_role("region", name="Requests by route").locator("tr", has_text="GET /metrics")
-    before = answered.inner_text()
-    page.wait_for_timeout(1000)
-    assert answered.inner_text() != before
+    expect(answered).not_to_have_text(answered.inner_text(), timeout=30_000)
     assert page.evaluate("document.activeElement.textContent") == "All metrics"
     assert page.evaluate("told") == 0
 
