@@ -67,6 +67,7 @@ def ranked_identity(rank: int, found: RankedIdentity, line: Line) -> dict[str, A
         "identity": found.identity,
         "score": score,
         "match": line.matches(score),
+        "false_alarm_rate": line.false_alarm_rate(score),
         "samples": [ranked_sample(each) for each in found.samples],
     }
 

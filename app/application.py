@@ -20,6 +20,7 @@ from app.drift import Drift
 from app.engine import Engine, open_engine
 from app.errors import AddressRefused, SettingsInvalid
 from app.expiry import Expiry
+from app.false_alarms import FalseAlarms
 from app.forms import invalid_parameter
 from app.garbage import Garbage
 from app.keyring import Keyring
@@ -107,7 +108,7 @@ async def _running(
     engine = await _opened(settings, open_parts)
     keyring = Keyring(engine.gallery.keys, local=is_loopback(settings.host))
     pipeline = Pipeline(engine, metrics, traces)
-    audits = LabelAudits()
+    audits, false_alarms = LabelAudits(), FalseAlarms(engine.gallery)
     drifting = Drift(settings.data_dir, engine.embedder.version, lambda: engine.model.card)
     pipeline.start()
     try:
@@ -120,9 +121,11 @@ async def _running(
             Expiry(engine, pipeline, metrics).running(),
             Migrator(engine, metrics).running() as migrator,
         ):
-            yield Service(engine, pipeline, metrics, keyring, migrator, drifting, audits)
+            false_alarms.start(engine.model.version)
+            yield Service(engine, pipeline, metrics, keyring, migrator, drifting, audits, false_alarms)
     finally:
         await asyncio.to_thread(audits.close)
+        await asyncio.to_thread(false_alarms.close)
         await asyncio.to_thread(pipeline.close)
         await asyncio.to_thread(keyring.close)
         await asyncio.to_thread(engine.close)

@@ -114,12 +114,20 @@ class Decision(Parameters):
         description="picks the model's calibrated threshold: the share of comparisons of two different people's "
         "pictures that reach it. A query makes one with each sample: the more are enrolled, the more strangers match",
     )
-    threshold: float | None = Field(None, ge=-1, le=1, description="overrides `false_match_rate`")
+    threshold: float | None = Field(None, ge=-1, le=1, description="overrides any rate")
 
 
 class QueryParameters(Decision, InGallery):
     """The fields of a query that do not say who is sought."""
 
+    false_alarm_rate: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="overrides `false_match_rate`: draws the line where no more than this share of strangers would be "
+        "taken for somebody in this gallery, which is searched for its own people as if they were not in it. Without "
+        "filters; of single pictures. Such a measurement may be waited for, for some seconds in a large gallery",
+    )
     top_k: int = Field(10, ge=1, le=1000, description="identities returned")
     samples_per_identity: int = Field(3, ge=0, le=100, description="best samples shown under each")
     camera: list[Name] = Field([], max_length=256, description="keep samples of these cameras; repeatable")

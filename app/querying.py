@@ -17,7 +17,7 @@ from app.pipeline import Timing
 from app.rerank import rerank
 from app.search import SearchCall
 from app.service import Service
-from app.verdict import Line, draw_line
+from app.verdict import Line, among_strangers, draw_line
 from index.records import Ranking
 from model.errors import ImageError
 from model.runtime import Embedder
@@ -80,9 +80,10 @@ async def rank(service: Service, query: Query, embeddings: NDArray[np.float32]) 
 
 async def written(service: Service, query: Query, rankings: Sequence[Ranking]) -> list[bytes]:
     """Return queries' answers as JSON; large ones are written on a thread, for nobody else is served meanwhile."""
+    line = await _line(service, query, rankings[0].enrolled)
 
     def write() -> list[bytes]:
-        return [orjson.dumps(query_answer(query, each)) for each in rankings]
+        return [orjson.dumps(query_answer(query, each, line)) for each in rankings]
 
     for each in rankings:
         service.drift.score(query.parameters.gallery, query.embedder.version, each)
@@ -91,16 +92,27 @@ async def written(service: Service, query: Query, rankings: Sequence[Ranking]) -
     return write() if rows <= _AT_ONCE else await service.pipeline.read(write)
 
 
-def query_answer(query: Query, ranking: Ranking) -> dict[str, Any]:
+async def _line(service: Service, query: Query, enrolled: int) -> Line:
+    """Draw the line among the gallery's strangers, if known; where it hangs on them they are waited for."""
+    gallery, version = query.parameters.gallery, query.embedder.version
+    if query.parameters.false_alarm_rate is None:
+        strangers = service.false_alarms.latest(gallery, version, enrolled)
+    else:
+        strangers = await service.false_alarms.measured(gallery, version, enrolled)
+    return among_strangers(query.line, query.parameters, strangers)
+
+
+def query_answer(query: Query, ranking: Ranking, line: Line) -> dict[str, Any]:
     """Return a query's answer."""
-    identities = [ranked_identity(place, found, query.line) for place, found in enumerate(ranking.identities, start=1)]
+    identities = [ranked_identity(place, found, line) for place, found in enumerate(ranking.identities, start=1)]
     return {
         "query_id": new_ulid(),
         "model_version": query.embedder.version,
         "gallery": query.parameters.gallery,
-        "verdict": query.line.verdict(None if ranking.best is None else ranking.best.score),
-        "threshold": query.line.threshold,
-        "false_match_rate": query.line.false_match_rate,
+        "verdict": line.verdict(None if ranking.best is None else ranking.best.score),
+        "threshold": line.threshold,
+        "false_match_rate": line.false_match_rate,
+        "false_alarm_rate": None if line.threshold is None else line.false_alarm_rate(line.threshold),
         "identities": identities,
         "searched": ranking.searched,
         "timing_ms": query.timing.milliseconds(),

@@ -30,6 +30,7 @@ _RANKED_IDENTITY: dict[str, Any] = {
     "identity": "0005",
     "score": 0.8312471508979797,
     "match": True,
+    "false_alarm_rate": 0.001998001998001998,
     "samples": [_RANKED_SAMPLE],
 }
 _QUERY: dict[str, Any] = {
@@ -39,6 +40,7 @@ _QUERY: dict[str, Any] = {
     "verdict": "match",
     "threshold": 0.61,
     "false_match_rate": 0.001,
+    "false_alarm_rate": 0.3146853146853147,
     "identities": [_RANKED_IDENTITY],
     "searched": 15913,
     "timing_ms": {"decode": 0.6, "queue": 0.2, "embed": 21.4, "search": 0.9, "total": 23.6},
@@ -134,6 +136,9 @@ class RankedIdentityAnswer(BaseModel):
     identity: str
     score: float = Field(ge=-1, le=1)
     match: bool | None = Field(description="null when there is no threshold")
+    false_alarm_rate: float | None = Field(
+        gt=0, le=1, description="the share of strangers who would score as much with somebody here; null: not known"
+    )
     samples: list[RankedSampleAnswer]
 
 
@@ -156,10 +161,18 @@ class QueryAnswer(BaseModel):
     gallery: str
     verdict: Literal["match", "unknown", "uncalibrated"] = Field(
         description="`match`: the best score reaches the threshold; `unknown`: none does, or nothing was searched; "
-        "`uncalibrated`: the active model has no calibration and no `threshold` was given"
+        "`uncalibrated`: the active model has no calibration and no `threshold` was given, or the gallery has too few "
+        "people to tell the `false_alarm_rate` that was"
     )
     threshold: float | None
-    false_match_rate: float | None = Field(description="null when `threshold` was given")
+    false_match_rate: float | None = Field(description="null when `threshold` or `false_alarm_rate` was given")
+    false_alarm_rate: float | None = Field(
+        gt=0,
+        le=1,
+        description="the share of strangers whom the threshold would take for somebody in this gallery: up to 1,000 of "
+        "its samples are searched for with their own identity left out, and the one who asks is counted to them. Null "
+        "while it is not measured, which the first query begins, and with fewer than 20 identities",
+    )
     identities: list[RankedIdentityAnswer]
     searched: int = Field(description="samples left by the filters")
     timing_ms: TimingAnswer

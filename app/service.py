@@ -7,6 +7,7 @@ from starlette.requests import Request
 from app.auditing import LabelAudits
 from app.drift import Drift
 from app.engine import Engine
+from app.false_alarms import FalseAlarms
 from app.keyring import Keyring
 from app.metrics import Metrics
 from app.migrator import Migrator
@@ -24,6 +25,7 @@ class Service:
     migrator: Migrator
     drift: Drift
     audits: LabelAudits
+    false_alarms: FalseAlarms
     enrolling: int = 0
 
 

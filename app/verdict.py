@@ -1,12 +1,13 @@
-"""Where a score becomes a match: the active version's calibration, or the caller's own threshold."""
+"""Where a score becomes a match: the active version's calibration, the gallery's strangers, or an own threshold."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from app.errors import InvalidParameter
-from app.parameters import Decision
+from app.false_alarms import Strangers
+from app.parameters import Decision, QueryParameters
 from model.card import Calibration, Threshold
 
 
@@ -16,10 +17,15 @@ class Line:
 
     threshold: float | None
     false_match_rate: float | None
+    strangers: Strangers | None = None  # of the gallery that is searched, where they are known
 
     def matches(self, score: float) -> bool | None:
         """Tell whether a score is a match, or None where that is not known."""
         return None if self.threshold is None else score >= self.threshold
+
+    def false_alarm_rate(self, score: float) -> float | None:
+        """Return which share of strangers reaches a score, or None where that is not known."""
+        return None if self.strangers is None else self.strangers.rate(score)
 
     def verdict(self, best: float | None) -> str:
         """Return the word for a query whose best score this is; None: nothing was found."""
@@ -47,6 +53,14 @@ def draw_line(calibration: Calibration | None, decision: Decision) -> Line:
             raise
         return Line(None, None)
     return Line(threshold, decision.false_match_rate)
+
+
+def among_strangers(line: Line, asked: QueryParameters, strangers: Strangers | None) -> Line:
+    """Return the line with what is known of a gallery's strangers, or the one at the caller's false alarm rate."""
+    if asked.false_alarm_rate is None or asked.threshold is not None:
+        return replace(line, strangers=strangers)
+    threshold = None if strangers is None else strangers.threshold(asked.false_alarm_rate)
+    return Line(threshold, None, strangers)
 
 
 def interpolate(thresholds: Sequence[Threshold], rate: float) -> float:

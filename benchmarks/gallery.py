@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from app import false_alarms
 from app.rerank import rerank
 from app.search import SearchCall
 from benchmarks.machine import describe, resident
@@ -257,6 +258,14 @@ def others(store: GalleryStore, world: World) -> dict[str, dict[str, float]]:
     return {name: timed(call, queries)[1] for name, call in calls.items()}
 
 
+def strangers(store: GalleryStore, count: int) -> float:
+    """Return the seconds that the gallery's strangers take."""
+    started = time.perf_counter()
+    found = false_alarms.measure(store, "default", VERSION, count)
+    assert len(found.scores) == false_alarms.MOST_STRANGERS
+    return time.perf_counter() - started
+
+
 def measure(count: int, folder: Path, storage: Storage, hnsw: bool) -> dict[str, Any]:
     """Measure one size in this process."""
     world = World(count)
@@ -295,6 +304,7 @@ def reopened(count: int, folder: Path, storage: Storage, hnsw: bool) -> dict[str
     result["bare"] = bare(store, world, hnsw)
     result["over"] = over_bare(store, world)
     result["others"] = others(store, world)
+    result["strangers_s"] = strangers(store, count)
     store.close()
     return result
 
@@ -326,6 +336,7 @@ def show(results: list[dict[str, Any]]) -> None:
         table.add_row(f"query, {part:.3%} let through: p50, p99, recall", *cells)
     for name in results[0]["others"]:
         table.add_row(f"{name}: p50, p99", *(_bare(each["others"][name]) for each in results))
+    row("1,000 strangers searched for", lambda each: f"{each['strangers_s']:.2f} s")
     for name in (CODES, CHECKED, "Flat", "HNSW"):
         table.add_row(f"bare FAISS, {name}: p50, p99", *(_bare(each["bare"].get(name)) for each in results))
     for name in (CODES, CHECKED):

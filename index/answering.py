@@ -72,7 +72,8 @@ def _rankings(
     shown = {key for people in keys for _, rows in people for key in rows}
     found = catalogue.by_number(connection, gallery, shown)
     ranked_people = [tuple(_ranked(person, rows, found, best) for person, rows in people) for people in keys]
-    return [Ranking(people, searched, next(iter(people), None)) for people in ranked_people]
+    enrolled = len(shard.roster)
+    return [Ranking(people, searched, next(iter(people), None), enrolled) for people in ranked_people]
 
 
 def _require(queries: Embedding, dim: int, top_k: int, best: int) -> None:

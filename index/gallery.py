@@ -1,7 +1,7 @@
 """The gallery: everything that is enrolled, and the answers to who is this."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -45,6 +45,7 @@ from index.records import (
 from index.retention import Retention
 from index.schema import samples
 from index.shared_commit import SharedCommit
+from index.strangers import stranger_scores
 from index.vectors import IndexOptions
 
 _log = logging.getLogger(__name__)
@@ -312,6 +313,15 @@ class GalleryStore:
     ) -> Shortlist:
         """Search for one query, (D,), and return the embeddings of the samples that are shown beside their ranking."""
         return shortlist(self.indexes.of(model_version), gallery, query, where, top_k, samples_per_identity)
+
+    def strangers(
+        self, gallery: str, *, model_version: str, most: int, least_people: int, seed: int = 0
+    ) -> Iterator[list[float]]:
+        """Yield what strangers score at best, a few at a time: samples drawn, each compared with all but its identity.
+
+        Nothing is yielded where fewer than `least_people` are drawn. Raises `GalleryNotFound`, `ModelMismatch`.
+        """
+        return stranger_scores(self.indexes.of(model_version), gallery, most, least_people, seed)
 
     # --- the store itself ---------------------------------------------------------------------------------
 

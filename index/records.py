@@ -104,6 +104,7 @@ class Ranking:
     identities: tuple[RankedIdentity, ...]
     searched: int
     best: RankedIdentity | None = None  # of the highest score; whoever reorders or cuts the identities leaves it
+    enrolled: int = 0  # samples in the gallery, before the filters
 
 
 @dataclass(frozen=True, slots=True)

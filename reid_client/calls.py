@@ -47,6 +47,7 @@ class Filters(Decision, total=False):
     """What a query may say besides who is sought."""
 
     gallery: str | None
+    false_alarm_rate: float | None
     top_k: int | None
     samples_per_identity: int | None
     camera: str | Sequence[str] | None

@@ -34,13 +34,18 @@ class RankedSample:
 
 @dataclass(frozen=True, slots=True)
 class RankedIdentity:
-    """One person; the score is the best sample's, `match` is None when there is no threshold."""
+    """One person; the score is the best sample's, `match` is None when there is no threshold.
+
+    `false_alarm_rate` is the share of strangers who would score as much with somebody in the gallery, None where it is
+    not known.
+    """
 
     rank: int
     identity: str
     score: float
     match: bool | None
     samples: tuple[RankedSample, ...]
+    false_alarm_rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,10 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class QueryResult:
-    """Who it is; `searched` is the number of samples that the filters left."""
+    """Who it is; `searched` is the number of samples that the filters left.
+
+    `false_alarm_rate` is the share of strangers whom the threshold would take for somebody, None where it is not known.
+    """
 
     query_id: str
     model_version: str
@@ -67,6 +75,7 @@ class QueryResult:
     identities: tuple[RankedIdentity, ...]
     searched: int
     timing_ms: Timing
+    false_alarm_rate: float | None = None
 
     @property
     def best(self) -> RankedIdentity | None:

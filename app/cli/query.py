@@ -19,6 +19,7 @@ from app.cli.report import printable
 from app.cli.tables import table
 from app.engine import Engine, open_engine
 from app.errors import InvalidParameter
+from app.false_alarms import measure
 from app.forms import validate
 from app.parameters import QueryForm
 from app.pipeline import Pixels, Timing
@@ -26,7 +27,7 @@ from app.pooling import pool
 from app.querying import Query, query_answer
 from app.rerank import rerank as reranked
 from app.settings import load_settings
-from app.verdict import draw_line
+from app.verdict import among_strangers, draw_line
 from index.records import Embedding
 from model.errors import ImageError
 from model.preprocess import prepare
@@ -59,6 +60,10 @@ def query(
     false_match_rate: Annotated[
         float | None, typer.Option(help="Picks the model's calibrated threshold; 0.001 where that is not given.")
     ] = None,
+    false_alarm_rate: Annotated[
+        float | None,
+        typer.Option(help="Instead: at most this share of strangers is taken for somebody in this gallery."),
+    ] = None,
     threshold: Annotated[float | None, typer.Option(help="Instead of the calibrated one.")] = None,
     rerank: Annotated[
         bool, typer.Option("--rerank", help="Re-rank the shortlist by k-reciprocal neighbours; scores stay cosines.")
@@ -77,6 +82,7 @@ def query(
         "captured_after": captured_after,
         "captured_before": captured_before,
         "attributes": _attributes(attributes),
+        "false_alarm_rate": false_alarm_rate,
         "threshold": threshold,
         "rerank": rerank,
         "sample_id": sample_id,
@@ -97,7 +103,7 @@ def query(
     if as_json:
         typer.echo(orjson.dumps(answer))
     else:
-        show(answer, Console())
+        show(answer, Console(), false_alarm_rate)
 
 
 def _answer(images: Sequence[Path], parameters: QueryForm, url: str | None, key: str | None) -> dict[str, Any]:
@@ -120,7 +126,8 @@ def ask(engine: Engine, images: Sequence[Path], parameters: QueryForm) -> dict[s
             found = reranked(engine.gallery, asked.call, embedding)
         else:
             (found,) = asked.call.run(engine.gallery, embedding[None])
-    return query_answer(asked, found)
+    strangers = measure(engine.gallery, parameters.gallery, asked.embedder.version, found.enrolled)
+    return query_answer(asked, found, among_strangers(line, parameters, strangers))
 
 
 def _embedding(engine: Engine, images: Sequence[Path], asked: Query) -> Embedding:
@@ -140,9 +147,9 @@ def _timed(timing: Timing, stage: str) -> Iterator[None]:
     timing.add(stage, time.perf_counter() - started)
 
 
-def show(answer: dict[str, Any], console: Console) -> None:
+def show(answer: dict[str, Any], console: Console, rate: float | None) -> None:
     """Print the verdict and the ranking, a bar for each score with the threshold on it."""
-    console.print(Text(_verdict(answer)), soft_wrap=True)
+    console.print(Text(_verdict(answer, rate)), soft_wrap=True)
     if not answer["identities"]:
         return
     rows = table("rank", "identity", "score", "match", "", "best samples", whole=("rank", "score", "match", ""))
@@ -168,16 +175,21 @@ def bar(score: float, threshold: float | None) -> str:
     return "".join(cells)
 
 
-def _verdict(answer: dict[str, Any]) -> str:
+def _verdict(answer: dict[str, Any], rate: float | None) -> str:
     searched = f"{answer['searched']} samples searched with {answer['model_version']}"
     best = max((identity["score"] for identity in answer["identities"]), default=None)
     if best is None:
         return f"unknown: no samples to compare with ({searched})"
+    if answer["threshold"] is None and rate is not None:
+        return f"uncalibrated: the gallery has too few people to tell a false alarm rate of {rate:g} ({searched})"
     if answer["threshold"] is None:
         return f"uncalibrated: the model has no threshold, give one with --threshold ({searched})"
     sign = "≥" if answer["verdict"] == "match" else "<"
-    rate = "" if answer["false_match_rate"] is None else f" at a false match rate of {answer['false_match_rate']:g}"
-    return f"{answer['verdict']}: best {best:.3f} {sign} threshold {answer['threshold']:.3f}{rate} ({searched})"
+    matches = "" if answer["false_match_rate"] is None else f" at a false match rate of {answer['false_match_rate']:g}"
+    alarms = answer["false_alarm_rate"]
+    strangers = "" if alarms is None else f", which {alarms:.1%} of strangers reach in this gallery"
+    line = f"threshold {answer['threshold']:.3f}{matches}{strangers}"
+    return f"{answer['verdict']}: best {best:.3f} {sign} {line} ({searched})"
 
 
 def _sample(sample: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-/** The choice of the line between a match and none: a rate that the model is calibrated for, or an own threshold. */
+/** The choice of the line between a match and none: a rate of the model's or of the gallery's, or an own threshold. */
 
 import { call } from "./api.js";
 import { el, field, select } from "./dom.js";
@@ -6,9 +6,10 @@ import { rate } from "./words.js";
 
 const USUAL = [0.01, 0.001, 0.0001];
 const DEFAULT_RATE = 0.001;
+const ALARMS = { "strangers-0.1": "0.1", "strangers-0.01": "0.01" };
 
-/** Return `{node, read(), onChange}`; `read` gives `{false_match_rate, threshold}`, null where not chosen. */
-export function decision(params, changed) {
+/** Return `{node, read()}`; `read` gives the fields, null where not chosen. `strangers`: a gallery is searched. */
+export function decision(params, changed, { strangers = false } = {}) {
   const own = el("input", { type: "number", min: "-1", max: "1", step: "0.01", inputmode: "decimal", onchange: changed });
   const other = el("input", { type: "number", min: "0", max: "1", step: "any", inputmode: "decimal", onchange: changed });
   const ownField = field("Threshold", own, "a cosine from −1 to 1");
@@ -19,7 +20,8 @@ export function decision(params, changed) {
   function offer(rates) {
     const before = choice.value;
     const offered = rates.map(each => [String(each), `${rate(each)}${each === DEFAULT_RATE ? " (usual)" : ""}`]);
-    choice.replaceChildren(...select([...offered, ["other", "Another rate…"], ["own", "A threshold of my own…"]], "").children);
+    const alarms = strangers ? Object.entries(ALARMS).map(([value, share]) => [value, `${rate(share)} strangers`]) : [];
+    choice.replaceChildren(...select([...offered, ...alarms, ["other", "Another rate…"], ["own", "A threshold of my own…"]], "").children);
     choice.value = before || String(DEFAULT_RATE);
   }
 
@@ -27,15 +29,18 @@ export function decision(params, changed) {
   start(params, choice, own, other);
   show();
   calibrated().then(rates => { if (rates.length) offer(rates); }, () => {}); // who may not see the models has the usual rates
-  const node = el("div", { class: "fields" }, field("False matches", choice, "of comparisons with another person"), otherField, ownField);
+  const node = el("div", { class: "fields" }, field("False matches", choice, strangers ? "of comparisons with another person, or of people who are not in the gallery" : "of comparisons with another person"), otherField, ownField);
   return { node, read: () => read(choice, own, other) };
 }
 
 function start(params, choice, own, other) {
   const share = params.get("false_match_rate");
+  const alarms = Object.keys(ALARMS).find(each => ALARMS[each] === params.get("false_alarm_rate"));
   if (params.has("threshold")) {
     own.value = params.get("threshold");
     choice.value = "own";
+  } else if (alarms) {
+    choice.value = alarms;
   } else if (share !== null) {
     choice.value = share;
     if (choice.value !== share) {
@@ -46,9 +51,11 @@ function start(params, choice, own, other) {
 }
 
 function read(choice, own, other) {
-  if (choice.value === "own") return { false_match_rate: null, threshold: own.value || null };
+  const none = { false_match_rate: null, false_alarm_rate: null, threshold: null };
+  if (choice.value === "own") return { ...none, threshold: own.value || null };
+  if (choice.value in ALARMS) return { ...none, false_alarm_rate: ALARMS[choice.value] };
   const share = choice.value === "other" ? other.value : choice.value;
-  return { false_match_rate: share && Number(share) !== DEFAULT_RATE ? share : null, threshold: null };
+  return { ...none, false_match_rate: share && Number(share) !== DEFAULT_RATE ? share : null };
 }
 
 async function calibrated() {

@@ -17,7 +17,7 @@ export function filters(params, changed) {
   const attributes = el("input", { type: "text", value: params.get("attributes") ?? "", placeholder: '{"bag": true}', spellcheck: "false", onchange: changed });
   const top = el("input", { type: "number", min: "1", max: "1000", value: params.get("top_k") ?? DEFAULT_TOP, onchange: changed });
   const rerank = check("Re-rank the shortlist", params.get("rerank") === "true", changed);
-  const line = decision(params, changed);
+  const line = decision(params, changed, { strangers: true });
   suggestCameras(keep, drop);
   const node = el("div", { class: "filters" },
     line.node,

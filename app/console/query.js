@@ -9,7 +9,7 @@ import { isLeft, problem } from "./problems.js";
 import { gallery, go, here, link, note } from "./route.js";
 import { Scope } from "./scope.js";
 import { bar, decided, lineInWords, mark, VERDICTS } from "./scores.js";
-import { bytes, clock, cosine, count, day, milliseconds, whereAndWhen } from "./words.js";
+import { bytes, clock, cosine, count, day, milliseconds, percent, whereAndWhen } from "./words.js";
 
 export const title = "Query";
 const MOST_PICTURES = 32;
@@ -186,7 +186,8 @@ function result(scope, answer) {
   const { word, means } = VERDICTS[answer.verdict];
   const best = answer.identities[0];
   const others = answer.identities.filter(each => each.match).length - 1;
-  const why = best ? means : "Nothing was searched: the gallery is empty, or the filters leave nothing.";
+  const few = here().params.has("false_alarm_rate") && "The gallery has too few people to tell how many strangers match.";
+  const why = best ? (answer.verdict === "uncalibrated" && few) || means : "Nothing was searched: the gallery is empty, or the filters leave nothing.";
   const banner = el("div", { class: `verdict ${answer.verdict}` }, el("h2", {}, mark(answer.verdict, word)),
     el("p", {}, best && answer.verdict === "match" ? el("span", {}, "Best: ", el("strong", { class: "name" }, best.identity), `, ${cosine(best.score)}`, others > 0 && `, and ${count(others, "other person matches", "other people match")}`) : why),
     el("p", { class: "quiet small" }, `${lineInWords(answer)} · ${count(answer.searched, "sample was", "samples were")} compared`));
@@ -199,11 +200,12 @@ function person(scope, found, answer) {
     el("a", { class: "name", href: link("identities", { identity: found.identity }) }, found.identity),
     decided(found.match));
   const score = el("div", { class: "score" }, bar(found.score, answer.threshold, found.match), el("span", { class: "number" }, cosine(found.score)));
-  return el("li", { class: "card" }, head, score, el("ul", { class: "strip" }, found.samples.map(each => rankedSample(scope, found.identity, each))));
+  const strangers = found.false_alarm_rate !== null && el("p", { class: "quiet small" }, `${percent(found.false_alarm_rate)} of strangers would score as much`);
+  return el("li", { class: "card" }, head, score, strangers, el("ul", { class: "strip" }, found.samples.map(each => rankedSample(scope, found.identity, each))));
 }
 
 function rankedSample(scope, identity, sample) {
-  const keep = Object.fromEntries(["top_k", "threshold", "false_match_rate", "rerank"].map(name => [name, here().params.get(name)]));
+  const keep = Object.fromEntries(["top_k", "threshold", "false_match_rate", "false_alarm_rate", "rerank"].map(name => [name, here().params.get(name)]));
   return el("li", {}, el("a", { class: "sample", href: link("query", { sample: sample.sample_id, ...keep }), title: "Search on with this sample" },
     enrolled(scope, sample.image_url, `${identity}, score ${cosine(sample.score)}`),
     el("span", { class: "unseen" }, "Search on with this sample: "),

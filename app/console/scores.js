@@ -1,7 +1,7 @@
 /** Scores and verdicts: in a word, an icon and a colour, and a bar with the threshold's line on it. */
 
 import { el, icon } from "./dom.js";
-import { cosine, rate } from "./words.js";
+import { cosine, percent, rate } from "./words.js";
 
 export const VERDICTS = {
   match: { word: "Match", means: "The best score reaches the threshold." },
@@ -37,8 +37,8 @@ export function bar(score, threshold, match) {
 const place = value => `${Math.max(0, Math.min(1, value)) * 100}%`;
 
 /** Where the line is drawn, in words. */
-export function lineInWords({ threshold, false_match_rate: share }) {
+export function lineInWords({ threshold, false_match_rate: share, false_alarm_rate: alarms = null }) {
   if (threshold === null) return "no threshold";
-  const why = share === null ? "your own" : `${rate(share)} comparisons with somebody else reach it`;
-  return `threshold ${cosine(threshold)} · ${why}`;
+  const why = [share !== null && `${rate(share)} comparisons with somebody else reach it`, alarms !== null && `${percent(alarms)} of strangers reach it in this gallery`];
+  return `threshold ${cosine(threshold)} · ${why.filter(Boolean).join(" · ") || "your own"}`;
 }

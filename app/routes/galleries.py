@@ -55,4 +55,5 @@ async def delete_gallery(request: Request, name: str) -> Response:
     caller_of(request).require_gallery(name)
     erased = await service.pipeline.keep(service.engine.gallery.delete_gallery, name, caller_of(request).key_id)
     await service.pipeline.keep(service.drift.forget, name)
+    service.false_alarms.forget(name)
     return json_response(erased_answer(erased))

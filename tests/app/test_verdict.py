@@ -1,8 +1,9 @@
 import pytest
 
 from app.errors import InvalidParameter
-from app.parameters import Decision
-from app.verdict import Line, draw_line
+from app.false_alarms import Strangers
+from app.parameters import Decision, QueryParameters
+from app.verdict import Line, among_strangers, draw_line
 from tests.tiny_model import CALIBRATION
 
 
@@ -59,3 +60,33 @@ def test_match_is_unknown_without_a_threshold() -> None:
     assert Line(None, None).matches(1.0) is None
     assert Line(0.5, None).matches(0.5) is True
     assert Line(0.5, None).matches(0.4) is False
+
+
+STRANGERS = Strangers(tuple(place / 100 for place in range(99)))
+
+
+def test_strangers_draw_the_line_where_they_are_asked_to() -> None:
+    card = draw_line(CALIBRATION, QueryParameters(false_match_rate=0.01))
+    line = among_strangers(card, QueryParameters(false_alarm_rate=0.1, false_match_rate=0.01), STRANGERS)
+    assert line.threshold is not None
+    assert line.threshold == pytest.approx(0.89)
+    assert not line.matches(0.89)
+    assert line.matches(0.9)
+    assert line.false_match_rate is None
+    assert line.false_alarm_rate(line.threshold) == pytest.approx(0.1)
+    assert line.false_alarm_rate(0.5) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("strangers", [STRANGERS, None])
+def test_strangers_leave_a_line_that_was_not_asked_of_them(strangers: Strangers | None) -> None:
+    for asked in (QueryParameters(false_match_rate=0.01), QueryParameters(threshold=0.7, false_alarm_rate=0.1)):
+        card = draw_line(CALIBRATION, asked)
+        line = among_strangers(card, asked, strangers)
+        assert (line.threshold, line.false_match_rate) == (card.threshold, card.false_match_rate)
+        assert line.false_alarm_rate(0.6) == (None if strangers is None else pytest.approx(0.4))
+
+
+@pytest.mark.parametrize("strangers", [Strangers(()), Strangers((0.1, 0.2)), None])
+def test_without_strangers_to_tell_there_is_no_line(strangers: Strangers | None) -> None:
+    asked = QueryParameters(false_alarm_rate=0.1)
+    assert among_strangers(draw_line(CALIBRATION, asked), asked, strangers).threshold is None

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app import false_alarms
 from app.application import create_app
 from index.keys import Keys, Scope
 from model.registry import Registry
@@ -123,6 +124,17 @@ def test_a_batch_answers_each_picture(client: Client) -> None:
     assert [each.identities[0].identity for each in (first, third)] == ["0001", "0002"]
     assert isinstance(second, ItemError)
     assert second.code == "unsupported_media"
+
+
+def test_the_line_may_be_drawn_by_who_is_not_in_the_gallery(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(false_alarms, "LEAST_IDENTITIES", 2)
+    client.enrol([sample(each) for each in range(8)])
+    found = client.query(person(1), false_alarm_rate=0.5)
+    assert found.false_alarm_rate is not None
+    assert 0 < found.false_alarm_rate <= 0.5
+    assert [each.match for each in found.identities] == [
+        each.false_alarm_rate is not None and each.false_alarm_rate <= 0.5 for each in found.identities
+    ]
 
 
 def test_two_pictures_are_compared(client: Client) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from app import false_alarms
 from app.application import create_app
 from app.cli.query import bar
 from app.settings import load_settings
@@ -90,6 +91,23 @@ def test_each_row_says_whether_it_is_a_match(reid: Reid, enrolled: Path) -> None
     assert [line.split()[3] for line in lines[2:5]] == ["yes", "yes", "no"]
 
 
+def test_the_line_may_be_drawn_by_who_is_not_in_the_gallery(
+    reid: Reid, enrolled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = reid("query", one_query(enrolled), "--false-alarm-rate", "0.2")
+    assert ran.out.startswith("uncalibrated: the gallery has too few people to tell a false alarm rate of 0.2 (")
+    monkeypatch.setattr(false_alarms, "LEAST_IDENTITIES", 2)
+    answer = json.loads(reid("query", one_query(enrolled), "--false-alarm-rate", "0.2", "--json").out)
+    assert 0 < answer["false_alarm_rate"] <= 0.2
+    assert all(each["match"] == (each["false_alarm_rate"] <= 0.2) for each in answer["identities"])
+    first = reid("query", one_query(enrolled), "--false-alarm-rate", "0.2").out.splitlines()[0]
+    shown = f"threshold {answer['threshold']:.3f}, which {answer['false_alarm_rate']:.1%} of strangers reach in this"
+    assert shown in first
+    usual = reid("query", one_query(enrolled)).out.splitlines()[0]
+    assert "threshold 0.950 at a false match rate of 0.001, which " in usual
+    assert "% of strangers reach in this gallery" in usual
+
+
 def test_an_empty_gallery_is_unknown(reid: Reid, data_dir: Path, market: Path) -> None:
     ran = reid("query", one_query(market))
     assert ran.code == 0
@@ -111,6 +129,7 @@ def test_a_picture_that_cannot_be_used_is_named(reid: Reid, data_dir: Path, tmp_
         (["--attributes", "{"], "--attributes"),
         (["--false-match-rate", "0.5"], "--false-match-rate"),
         (["--threshold", "7"], "--threshold"),
+        (["--false-alarm-rate", "0"], "--false-alarm-rate"),
         (["--top-k", "0"], "--top-k"),
         (["--sample", "01J"], "found both"),
     ],

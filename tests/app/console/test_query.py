@@ -123,6 +123,38 @@ def test_a_threshold_of_ones_own_decides(watched: Watched, service: httpx.Client
     page.wait_for_selector("text=threshold 0.900 · 1 in 100 comparisons")
 
 
+def test_the_line_may_be_drawn_by_who_is_not_in_the_gallery(
+    watched: Watched, service: httpx.Client, gallery: str
+) -> None:
+    enrol(service, gallery, [0, 1])
+    page = watched.open(f"query?gallery={gallery}")
+    ask(page, 0)
+    assert "strangers" not in page.locator(".found").inner_text()
+    page.get_by_label("False matches").select_option(label="1 in 100 strangers")
+    page.wait_for_selector(".verdict.uncalibrated")
+    assert "The gallery has too few people to tell" in page.locator(".verdict").inner_text()
+
+    def of_many(route: Route) -> None:
+        answer = route.fetch().json()
+        people = [
+            {**each, "match": True, "false_alarm_rate": rate}
+            for each, rate in zip(answer["identities"], (0.001, 0.5), strict=True)
+        ]
+        told = {"verdict": "match", "threshold": 0.8, "false_alarm_rate": 0.00987, "identities": people}
+        route.fulfill(json={**answer, **told})
+
+    watched.page.route("**/query", of_many)
+    page = watched.open(f"query?gallery={gallery}&false_alarm_rate=0.01")
+    ask(page, 0)
+    assert page.get_by_label("False matches").input_value() == "strangers-0.01"
+    assert "threshold 0.800 · 1.0 % of strangers reach it in this gallery" in page.locator(".verdict").inner_text()
+    cards = page.locator(".ranked .card")
+    assert "0.1 % of strangers would score as much" in cards.nth(0).inner_text()
+    assert "50.0 % of strangers would score as much" in cards.nth(1).inner_text()
+    page.get_by_title("Search on with this sample").first.click()
+    page.wait_for_url("**false_alarm_rate=0.01**")
+
+
 def test_a_rate_out_of_range_is_told_with_what_to_do(watched: Watched, service: httpx.Client, gallery: str) -> None:
     watched.refusals = {400}
     enrol(service, gallery, [0])
@@ -193,7 +225,7 @@ def test_without_a_calibration_nothing_is_decided(watched: Watched, service: htt
 
     def uncalibrated(route: Route) -> None:
         answer = route.fetch().json()
-        told = {"verdict": "uncalibrated", "threshold": None, "false_match_rate": None}
+        told = {"verdict": "uncalibrated", "threshold": None, "false_match_rate": None, "false_alarm_rate": None}
         people = [{**each, "match": None, "score": -0.25} for each in answer["identities"]]
         route.fulfill(json={**answer, **told, "identities": people})
 

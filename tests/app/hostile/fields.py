@@ -211,7 +211,7 @@ def numbers() -> Iterator[Entry]:
         "1" * 5_000,
         "--1",
     ):
-        for field in ("top_k", "samples_per_identity", "threshold", "false_match_rate"):
+        for field in ("top_k", "samples_per_identity", "threshold", "false_match_rate", "false_alarm_rate"):
             sent = form_request("/query", form([_PICTURE], {field: text}))
             kept = " | 200" if (field, text) in _IN_RANGE else ""
             yield Entry(f"{field}={text[:20]}", sent, _PARAMETER + kept)
@@ -240,7 +240,8 @@ def types() -> Iterator[Entry]:
     good: dict[str, Any] = {"model_version": VERSION, "embedding": [1.0] * _DIM}
     for field in (
         "gallery", "top_k", "samples_per_identity", "camera", "exclude_camera", "captured_after", "captured_before",
-        "attributes", "false_match_rate", "threshold", "rerank", "sample_id", "model_version", "embedding", "unknown",
+        "attributes", "false_match_rate", "false_alarm_rate", "threshold", "rerank", "sample_id", "model_version",
+        "embedding", "unknown",
     ):  # fmt: skip
         for name, value in VALUES.items():
             codes = f"{_PARAMETER} | {_MALFORMED} | 404 gallery_not_found | 409 model_mismatch | 422 dimension_mismatch"
@@ -272,6 +273,7 @@ _TAKEN = {
     "captured_before": ("null",),
     "attributes": ('{"$gt": ""}',),
     "false_match_rate": (),
+    "false_alarm_rate": ("null", "0.5"),
     "threshold": ("null", "-1", "0.5"),
     "rerank": ("true",),
     "sample_id": ("null",),

@@ -1,6 +1,7 @@
 import io
 import json
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ def test_answer_has_every_field_and_the_true_scores(client: httpx.Client) -> Non
         "identity": "anna",
         "score": pytest.approx(expected, abs=1e-5),
         "match": expected >= 0.95,
+        "false_alarm_rate": None,
         "samples": [
             {
                 "sample_id": sample,
@@ -67,12 +69,17 @@ def test_answer_has_every_field_and_the_true_scores(client: httpx.Client) -> Non
     }
     assert second["rank"] == 2
     assert second["score"] <= first["score"]
-    assert {key: answer[key] for key in ("model_version", "gallery", "threshold", "false_match_rate", "searched")} == {
+    assert answer | {"query_id": "", "identities": [], "timing_ms": {}} == {
+        "query_id": "",
         "model_version": VERSION,
         "gallery": "default",
+        "verdict": "match",
         "threshold": 0.95,
         "false_match_rate": 0.001,
+        "false_alarm_rate": None,
+        "identities": [],
         "searched": 2,
+        "timing_ms": {},
     }
     assert len(answer["query_id"]) == 26
     assert set(answer["timing_ms"]) == {"decode", "queue", "embed", "search", "total"}
@@ -89,6 +96,51 @@ def test_verdict_follows_the_threshold(client: httpx.Client) -> None:
     assert other["identities"][0]["match"] is False
     assert (other["threshold"], other["false_match_rate"]) == (0.9999, None)
     assert query(client, person(0), false_match_rate="0.0001")["threshold"] == 0.99
+
+
+def test_the_line_may_be_drawn_by_who_is_not_in_the_gallery(client: httpx.Client) -> None:
+    pictures = [person(each) for each in range(25)]
+    for place, picture in enumerate(pictures):
+        enrol(client, picture, f"p{place}")
+    embeddings = np.stack([embedding_of(each) for each in pictures])
+    scores = embeddings @ embeddings.T
+    strangers = sorted((scores - 3 * np.eye(25)).max(axis=1).tolist())  # each with somebody else
+    answer = query(client, person(3, view=1), false_alarm_rate="0.2")
+    assert answer["threshold"] == pytest.approx(strangers[-5], abs=1e-5)  # 4 reach more, and the one who asks: 5 of 26
+    assert answer["false_match_rate"] is None
+    assert answer["false_alarm_rate"] == pytest.approx(5 / 26)
+    for each in answer["identities"]:
+        reached = sum(score >= each["score"] for score in strangers)
+        assert each["false_alarm_rate"] == pytest.approx((reached + 1) / 26)
+        assert each["match"] == (each["false_alarm_rate"] <= 0.2)
+    known = query(client, person(3, view=1))
+    assert (known["threshold"], known["false_match_rate"]) == (0.95, 0.001)
+    assert known["false_alarm_rate"] == pytest.approx((sum(score >= 0.95 for score in strangers) + 1) / 26)
+    other = query(client, person(3, view=1), false_alarm_rate="0.2", threshold="0.5")
+    assert (other["threshold"], other["verdict"]) == (0.5, "match")
+    assert query(client, person(3, view=1), false_alarm_rate="0.2", camera="c9")["identities"] == []
+    batch = client.post("/query/batch", files=files(pictures[:2]), data={"false_alarm_rate": "0.2"}).json()["results"]
+    assert [each["threshold"] for each in batch] == [answer["threshold"]] * 2
+    found = client.post("/query", json={"sample_id": enrol(client, person(30), "new"), "false_alarm_rate": 0.2}).json()
+    assert found["threshold"] == answer["threshold"]  # one more in twenty-five is nothing to measure again for
+
+
+def test_too_few_people_cannot_tell_how_many_strangers_match(client: httpx.Client) -> None:
+    enrol_people(client, 3)
+    answer = query(client, person(0), false_alarm_rate="0.2")
+    assert (answer["verdict"], answer["threshold"], answer["false_alarm_rate"]) == ("uncalibrated", None, None)
+    assert query(client, person(0))["verdict"] == "match"
+
+
+def test_a_query_begins_to_measure_the_strangers(client: httpx.Client) -> None:
+    enrol_people(client, 22)
+    assert query(client, person(0))["false_alarm_rate"] is None
+    end = time.monotonic() + 60
+    while query(client, person(0))["false_alarm_rate"] is None:
+        assert time.monotonic() < end
+    client.put("/galleries/default", json={})
+    assert client.delete("/galleries/default").status_code == 200
+    assert query(client, person(0), false_alarm_rate="0.2")["verdict"] == "unknown"
 
 
 def test_empty_gallery_knows_nobody(client: httpx.Client) -> None:
@@ -188,6 +240,7 @@ def test_reranking_reorders_and_keeps_cosines(client: httpx.Client) -> None:
         ({"colour": "red"}, "colour"),
         ({"captured_after": "2026-05-01T10:00:00"}, "captured_after"),
         ({"false_match_rate": "0.5"}, "false_match_rate"),
+        ({"false_alarm_rate": "1"}, "false_alarm_rate"),
         ({"top_k": ["1", "2"]}, "top_k"),
         ({"sample_id": "x"}, "sample_id"),
         ({"embedding": "[1]"}, "embedding"),

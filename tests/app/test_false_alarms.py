@@ -1,0 +1,244 @@
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app import false_alarms
+from app.false_alarms import FalseAlarms, Strangers, measure
+from index.errors import GalleryNotFound, StoreUnavailable
+from index.gallery import GalleryStore
+from tests.index.people import VERSION, enrol, open_store, sample
+
+SCORES = st.lists(st.floats(-1, 1).map(lambda score: round(score, 2)), min_size=1, max_size=60)
+
+
+@settings(deadline=None)
+@given(SCORES, st.floats(-1, 1))
+def test_a_rate_counts_who_reaches_the_score_and_who_asks(scores: list[float], score: float) -> None:
+    reached = sum(each >= score for each in scores)
+    assert Strangers(tuple(sorted(scores))).rate(score) == pytest.approx((reached + 1) / (len(scores) + 1))
+
+
+@settings(deadline=None)
+@given(SCORES, st.integers(1, 99))
+def test_a_threshold_is_the_lowest_that_keeps_the_rate(scores: list[float], percent: int) -> None:
+    strangers, rate = Strangers(tuple(sorted(scores))), percent / 100
+    threshold = strangers.threshold(rate)
+    places = [round(-1 + 0.005 * step, 3) for step in range(401)]  # on scores and between them
+    kept = [each for each in places if (strangers.rate(each) or 0) <= rate + 1e-12]
+    if threshold is None:
+        assert percent * (len(scores) + 1) < 100
+    elif not kept:  # a stranger has a score of 1
+        assert threshold == 1
+    else:
+        assert kept[0] - 0.005 < threshold <= kept[0]
+
+
+def test_strangers_are_let_in_as_often_as_was_asked_for() -> None:
+    """Whatever the scores' distribution, and however few were measured."""
+    random = np.random.default_rng(0)
+    let_in = []
+    for _ in range(4000):
+        *measured, stranger = random.beta(2, 5, 50).tolist()
+        threshold = Strangers(tuple(sorted(measured))).threshold(0.1)
+        assert threshold is not None
+        let_in.append(stranger >= threshold)
+    assert np.mean(let_in) == pytest.approx(0.1, abs=0.02)
+
+
+def test_nobody_tells_nothing() -> None:
+    assert Strangers(()).rate(0.5) is None
+    assert Strangers(()).threshold(0.99) is None
+    assert Strangers((0.1, 0.2, 0.3)).threshold(0.24) is None
+    assert Strangers((0.1, 0.2, 0.3)).threshold(0.25) == pytest.approx(0.3)
+
+
+def test_it_fits_a_gallery_of_about_the_same_size_for_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    strangers = Strangers((), 100)
+    assert [strangers.fits(each) for each in (79, 80, 120, 121)] == [False, True, True, False]
+    assert Strangers((), 0).fits(0)
+    assert not Strangers((), 0).fits(1)
+    monkeypatch.setattr(time, "monotonic", lambda: strangers.measured + 3601)
+    assert not strangers.fits(100)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[GalleryStore]:
+    with open_store(tmp_path) as store:
+        yield store
+
+
+@pytest.fixture
+def alarms(store: GalleryStore) -> Iterator[FalseAlarms]:
+    alarms = FalseAlarms(store)
+    yield alarms
+    alarms.close()
+
+
+def people(store: GalleryStore, count: int, first: int = 0) -> None:
+    enrol(store, [sample(each) for each in range(first, first + count)])
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_a_gallery_is_measured_in_the_background_and_anew_when_it_has_grown(
+    store: GalleryStore, alarms: FalseAlarms
+) -> None:
+    people(store, 25)
+    assert alarms.latest("default", VERSION, 25) is None
+    until(lambda: alarms.latest("default", VERSION, 25) is not None)
+    first = alarms.latest("default", VERSION, 25)
+    assert first is not None
+    assert len(first.scores) == 25
+    assert list(first.scores) == sorted(first.scores)
+    assert alarms.latest("default", VERSION, 30) is first
+    people(store, 10, first=25)
+    assert alarms.latest("default", VERSION, 35) is first  # until there is another
+    until(lambda: alarms.latest("default", VERSION, 35) is not first)
+    second = alarms.latest("default", VERSION, 35)
+    assert second is not None
+    assert (len(second.scores), second.samples) == (35, 35)
+
+
+def test_the_galleries_that_are_there_are_measured_from_the_start(store: GalleryStore) -> None:
+    store.put_gallery("shop")
+    people(store, 25)
+    enrol(store, [sample(each) for each in range(30)], gallery="shop")
+    alarms = FalseAlarms(store)
+    alarms.start(VERSION)
+    until(lambda: len(alarms._known) == 2)
+    found = [alarms.latest(name, VERSION, 25) for name in ("default", "shop")]
+    assert [each and len(each.scores) for each in found] == [25, 30]
+    alarms.close()
+
+
+def test_a_start_without_the_catalogue_is_told(
+    store: GalleryStore, alarms: FalseAlarms, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away() -> None:
+        raise StoreUnavailable("the database does not answer")
+
+    monkeypatch.setattr(store, "galleries", away)
+    alarms.start(VERSION)
+    until(lambda: "no gallery's strangers are measured yet: the database does not answer" in caplog.text)
+
+
+def test_what_is_waited_for_fits_the_gallery(store: GalleryStore, alarms: FalseAlarms) -> None:
+    people(store, 25)
+
+    async def scenario() -> list[Strangers]:
+        several = [alarms.measured("default", VERSION, 25) for _ in range(3)]
+        one, two, three = await asyncio.gather(*several)
+        people(store, 10, first=25)
+        return [one, two, three, await alarms.measured("default", VERSION, 35)]
+
+    one, two, three, grown = asyncio.run(scenario())
+    assert one is two is three
+    assert len(one.scores) == 25
+    assert len(grown.scores) == 35
+    assert measure(store, "default", VERSION, 35).scores == grown.scores
+
+
+def test_who_leaves_does_not_take_the_others_measurement_along(store: GalleryStore, alarms: FalseAlarms) -> None:
+    people(store, 25)
+
+    async def scenario() -> Strangers:
+        leaving = asyncio.create_task(alarms.measured("default", VERSION, 25))
+        staying = asyncio.create_task(alarms.measured("default", VERSION, 25))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        return await staying
+
+    assert len(asyncio.run(scenario()).scores) == 25
+
+
+def test_too_few_people_are_measured_once(store: GalleryStore, alarms: FalseAlarms) -> None:
+    people(store, 19)
+
+    async def scenario() -> Strangers:
+        return await alarms.measured("default", VERSION, 19)
+
+    assert asyncio.run(scenario()).scores == ()
+    assert alarms.latest("default", VERSION, 19) is asyncio.run(scenario())
+
+
+def test_most_a_thousand_are_searched_for(store: GalleryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    people(store, 40)
+    monkeypatch.setattr(false_alarms, "MOST_STRANGERS", 30)
+    assert len(measure(store, "default", VERSION, 40).scores) == 30
+
+
+def test_a_gallery_that_is_gone_is_told_to_who_waits(alarms: FalseAlarms) -> None:
+    async def scenario() -> None:
+        with pytest.raises(GalleryNotFound):
+            await alarms.measured("nobody", VERSION, 5)
+
+    asyncio.run(scenario())
+    assert alarms.latest("nobody", VERSION, 5) is None
+
+
+def test_what_is_known_of_a_gallery_is_forgotten_with_it(store: GalleryStore, alarms: FalseAlarms) -> None:
+    people(store, 25)
+    until(lambda: alarms.latest("default", VERSION, 25) is not None)
+    alarms.forget("another")
+    assert alarms.latest("default", VERSION, 25) is not None
+    alarms.forget("default")
+    assert alarms.latest("default", VERSION, 25) is None
+
+
+def test_a_failure_is_logged_and_not_tried_again_at_once(
+    store: GalleryStore, alarms: FalseAlarms, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = []
+
+    def broken(*_: object, **__: object) -> None:
+        asked.append(1)
+        raise OSError("the disk is away")
+
+    monkeypatch.setattr(store, "strangers", broken)
+    with caplog.at_level(logging.ERROR):
+        until(lambda: alarms.latest("default", VERSION, 25) is not None)
+    found = alarms.latest("default", VERSION, 25)
+    assert found is not None
+    assert (found.scores, found.samples) == ((), 25)
+    assert len(asked) == 1
+    assert "the strangers of gallery 'default' could not be measured" in caplog.text
+
+
+def test_the_most_galleries_that_are_kept(
+    store: GalleryStore, alarms: FalseAlarms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(false_alarms, "_KEPT", 2)
+    for name in "abc":
+        store.put_gallery(name)
+        until(lambda name=name: alarms.latest(name, VERSION, 0) is not None)  # type: ignore[misc]
+    assert [name for name in "bc" if alarms.latest(name, VERSION, 0) is not None] == ["b", "c"]
+    assert alarms.latest("a", VERSION, 0) is None
+
+
+def test_closing_ends_what_runs(store: GalleryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    people(store, 25)
+    began = threading.Event()
+
+    def endless(*_: object, **__: object) -> Iterator[list[float]]:
+        while True:
+            began.set()
+            yield [0.5]
+
+    monkeypatch.setattr(store, "strangers", endless)
+    alarms = FalseAlarms(store)
+    assert alarms.latest("default", VERSION, 25) is None
+    assert began.wait(60)
+    alarms.close()
