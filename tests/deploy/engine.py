@@ -43,6 +43,6 @@ def missing() -> str | None:
     return None
 
 
-def build(dockerfile: str, tag: str) -> None:
+def build(dockerfile: str, tag: str, *arguments: str) -> None:
     """Build an image; the host's network, because pip may need what only the host reaches."""
-    run("docker", "build", "--network", "host", "--file", f"docker/{dockerfile}", "--tag", tag, ".")
+    run("docker", "build", "--network", "host", "--file", f"docker/{dockerfile}", "--tag", tag, *arguments, ".")

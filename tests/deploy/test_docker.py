@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,14 @@ import pytest
 from model.registry import Registry
 from model.synthetic import encode_jpeg, render, write_market
 from tests.deploy.engine import build, compose, missing, run
+from tests.index import bucket as s3
+from tests.index import postgres
 from tests.tiny_model import write_version
 
 pytestmark = [pytest.mark.stress, pytest.mark.timeout(3600)]
 
 IMAGE = "hap2s-reid:0.1.0"
+SCALE_IMAGE = "hap2s-reid-scale:0.1.0"
 TRAIN_IMAGE = "hap2s-reid-train:0.1.0"
 BASE = "python:3.11-slim-bookworm"
 PROJECT = "reid-deploy-test"
@@ -229,6 +233,55 @@ def test_the_bundled_version_serves_as_it_comes(image: str) -> None:
         pytest.skip("no version is bundled in this checkout")
     answer = run("docker", "run", "--rm", "--read-only", image, "models", "list", "--json").stdout
     assert json.loads(answer)["active"] == Registry(Path("/nowhere")).active()
+
+
+def test_the_image_with_drivers_serves_two_on_one_database_and_bucket(tmp_path: Path) -> None:
+    """Two containers without a folder in common are one gallery."""
+    if reason := postgres.why_not() or s3.why_not():
+        pytest.skip(reason)
+    build("serve.Dockerfile", SCALE_IMAGE, "--build-arg", "SET=scale")
+    made = write_version(tmp_path / "version", height=128, width=64)
+    made.chmod(0o755)
+    with postgres.PostgreSQL() as server, s3.S3Server() as bucket:
+        server.folder.chmod(0o755)  # the socket is in it, and the container's user is another
+        address, blobs = server.create("gallery"), f"s3://{bucket.make()}/pictures"
+        set_to = {"REID_DATABASE_URL": address, "REID_BLOB_URL": blobs, "REID_LOG_LEVEL": "warning", **s3.CREDENTIALS}
+        set_to |= {"AWS_ENDPOINT_URL": bucket.endpoint}
+        given = [part for name, value in set_to.items() for part in ("--env", f"{name}={value}")]
+        given += ["--network", "host", "--read-only", "--tmpfs", "/tmp", "--volume", f"{server.folder}:{server.folder}"]
+        with container(given, made) as first, container(given, made) as second:
+            enrol(first, range(3))
+            assert [best_match(second, each) for each in range(3)] == [f"person {each}" for each in range(3)]
+            erased = second.delete("/identities/person 1").json()
+            assert (erased["samples_deleted"], erased["images_deleted"], erased["verified"]) == (1, 1, True)
+            assert first.get("/identities").json()["items"] == second.get("/identities").json()["items"]
+
+
+@contextmanager
+def container(given: list[str], version: Path) -> Iterator[httpx.Client]:
+    """Serve in a container of its own, with data of its own, until the block ends."""
+    volume, port = f"{PROJECT}-{free_port()}", free_port()
+    mounts = ("--volume", f"{volume}:/data", "--volume", f"{version}:/version:ro")
+    run("docker", "run", "--rm", *mounts, SCALE_IMAGE, "models", "import", "/version")
+    serve = ("--env", f"REID_PORT={port}", "--env", "REID_MODEL=tiny@1", SCALE_IMAGE)
+    name = run("docker", "run", "--detach", *given, *mounts, *serve).stdout.strip()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
+            until = time.monotonic() + 120
+            while not ready(client):
+                assert time.monotonic() < until, run("docker", "logs", name).stderr
+                time.sleep(0.5)
+            yield client
+    finally:
+        run("docker", "rm", "--force", name)
+        run("docker", "volume", "rm", "--force", volume)
+
+
+def ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/health/ready").is_success
+    except httpx.TransportError:
+        return False
 
 
 def test_the_training_image_trains(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_of_settings_that_are_not_enough_the_best_is_told(
 @pytest.mark.parametrize("index", [IndexOptions(), CODED])
 def test_space_is_taken_back_while_others_write(folder: Path, index: IndexOptions) -> None:
     store = open_store(folder, index=index)
-    keys = enrol(store, crowd(1200, identities=100, cameras=3))
+    keys = enrol(store, crowd(800, identities=100, cameras=3))
     store.indexes.settle()
     stop = threading.Event()
     late: list[str] = []
@@ -169,14 +169,14 @@ def test_space_is_taken_back_while_others_write(folder: Path, index: IndexOption
 
     writer = threading.Thread(target=write)
     writer.start()
-    for key in keys[:700]:
+    for key in keys[:400]:
         store.delete("default", key)
     stop.set()
     writer.join()
     store.indexes.settle()
     shard = store.indexes.serving.follower.shards[1]
-    assert len(shard.roster) == 500 + len(late)
-    assert shard.roster.dead < 700  # were it not for the compaction, each deletion had left one
+    assert len(shard.roster) == 400 + len(late)
+    assert shard.roster.dead < 400  # were it not for the compaction, each deletion had left one
     assert shard.roster.dead <= 0.25 * shard.roster.rows
     for key in (late[-1], keys[-1]):
         (answer,) = store.search(
