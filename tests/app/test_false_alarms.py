@@ -3,11 +3,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from math import nextafter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app import false_alarms
@@ -28,17 +29,21 @@ def test_a_rate_counts_who_reaches_the_score_and_who_asks(scores: list[float], s
 
 @settings(deadline=None)
 @given(SCORES, st.integers(1, 99))
+@example([place / 100 for place in range(49)], 58)  # 0.58 · 50 is a little less than 29
 def test_a_threshold_is_the_lowest_that_keeps_the_rate(scores: list[float], percent: int) -> None:
-    strangers, rate = Strangers(tuple(sorted(scores))), percent / 100
-    threshold = strangers.threshold(rate)
-    places = [round(-1 + 0.005 * step, 3) for step in range(401)]  # on scores and between them
-    kept = [each for each in places if (strangers.rate(each) or 0) <= rate + 1e-12]
+    strangers = Strangers(tuple(sorted(scores)))
+    threshold = strangers.threshold(percent / 100)
+
+    def keeps(score: float) -> bool:
+        reached = sum(each >= score for each in scores)
+        return 100 * (reached + 1) <= percent * (len(scores) + 1)
+
     if threshold is None:
-        assert percent * (len(scores) + 1) < 100
-    elif not kept:  # a stranger has a score of 1
-        assert threshold == 1
-    else:
-        assert kept[0] - 0.005 < threshold <= kept[0]
+        assert not keeps(1.5)
+        return
+    assert -1 <= threshold <= 1
+    assert keeps(threshold) or threshold == 1  # a stranger may have a score of 1
+    assert not keeps(nextafter(threshold, -2)) or threshold == -1
 
 
 def test_strangers_are_let_in_as_often_as_was_asked_for() -> None:

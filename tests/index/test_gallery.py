@@ -354,7 +354,7 @@ def test_ties_rank_by_sample_id(store: GalleryStore) -> None:
 def test_a_query_by_sample_can_leave_it_out(store: GalleryStore) -> None:
     keys = enrol(store, [sample(1, "a"), sample(2, "b")])
     answer = search(store, 1, SampleFilter(exclude_sample=keys[0]))
-    assert (found(answer), answer.searched) == ([keys[1]], 1)
+    assert (found(answer), answer.searched, answer.enrolled) == ([keys[1]], 1, 2)
     assert search(store, 1, SampleFilter(exclude_sample="unknown")).searched == 2
 
 

@@ -40,12 +40,13 @@ def test_each_is_compared_with_everybody_else_as_in_a_plain_loop(store: GalleryS
 
 def test_some_are_drawn_by_chance(store: GalleryStore) -> None:
     samples = crowd(150, identities=30, cameras=3)
-    enrol(store, samples)
+    for each in enrol(store, samples)[100:]:
+        store.delete("default", each)
     drawn, others = scores(store, most=40), scores(store, most=40, seed=1)
     assert len(drawn) == len(others) == 40
     assert drawn == scores(store, most=40)
     assert sorted(drawn) != sorted(others)
-    everyone = plainly(samples)
+    everyone = plainly(samples[:100])
     assert all(min(abs(each - one) for one in everyone) < 1e-6 for each in drawn)
 
 
