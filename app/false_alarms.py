@@ -49,10 +49,9 @@ class Strangers:
     def threshold(self, rate: float) -> float | None:
         """Return the lowest score that at most such a share of strangers reaches; None where so few cannot tell."""
         reach = floor(rate * (len(self.scores) + 1) + 1e-9) - 1  # so many of the measured may
-        if reach < 0 or not self.scores:
+        reach = min(reach, len(self.scores) - 1)
+        if reach < 0:
             return None
-        if reach >= len(self.scores):
-            return -1.0
         return min(1.0, nextafter(self.scores[-1 - reach], inf))
 
     def fits(self, samples: int) -> bool:
