@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from model.errors import RecipeError
-from model.training.checkpoint import load_checkpoint
 from model.training.network import ReidNetwork
+from model.training.origin import read_origin
 from model.training.parallel import gather
-from model.training.recipe import DistillationRecipe
+from model.training.recipe import DistillationRecipe, Recipe, validate
 
 
 class Teacher:
@@ -81,16 +81,20 @@ def _hash(network: ReidNetwork, size: tuple[int, int]) -> str:
     return digest.hexdigest()
 
 
-def load_teacher(run: Path, recipe: DistillationRecipe, data_sha256: str, device: str) -> Teacher:
-    """Return a run's network as teacher; raise `RecipeError` when it was trained on other images."""
-    checkpoint = load_checkpoint(run)
-    if checkpoint.data_sha256 != data_sha256:
+def load_teacher(folder: Path, recipe: DistillationRecipe, data_sha256: str, device: str) -> Teacher:
+    """Return a run's or a version's network as teacher.
+
+    Raises `RecipeError` when it was trained on other images, or for a version without weights.
+    """
+    origin = read_origin(folder)
+    if origin.data_sha256 != data_sha256:
         raise RecipeError(
-            f"{run} was trained on other images, so its identities are not the student's; "
+            f"{origin.version or folder} was trained on other images, so its identities are not the student's; "
             "give a teacher of the same data, held_out_identities and seed"
         )
-    network = ReidNetwork(checkpoint.recipe.network, checkpoint.identities)
-    network.load_state_dict(checkpoint.served)
-    stage = checkpoint.recipe.stages[-1]
+    taught = validate(Recipe, f"the teacher's recipe in {folder}", origin.recipe)
+    network = ReidNetwork(taught.network, len(origin.weights["classifier.weight"]))
+    network.load_state_dict(origin.weights)
+    stage = taught.stages[-1]
     network = network.to(device).to(memory_format=torch.channels_last)
     return Teacher(network, (stage.height, stage.width), recipe)

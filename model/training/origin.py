@@ -1,7 +1,8 @@
-"""What a training run begins from: a version's weights, or another run's."""
+"""What a training run begins from or learns from: a version's network, or another run's."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -17,10 +18,11 @@ _LARGEST_HALF = torch.finfo(torch.float16).max
 
 @dataclass(frozen=True)
 class Origin:
-    """A trained network's weights, the images that it saw, and the version that it is or began from."""
+    """A trained network's weights, the images that it saw, its recipe, and the version that it is or began from."""
 
     weights: dict[str, Tensor]
     data_sha256: str
+    recipe: dict[str, Any]  # as it was written, by this release or another
     version: str | None
 
 
@@ -28,16 +30,16 @@ def read_origin(folder: Path) -> Origin:
     """Read a version's folder or a run's; raise `RecipeError` for one without weights, `RegistryError` for no card."""
     if not (folder / CARD_NAME).exists():
         run = load_checkpoint(folder)
-        return Origin(run.served, run.data_sha256, run.parent)
+        return Origin(run.served, run.data_sha256, run.recipe.model_dump(mode="json"), run.parent)
     card = read_card(folder / CARD_NAME)
     try:
         weights = safetensors.torch.load((folder / WEIGHTS).read_bytes())
     except (OSError, safetensors.SafetensorError) as exc:
         raise RecipeError(
-            f"{card.version}: expected weights to start from in {WEIGHTS}, found none ({exc}); export it again with "
-            "--with-weights, or start from its run's folder"
+            f"{card.version}: expected the network's weights in {WEIGHTS}, found none ({exc}); export it again with "
+            "--with-weights, or give its run's folder"
         ) from exc
-    return Origin(weights, card.data.file_list_sha256, card.version)
+    return Origin(weights, card.data.file_list_sha256, card.recipe, card.version)
 
 
 def write_weights(weights: dict[str, Tensor], path: Path) -> None:

@@ -202,6 +202,8 @@ def read_recipe(name: str) -> Recipe:
 def override(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
     """Return the recipe with some settings replaced, each named dotted, as in `loss.form` or `stages.0.epochs`."""
     content = recipe.model_dump(mode="json")
+    if recipe.distillation is None and any(name.startswith("distillation.") for name in changes):
+        content["distillation"] = DistillationRecipe().model_dump(mode="json")
     for name, value in changes.items():
         *sections, last = name.split(".")
         place: Any = content

@@ -47,7 +47,9 @@ def train(
         typer.Option("--set", metavar="NAME=VALUE", help="change a setting of the recipe, such as loss.alpha=5"),
     ] = None,
     weights: WeightsOption = None,
-    teacher: Annotated[Path | None, typer.Option(help="the teacher's run folder, for a recipe that distils")] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="for a recipe that distils: a version such as mine@1, or a run's folder")
+    ] = None,
     cache: CacheOption = None,
     mlflow: Annotated[
         str | None, typer.Option(envvar="MLFLOW_TRACKING_URI", help="also record the run on this MLflow server")
@@ -72,7 +74,7 @@ def train(
             out,
             weights=begin,
             device=device,
-            teacher=teacher,
+            teacher=find_weights(teacher, registry),
             cache=cache,
             mlflow=mlflow,
         )

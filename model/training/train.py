@@ -105,8 +105,9 @@ def train(
 
     Returns the retrieval metrics of the held-out identities. Raises `RecipeError` and `DatasetError` for what does
     not fit, among it a run folder of another recipe or other data, and for a run that is lost: a loss that is not a
-    number any more, embeddings that have collapsed. `teacher` is the run's folder that a recipe with distillation
-    learns from, `cache` the folder that keeps decoded pictures, `mlflow` the address of a server that records the run.
+    number any more, embeddings that have collapsed. `teacher` is the folder of the run or version that a recipe with
+    distillation learns from, `cache` the folder that keeps decoded pictures, `mlflow` the address of a server that
+    records the run.
     """
     keep_freed_memory()
     torch.backends.cudnn.benchmark = True  # a stage's pictures are all of one size
@@ -307,15 +308,15 @@ def start(network: ReidNetwork, recipe: Recipe, data: Data, weights: Path | None
     return before.version
 
 
-def find_teacher(run: Path | None, recipe: Recipe, data: Data, device: str) -> Teacher | None:
+def find_teacher(folder: Path | None, recipe: Recipe, data: Data, device: str) -> Teacher | None:
     """Return the teacher that the recipe asks for; raise `RecipeError` when recipe and call disagree on having one."""
-    if recipe.distillation is None and run is None:
+    if recipe.distillation is None and folder is None:
         return None
     if recipe.distillation is None:
         raise RecipeError(f"recipe {recipe.name} has no [distillation], so no teacher can be given")
-    if run is None:
-        raise RecipeError(f"recipe {recipe.name} distils: give the teacher's run folder as --teacher")
-    return load_teacher(run, recipe.distillation, data.sha256, device)
+    if folder is None:
+        raise RecipeError(f"recipe {recipe.name} distils: give the teacher as --teacher, a version or a run's folder")
+    return load_teacher(folder, recipe.distillation, data.sha256, device)
 
 
 def track(uri: str, out: Path, recipe: Recipe, data: Data) -> Tracker:

@@ -5,7 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from app.cli import main
+from model.card import read_card, write_card
 from model.errors import RecipeError
+from model.registry import Registry
 from model.training.averaging import Averaged
 from model.training.checkpoint import load_checkpoint, save_checkpoint
 from model.training.datasets.images import no_images
@@ -101,6 +104,36 @@ def test_recipe_and_call_agree_on_a_teacher(
 def test_teacher_of_other_images_is_refused(run: Path) -> None:
     with pytest.raises(RecipeError, match="trained on other images"):
         load_teacher(run, DistillationRecipe(), "0" * 64, "cpu")
+
+
+def test_version_teaches_what_its_run_does(run: Path, folder: Path, tmp_path: Path) -> None:
+    data_sha256 = load_checkpoint(run).data_sha256
+    teachers = [load_teacher(each, DistillationRecipe(), data_sha256, "cpu") for each in (run, folder)]
+    images, feature, logits = drawn(8, 3, 64, 32), drawn(8, 16), drawn(8, load_checkpoint(run).identities)
+    losses = [teacher(images, feature, logits).item() for teacher in teachers]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-2)  # its weights are in half precision
+    assert {each.size for each in teachers} == {(64, 32)}
+    with pytest.raises(RecipeError, match="tiny@1 was trained on other images"):
+        load_teacher(folder, DistillationRecipe(), "0" * 64, "cpu")
+    write_card(read_card(folder / "card.json"), tmp_path / "card.json")
+    with pytest.raises(RecipeError, match="--with-weights"):
+        load_teacher(tmp_path, DistillationRecipe(), data_sha256, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("teacher", "told"), [("tiny@1", "tiny@1 was trained on other images"), ("tiny@7", "expected a version out of")]
+)
+def test_teacher_may_be_a_registered_version(
+    teacher: str, told: str, folder: Path, market: Path, recipe_file: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    Registry(tmp_path / "models").import_version(folder)
+    given = {"--data": market, "--registry": tmp_path / "models", "--recipe": recipe_file, "--out": tmp_path / "run"}
+    known = [str(each) for pair in given.items() for each in pair]
+    changes = ["--set", "held_out_identities=5", "--set", "distillation.logits=0"]
+    with pytest.raises(SystemExit):
+        main(["train", *known, *changes, "--teacher", teacher, "--device", "cpu"])
+    assert f"\nreid: {told}" in f"\n{capsys.readouterr().err}"
 
 
 def test_teacher_is_asked_at_its_own_size_and_never_trained(run: Path) -> None:

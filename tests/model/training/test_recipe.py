@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from model.errors import RecipeError
-from model.training.recipe import bundled_recipes, override, parse_settings, read_recipe
+from model.training.recipe import DistillationRecipe, bundled_recipes, override, parse_settings, read_recipe
 
 
 def test_bundled_recipes_are_valid() -> None:
@@ -65,6 +65,9 @@ def test_settings_are_replaced_and_nothing_else() -> None:
     back = {"loss.alpha": 10, "stages.1.epochs": 18, "network.opened": {}, "seed": 1}
     assert override(changed, back) == recipe
     assert override(recipe, {}) == recipe
+    taught = override(recipe, {"distillation.logits": 0})
+    assert taught.distillation == DistillationRecipe(logits=0)  # the section comes with what is usual in it
+    assert override(taught, {"distillation": None}) == recipe
 
 
 @pytest.mark.parametrize(
@@ -74,7 +77,7 @@ def test_settings_are_replaced_and_nothing_else() -> None:
         ({"loss.form.deep": 1}, "found loss.form.deep"),
         ({"stages.9.epochs": 1}, r"found stages\.9\.epochs"),
         ({"stages.last.epochs": 1}, r"found stages\.last\.epochs"),
-        ({"distillation.logits": 1}, r"found distillation\.logits"),
+        ({"distillation.depth": 1}, r"found distillation\.depth"),
         ({"loss.sigma": -1}, r"recipe ladder: loss\.sigma"),
     ],
 )
