@@ -139,6 +139,11 @@ class QueryParameters(Decision, InGallery):
     )
     rerank: bool = Field(False, description="k-reciprocal re-ranking of the shortlist; reorders, scores stay cosines")
 
+    @property
+    def deciding_alarm_rate(self) -> float | None:
+        """The false alarm rate that draws the line, or None where something else does."""
+        return self.false_alarm_rate if self.threshold is None else None
+
     def where(self, exclude_sample: str | None = None) -> SampleFilter:
         """Return the filter for the gallery."""
         return SampleFilter(

@@ -95,7 +95,7 @@ async def written(service: Service, query: Query, rankings: Sequence[Ranking]) -
 async def _line(service: Service, query: Query, enrolled: int) -> Line:
     """Draw the line among the gallery's strangers, if known; where it hangs on them they are waited for."""
     gallery, version = query.parameters.gallery, query.embedder.version
-    if query.parameters.false_alarm_rate is None:
+    if query.parameters.deciding_alarm_rate is None:
         strangers = service.false_alarms.latest(gallery, version, enrolled)
     else:
         strangers = await service.false_alarms.measured(gallery, version, enrolled)

@@ -171,7 +171,7 @@ class QueryAnswer(BaseModel):
         le=1,
         description="the share of strangers whom the threshold would take for somebody in this gallery: up to 1,000 of "
         "its samples are searched for with their own identity left out, and the one who asks is counted to them. Null "
-        "while it is not measured, which the first query begins, and with fewer than 20 identities",
+        "while it has not been measured yet, and with fewer than 20 identities",
     )
     identities: list[RankedIdentityAnswer]
     searched: int = Field(description="samples left by the filters")

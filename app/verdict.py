@@ -57,10 +57,10 @@ def draw_line(calibration: Calibration | None, decision: Decision) -> Line:
 
 def among_strangers(line: Line, asked: QueryParameters, strangers: Strangers | None) -> Line:
     """Return the line with what is known of a gallery's strangers, or the one at the caller's false alarm rate."""
-    if asked.false_alarm_rate is None or asked.threshold is not None:
+    rate = asked.deciding_alarm_rate
+    if rate is None:
         return replace(line, strangers=strangers)
-    threshold = None if strangers is None else strangers.threshold(asked.false_alarm_rate)
-    return Line(threshold, None, strangers)
+    return Line(None if strangers is None else strangers.threshold(rate), None, strangers)
 
 
 def interpolate(thresholds: Sequence[Threshold], rate: float) -> float:
