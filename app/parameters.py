@@ -122,7 +122,7 @@ class QueryParameters(Decision, InGallery):
 
     false_alarm_rate: float | None = Field(
         None,
-        gt=0,
+        ge=0.001,  # one of the most that are searched for, and of the one who asks
         lt=1,
         description="overrides `false_match_rate`: draws the line where no more than this share of strangers would be "
         "taken for somebody in this gallery, which is searched for its own people as if they were not in it. Without "

@@ -1,6 +1,7 @@
 """`reid query`: pictures of one person or an enrolled sample in, the ranked identities out."""
 
 import json
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from app.cli.report import printable
 from app.cli.tables import table
 from app.engine import Engine, open_engine
 from app.errors import InvalidParameter
-from app.false_alarms import measure
+from app.false_alarms import LEAST_IDENTITIES, measure
 from app.forms import validate
 from app.parameters import QueryForm
 from app.pipeline import Pixels, Timing
@@ -181,7 +182,8 @@ def _verdict(answer: dict[str, Any], rate: float | None) -> str:
     if best is None:
         return f"unknown: no samples to compare with ({searched})"
     if answer["threshold"] is None and rate is not None:
-        return f"uncalibrated: the gallery has too few people to tell a false alarm rate of {rate:g} ({searched})"
+        least = f"that takes {LEAST_IDENTITIES} people and {math.ceil(1 / rate) - 1} samples"
+        return f"uncalibrated: the gallery is too small for a false alarm rate of {rate:g}, {least} ({searched})"
     if answer["threshold"] is None:
         return f"uncalibrated: the model has no threshold, give one with --threshold ({searched})"
     sign = "≥" if answer["verdict"] == "match" else "<"

@@ -186,7 +186,8 @@ function result(scope, answer) {
   const { word, means } = VERDICTS[answer.verdict];
   const best = answer.identities[0];
   const others = answer.identities.filter(each => each.match).length - 1;
-  const few = here().params.has("false_alarm_rate") && "The gallery has too few people to tell how many strangers match.";
+  const alarms = here().params.get("false_alarm_rate");
+  const few = alarms !== null && `The gallery is too small to tell how many strangers match: that takes 20 people and ${Math.ceil(1 / alarms) - 1} samples.`;
   const why = best ? (answer.verdict === "uncalibrated" && few) || means : "Nothing was searched: the gallery is empty, or the filters leave nothing.";
   const banner = el("div", { class: `verdict ${answer.verdict}` }, el("h2", {}, mark(answer.verdict, word)),
     el("p", {}, best && answer.verdict === "match" ? el("span", {}, "Best: ", el("strong", { class: "name" }, best.identity), `, ${cosine(best.score)}`, others > 0 && `, and ${count(others, "other person matches", "other people match")}`) : why),

@@ -12,7 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app import false_alarms
-from app.false_alarms import FalseAlarms, Strangers, measure
+from app.false_alarms import MOST_STRANGERS, FalseAlarms, Strangers, measure
+from app.parameters import QueryParameters
 from index.errors import GalleryNotFound, StoreUnavailable
 from index.gallery import GalleryStore
 from tests.index.people import VERSION, enrol, open_store, sample
@@ -63,6 +64,9 @@ def test_nobody_tells_nothing() -> None:
     assert Strangers(()).threshold(0.99) is None
     assert Strangers((0.1, 0.2, 0.3)).threshold(0.24) is None
     assert Strangers((0.1, 0.2, 0.3)).threshold(0.25) == pytest.approx(0.3)
+    least = next(each.ge for each in QueryParameters.model_fields["false_alarm_rate"].metadata if hasattr(each, "ge"))
+    assert Strangers((0.5,) * MOST_STRANGERS).threshold(least) == pytest.approx(0.5)
+    assert Strangers((0.5,) * MOST_STRANGERS).threshold(least * 0.99) is None
     assert Strangers((0.1, 0.2, 0.3)).threshold(1 - 1e-12) == pytest.approx(0.1)
 
 
@@ -160,7 +164,7 @@ def test_what_is_waited_for_fits_the_gallery(store: GalleryStore, alarms: FalseA
 def test_who_leaves_does_not_take_the_others_measurement_along(store: GalleryStore, alarms: FalseAlarms) -> None:
     people(store, 25)
     go = threading.Event()
-    alarms._pool.submit(go.wait, 60)  # what waits can be taken back, what runs cannot
+    alarms._waited_for.pool.submit(go.wait, 60)  # what waits can be taken back, what runs cannot
 
     async def scenario() -> Strangers:
         leaving = asyncio.create_task(alarms.measured("default", VERSION, 25))
@@ -172,6 +176,59 @@ def test_who_leaves_does_not_take_the_others_measurement_along(store: GallerySto
         return await staying
 
     assert len(asyncio.run(scenario()).scores) == 25
+
+
+def test_who_waits_does_not_queue_behind_the_background(store: GalleryStore, alarms: FalseAlarms) -> None:
+    people(store, 25)
+    go = threading.Event()
+    alarms._background.pool.submit(go.wait, 60)  # many galleries before this one
+    alarms.start(VERSION)
+    try:
+        assert len(asyncio.run(asyncio.wait_for(alarms.measured("default", VERSION, 25), 30)).scores) == 25
+    finally:
+        go.set()
+
+
+def test_the_background_does_not_measure_again_what_was_waited_for(store: GalleryStore, alarms: FalseAlarms) -> None:
+    people(store, 25)
+    go = threading.Event()
+    alarms._background.pool.submit(go.wait, 60)
+    assert alarms.latest("default", VERSION, 25) is None
+    waited_for = asyncio.run(alarms.measured("default", VERSION, 25))
+    go.set()
+    until(lambda: not alarms._background.begun)
+    assert alarms.latest("default", VERSION, 25) is waited_for
+
+
+def test_what_was_begun_in_a_smaller_gallery_is_not_enough(store: GalleryStore, alarms: FalseAlarms) -> None:
+    people(store, 25)
+    go = threading.Event()
+    alarms._waited_for.pool.submit(go.wait, 60)
+
+    async def scenario() -> tuple[Strangers, Strangers]:
+        before = asyncio.create_task(alarms.measured("default", VERSION, 25))
+        await asyncio.sleep(0)
+        people(store, 10, first=25)
+        grown = asyncio.create_task(alarms.measured("default", VERSION, 35))
+        await asyncio.sleep(0)
+        go.set()
+        return await before, await grown
+
+    before, grown = asyncio.run(scenario())
+    assert (before.samples, grown.samples) == (25, 35)
+
+
+def test_what_is_measured_while_its_gallery_is_deleted_is_not_kept(store: GalleryStore, alarms: FalseAlarms) -> None:
+    people(store, 25)
+    go = threading.Event()
+    alarms._background.pool.submit(go.wait, 60)
+    assert alarms.latest("default", VERSION, 25) is None
+    [begun] = alarms._background.begun.values()
+    alarms.forget("default")
+    go.set()
+    assert len(begun.result().scores) == 25
+    alarms._background.pool.submit(lambda: None).result()  # what ended before it is kept by now, or is not
+    assert alarms.latest("default", VERSION, 25) is None
 
 
 def test_too_few_people_are_measured_once(store: GalleryStore, alarms: FalseAlarms) -> None:

@@ -73,7 +73,7 @@ def test_attributes_that_cannot_be_kept_are_refused(value: dict[str, Any]) -> No
         ("false_match_rate", "0"),
         ("false_match_rate", "1"),
         ("false_match_rate", "inf"),
-        ("false_alarm_rate", "0"),
+        ("false_alarm_rate", "0.0009"),
         ("false_alarm_rate", "1"),
         ("captured_after", "yesterday"),
         ("captured_before", "2026-05-01T10:00:00"),

@@ -132,7 +132,7 @@ def test_the_line_may_be_drawn_by_who_is_not_in_the_gallery(
     assert "strangers" not in page.locator(".found").inner_text()
     page.get_by_label("False matches").select_option(label="1 in 100 strangers")
     page.wait_for_selector(".verdict.uncalibrated")
-    assert "The gallery has too few people to tell" in page.locator(".verdict").inner_text()
+    assert "that takes 20 people and 99 samples" in page.locator(".verdict").inner_text()
 
     def of_many(route: Route) -> None:
         answer = route.fetch().json()
