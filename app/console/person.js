@@ -124,7 +124,7 @@ export function erasure(erased) {
     ? el("p", { class: "mark match" }, "Read back afterwards: none of these samples is left in the service.")
     : el("p", { class: "notice bad", role: "alert" }, "Reading back did not confirm it; the service's log says what is left. Erase again.");
   const shared = erased.images_deleted < erased.samples_deleted && el("p", {}, "Fewer pictures than samples: one that is enrolled under another name too, or in another gallery, stays there.");
-  return [el("p", {}, `Deleted: ${facts.join(", ")}.`), verified, shared, ...backups(erased.backups ?? [])];
+  return [el("p", {}, `Deleted: ${facts.join(", ")}.`), verified, shared, ...backups(erased.backups ?? [])].filter(Boolean);
 }
 
 function backups(names) {

@@ -266,6 +266,7 @@ def test_a_person_is_erased_after_the_name_was_typed(watched: Watched, service: 
     assert "2 samples, 2 pictures, 2 embeddings" in told.inner_text()
     assert "none of these samples is left" in told.inner_text()
     assert "stays there" not in told.inner_text()
+    assert "false" not in told.inner_text()
     assert "2026-05-01T02-00" in told.inner_text()
     told.get_by_role("button", name="Close").click()
     page.wait_for_selector(".people .card")
