@@ -17,7 +17,7 @@ export async function showDrift(place, scope) {
     const drift = await call("GET", withQuery("/drift"), { signal: scope.signal });
     place.replaceChildren(el("h2", {}, "Cameras"), ...contents(drift));
   } catch (error) {
-    if (!isLeft(error)) place.replaceChildren(el("h2", {}, "Cameras"), problem(error));
+    if (!isLeft(error)) place.replaceChildren(el("h2", {}, "Cameras"), problem(error, () => showDrift(place, scope)));
   }
 }
 

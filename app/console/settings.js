@@ -13,7 +13,7 @@ export async function showSettings(place, scope) {
   } catch (error) {
     if (isLeft(error)) return;
     const refused = [401, 403].includes(error.status);
-    place.replaceChildren(head, refused ? el("p", { class: "quiet" }, "An admin key of all galleries shows what the service is set to.") : problem(error));
+    place.replaceChildren(head, refused ? el("p", { class: "quiet" }, "An admin key of all galleries shows what the service is set to.") : problem(error, () => showSettings(place, scope)));
   }
 }
 

@@ -21,9 +21,10 @@ export async function show(stage, scope) {
   stage.append(health, numbers, cameras, settings);
   showDrift(cameras, scope);
   showSettings(settings, scope);
-  const version = await ofService(scope);
+  let version = null;
   async function look() {
-    await Promise.all([checkHealth(health, scope), showNumbers(numbers, scope, version)]);
+    version ??= await ofService(scope);
+    await Promise.all([checkHealth(health, scope), showNumbers(numbers, scope, version ?? "not known")]);
     scope.later(EVERY, look);
   }
   await look();
@@ -33,7 +34,7 @@ async function ofService(scope) {
   try {
     return (await call("GET", "/openapi.json", { signal: scope.signal })).info.version;
   } catch {
-    return "not known";
+    return null;
   }
 }
 

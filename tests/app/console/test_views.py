@@ -415,6 +415,23 @@ def test_system_without_an_admin_key_says_what_shows_the_settings(watched: Watch
     assert page.get_by_role("alert").count() == 0
 
 
+def test_system_is_whole_again_after_the_service_was_away(watched: Watched) -> None:
+    watched.refusals = {503}
+    watched.page.add_init_script(SOON)
+    away = [f"**/{each}" for each in ("openapi.json", "settings", "drift")]
+    for each in away:
+        watched.page.route(each, lambda route: route.fulfill(status=503, json={"code": "not_ready", "detail": "no"}))
+    page = watched.open("system")
+    page.wait_for_selector("text=not known")
+    for each in away:
+        page.unroute(each)
+    for name in ("Cameras", "Settings"):
+        page.get_by_role("region", name=name, exact=True).get_by_role("button", name="Try again").click()
+    page.wait_for_selector("text=REID_PORT")
+    page.wait_for_selector("text=Nothing was queried or enrolled")
+    expect(page.locator(".tile").first).not_to_contain_text("not known")
+
+
 def test_system_says_which_part_failed(watched: Watched) -> None:
     watched.refusals = {503}
     problem = {"status": 503, "code": "not_ready", "detail": "search: the index cannot be read", "request_id": "R1"}
