@@ -186,12 +186,14 @@ def _verdict(answer: dict[str, Any], rate: float | None) -> str:
         return f"uncalibrated: the gallery is too small for a false alarm rate of {rate:g}, {least} ({searched})"
     if answer["threshold"] is None:
         return f"uncalibrated: the model has no threshold, give one with --threshold ({searched})"
-    sign = "≥" if answer["verdict"] == "match" else "<"
+    shown = f"best {best:.3f} {'≥' if best >= answer['threshold'] else '<'}"
+    if answer["verdict"] == "match" and best < answer["threshold"]:
+        shown = "somebody whom re-ranking left out ≥"
     matches = "" if answer["false_match_rate"] is None else f" at a false match rate of {answer['false_match_rate']:g}"
     alarms = answer["false_alarm_rate"]
     strangers = "" if alarms is None else f", which {alarms:.1%} of strangers reach in this gallery"
     line = f"threshold {answer['threshold']:.3f}{matches}{strangers}"
-    return f"{answer['verdict']}: best {best:.3f} {sign} {line} ({searched})"
+    return f"{answer['verdict']}: {shown} {line} ({searched})"
 
 
 def _sample(sample: dict[str, Any]) -> str:

@@ -6,7 +6,8 @@ import { rate } from "./words.js";
 
 const USUAL = [0.01, 0.001, 0.0001];
 const DEFAULT_RATE = 0.001;
-const ALARMS = { "strangers-0.1": "0.1", "strangers-0.01": "0.01" };
+const ALARMS = ["0.1", "0.01"];
+const OF_STRANGERS = "strangers-"; // before the share, in the choice's values
 
 /** Return `{node, read()}`; `read` gives the fields, null where not chosen. `strangers`: a gallery is searched. */
 export function decision(params, changed, { strangers = false } = {}) {
@@ -17,30 +18,33 @@ export function decision(params, changed, { strangers = false } = {}) {
   const choice = select([], "", { onchange: () => { show(); changed(); } });
   const show = () => { ownField.hidden = choice.value !== "own"; otherField.hidden = choice.value !== "other"; };
 
+  const asked = params.get("false_alarm_rate"); // an address may ask for any
+  const shares = strangers ? [...new Set([...ALARMS, ...(asked ? [asked] : [])])].sort((a, b) => b - a) : [];
+
   function offer(rates) {
     const before = choice.value;
     const offered = rates.map(each => [String(each), `${rate(each)}${each === DEFAULT_RATE ? " (usual)" : ""}`]);
-    const alarms = strangers ? Object.entries(ALARMS).map(([value, share]) => [value, `${rate(share)} strangers`]) : [];
+    const alarms = shares.map(share => [`${OF_STRANGERS}${share}`, `${rate(share)} strangers`]);
     choice.replaceChildren(...select([...offered, ...alarms, ["other", "Another rate…"], ["own", "A threshold of my own…"]], "").children);
     choice.value = before || String(DEFAULT_RATE);
   }
 
   offer(USUAL);
-  start(params, choice, own, other);
+  start(params, choice, own, other, shares);
   show();
   calibrated().then(rates => { if (rates.length) offer(rates); }, () => {}); // who may not see the models has the usual rates
   const node = el("div", { class: "fields" }, field("False matches", choice, strangers ? "of comparisons with another person, or of people who are not in the gallery" : "of comparisons with another person"), otherField, ownField);
   return { node, read: () => read(choice, own, other) };
 }
 
-function start(params, choice, own, other) {
+function start(params, choice, own, other, shares) {
   const share = params.get("false_match_rate");
-  const alarms = Object.keys(ALARMS).find(each => ALARMS[each] === params.get("false_alarm_rate"));
+  const alarms = params.get("false_alarm_rate");
   if (params.has("threshold")) {
     own.value = params.get("threshold");
     choice.value = "own";
-  } else if (alarms) {
-    choice.value = alarms;
+  } else if (shares.includes(alarms)) {
+    choice.value = `${OF_STRANGERS}${alarms}`;
   } else if (share !== null) {
     choice.value = share;
     if (choice.value !== share) {
@@ -53,7 +57,7 @@ function start(params, choice, own, other) {
 function read(choice, own, other) {
   const none = { false_match_rate: null, false_alarm_rate: null, threshold: null };
   if (choice.value === "own") return { ...none, threshold: own.value || null };
-  if (choice.value in ALARMS) return { ...none, false_alarm_rate: ALARMS[choice.value] };
+  if (choice.value.startsWith(OF_STRANGERS)) return { ...none, false_alarm_rate: choice.value.slice(OF_STRANGERS.length) };
   const share = choice.value === "other" ? other.value : choice.value;
   return { ...none, false_match_rate: share && Number(share) !== DEFAULT_RATE ? share : null };
 }

@@ -177,20 +177,25 @@ function skeleton() {
   return el("ol", { class: "ranked", "aria-hidden": "true" }, [1, 2, 3].map(() => el("li", { class: "card skeleton" })));
 }
 
+/** Who decided the verdict, if shown: re-ranking may put others before. */
+const highest = identities => identities.reduce((best, each) => (best && best.score >= each.score ? best : each), null);
+
 function inOneSentence({ verdict, identities }) {
-  const best = identities[0] ? ` Best: ${identities[0].identity}, score ${cosine(identities[0].score)}.` : "";
+  const shown = highest(identities);
+  const best = shown ? ` Best: ${shown.identity}, score ${cosine(shown.score)}.` : "";
   return `${VERDICTS[verdict].word}. ${count(identities.length, "person", "people")} found.${best}`;
 }
 
 function result(scope, answer) {
   const { word, means } = VERDICTS[answer.verdict];
-  const best = answer.identities[0];
+  const best = highest(answer.identities);
   const others = answer.identities.filter(each => each.match).length - 1;
   const alarms = here().params.get("false_alarm_rate");
   const few = alarms !== null && `The gallery is too small to tell how many strangers match: that takes 20 people and ${Math.ceil(1 / alarms) - 1} samples.`;
-  const why = best ? (answer.verdict === "uncalibrated" && few) || means : "Nothing was searched: the gallery is empty, or the filters leave nothing.";
+  const hidden = answer.verdict === "match" && "Somebody whom re-ranking left out reaches the threshold; show more people.";
+  const why = best ? hidden || (answer.verdict === "uncalibrated" && few) || means : "Nothing was searched: the gallery is empty, or the filters leave nothing.";
   const banner = el("div", { class: `verdict ${answer.verdict}` }, el("h2", {}, mark(answer.verdict, word)),
-    el("p", {}, best && answer.verdict === "match" ? el("span", {}, "Best: ", el("strong", { class: "name" }, best.identity), `, ${cosine(best.score)}`, others > 0 && `, and ${count(others, "other person matches", "other people match")}`) : why),
+    el("p", {}, best?.match ? el("span", {}, "Best: ", el("strong", { class: "name" }, best.identity), `, ${cosine(best.score)}`, others > 0 && `, and ${count(others, "other person matches", "other people match")}`) : why),
     el("p", { class: "quiet small" }, `${lineInWords(answer)} · ${count(answer.searched, "sample was", "samples were")} compared`));
   return [banner, el("ol", { class: "ranked" }, answer.identities.map(each => person(scope, each, answer))), timing(answer)];
 }

@@ -2,10 +2,11 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from app import false_alarms
 from app.application import create_app
-from app.cli.query import bar
+from app.cli.query import bar, show
 from app.settings import load_settings
 from tests.app.cli.conftest import Reid
 from tests.app.server import serving
@@ -89,6 +90,13 @@ def test_each_row_says_whether_it_is_a_match(reid: Reid, enrolled: Path) -> None
     lines = reid("query", picture, "--samples-per-identity", "0", "--threshold", str(between)).out.splitlines()
     assert lines[1].split()[:4] == ["rank", "identity", "score", "match"]
     assert [line.split()[3] for line in lines[2:5]] == ["yes", "yes", "no"]
+
+
+def test_a_match_that_reranking_left_out_is_not_told_of_who_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = {"verdict": "match", "threshold": 0.6, "false_match_rate": None, "false_alarm_rate": None, "searched": 2}
+    shown = {"rank": 1, "identity": "anna", "score": 0.5, "match": False, "samples": []}
+    show({**answer, "model_version": "tiny@1", "identities": [shown]}, Console(), None)
+    assert capsys.readouterr().out.startswith("match: somebody whom re-ranking left out ≥ threshold 0.600 (2 samples")
 
 
 def test_the_line_may_be_drawn_by_who_is_not_in_the_gallery(

@@ -133,6 +133,10 @@ def test_the_line_may_be_drawn_by_who_is_not_in_the_gallery(
     page.get_by_label("False matches").select_option(label="1 in 100 strangers")
     page.wait_for_selector(".verdict.uncalibrated")
     assert "that takes 20 people and 99 samples" in page.locator(".verdict").inner_text()
+    page = watched.open(f"query?gallery={gallery}&false_alarm_rate=0.2")  # which the list does not have by itself
+    ask(page, 0)
+    assert page.get_by_label("False matches").locator("option:checked").inner_text() == "1 in 5 strangers"
+    assert "that takes 20 people and 4 samples" in page.locator(".verdict").inner_text()
 
     def of_many(route: Route) -> None:
         answer = route.fetch().json()
@@ -153,6 +157,33 @@ def test_the_line_may_be_drawn_by_who_is_not_in_the_gallery(
     assert "50.0 % of strangers would score as much" in cards.nth(1).inner_text()
     page.get_by_title("Search on with this sample").first.click()
     page.wait_for_url("**false_alarm_rate=0.01**")
+
+
+def test_reranking_does_not_change_who_is_told_as_the_best(
+    watched: Watched, service: httpx.Client, gallery: str
+) -> None:
+    enrol(service, gallery, [0, 1])
+    shown = [(0.5, False), (0.9, True)]
+
+    def reranked(route: Route) -> None:
+        answer = route.fetch().json()
+        people = [
+            {**each, "score": score, "match": match}
+            for each, (score, match) in zip(answer["identities"], shown, strict=False)
+        ]
+        route.fulfill(json={**answer, "verdict": "match", "threshold": 0.8, "identities": people[: len(shown)]})
+
+    watched.page.route("**/query", reranked)
+    page = watched.open(f"query?gallery={gallery}&rerank=true")
+    ask(page, 0)
+    second = page.locator(".ranked .card").nth(1).locator(".name").first.inner_text()
+    assert f"Best: {second}, 0.900" in page.locator(".verdict").inner_text()
+    assert f"Match. 2 people found. Best: {second}, score 0.900." in page.get_by_role("status").all_inner_texts()
+    shown.pop()
+    page.get_by_label("People shown").fill("1")
+    page.get_by_label("People shown").press("Tab")
+    page.wait_for_selector("text=Somebody whom re-ranking left out reaches the threshold")
+    assert "Best" not in page.locator(".verdict").inner_text()
 
 
 def test_a_rate_out_of_range_is_told_with_what_to_do(watched: Watched, service: httpx.Client, gallery: str) -> None:
