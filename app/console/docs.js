@@ -13,18 +13,20 @@ const table = (head, rows) => {
   return box;
 };
 const typeOf = schema => schema.type ?? (schema.anyOf ?? []).map(typeOf).join(" or ");
-const limits = schema => ["default", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems"]
-  .filter(name => schema[name] !== undefined && schema[name] !== null)
-  .map(name => `${name} ${JSON.stringify(schema[name])}`).join(", ");
-const fieldRow = (name, schema, place) => [name, place, typeOf(schema), limits(schema), schema.description];
+const LIMITS = ["default", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems"];
+const limits = schema => [schema, ...(schema.anyOf ?? [])].flatMap(each => LIMITS
+  .filter(name => each[name] !== undefined && each[name] !== null)
+  .map(name => `${name} ${JSON.stringify(each[name])}`));
+const fieldRow = (name, schema, place, required) =>
+  [name, place, typeOf(schema), [...(required ? ["required"] : []), ...limits(schema)].join(", "), schema.description];
 const follow = (api, ref) => ref.replace(/^#\//, "").split("/").reduce((node, key) => node[key], api);
 
 function describe(api, path, method, route) {
   const box = make("details", "", make("summary", "", make("b", method.toUpperCase()), make("code", path), ` — ${route.summary}`));
   for (const text of (route.description ?? "").split("\n\n")) box.append(make("p", text));
-  const fields = (route.parameters ?? []).map(each => fieldRow(each.name, {description: each.description, ...each.schema}, each.in));
+  const fields = (route.parameters ?? []).map(each => fieldRow(each.name, {description: each.description, ...each.schema}, each.in, each.required));
   for (const [type, media] of Object.entries(route.requestBody?.content ?? {}))
-    for (const [name, schema] of Object.entries(media.schema.properties ?? {})) fields.push(fieldRow(name, schema, type));
+    for (const [name, schema] of Object.entries(media.schema.properties ?? {})) fields.push(fieldRow(name, schema, type, media.schema.required?.includes(name)));
   if (fields.length) box.append(make("h3", "Fields"), table(["name", "in", "type", "limits", "meaning"], fields));
   box.append(make("h3", "Answers"), table(["status", "meaning"], Object.entries(route.responses).map(([status, each]) => [status, each.description])));
   for (const [status, each] of Object.entries(route.responses)) {

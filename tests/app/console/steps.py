@@ -27,6 +27,9 @@ SEND = """([type, selector, pictures]) => {
   document.querySelector(selector).dispatchEvent(event);
 }"""
 
+# What is looked at again is looked at soon, not in seconds.
+SOON = "const later = setTimeout; setTimeout = (act, ms) => later(act, ms / 100);"
+
 # What a page holds: object URLs that were made and not revoked, and listeners for the end of a view.
 HELD = """window.held = {urls: 0, listeners: 0};
 const count = (owner, name, what, step) => {
