@@ -6,6 +6,7 @@ import { button, check, el, field } from "./dom.js";
 import { erasure } from "./person.js";
 import { isLeft, problem } from "./problems.js";
 import { refreshGalleries } from "./header.js";
+import { gallery, go } from "./route.js";
 import { count, whole } from "./words.js";
 
 export const title = "Galleries";
@@ -13,9 +14,13 @@ export const title = "Galleries";
 /** Show the view. */
 export async function show(stage, scope) {
   const list = el("ul", { class: "cards", "aria-label": "Galleries" });
-  const again = () => {
+  const again = deleted => {
     refreshGalleries();
     if (scope.closed) return;
+    if (deleted && deleted === gallery()) {
+      go("galleries", { gallery: null }); // or every view's link would lead into it
+      return;
+    }
     stage.replaceChildren();
     show(stage, scope);
   };
@@ -61,5 +66,5 @@ async function remove(info, again) {
   });
   if (!erased) return;
   await tell("Deleted", erasure(erased));
-  again();
+  again(info.name);
 }

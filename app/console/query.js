@@ -141,7 +141,7 @@ class QueryView {
     } catch (error) {
       if (isLeft(error)) return;
       this.said.textContent = "";
-      this.found.replaceChildren(problem(error, () => this.search()));
+      this.found.replaceChildren(problem(error, () => { this.drawAsked(); this.search(); }));
     }
     this.found.removeAttribute("aria-busy");
   }

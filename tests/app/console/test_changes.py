@@ -356,11 +356,16 @@ def test_a_gallery_is_made_set_and_deleted(watched: Watched, service: httpx.Clie
     page.get_by_role("dialog").get_by_label("Days to keep").fill("")
     page.get_by_role("dialog").get_by_role("button", name="Save").click()
     card.locator("text=ever").wait_for()
+    page.get_by_label("Gallery", exact=True).select_option("gate-3")
+    page.wait_for_url("**gallery=gate-3")
     card.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_label("Type the name to confirm").fill("gate-3")
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     page.get_by_role("dialog", name="Deleted").get_by_role("button", name="Close").click()
     card.wait_for(state="detached")
+    page.wait_for_url("**/galleries")
+    page.get_by_role("link", name="Identities").click()  # of a gallery that is there
+    page.wait_for_url("**/identities")
     assert "gate-3" not in [each["name"] for each in service.get("/galleries").json()["items"]]
 
 

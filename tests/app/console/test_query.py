@@ -159,6 +159,20 @@ def test_the_line_may_be_drawn_by_who_is_not_in_the_gallery(
     page.wait_for_url("**false_alarm_rate=0.01**")
 
 
+def test_who_is_asked_for_is_shown_again_with_the_answer(watched: Watched, service: httpx.Client, gallery: str) -> None:
+    enrol(service, gallery, [0], names=["anna"])
+    sample_id = service.get("/gallery", params={"gallery": gallery}).json()["items"][0]["sample_id"]
+    watched.refusals = {503}
+    refusal = {"code": "not_ready", "detail": "no"}
+    for each in ("**/query", f"**/gallery/{sample_id}?*"):
+        watched.page.route(each, lambda route: route.fulfill(status=503, json=refusal), times=1)
+    page = watched.open(f"query?gallery={gallery}&sample={sample_id}")
+    page.wait_for_selector("text=The sample cannot be shown.")
+    page.get_by_role("button", name="Try again").click()
+    page.wait_for_selector(".verdict")
+    page.locator(".asked").get_by_role("link", name="anna").wait_for()
+
+
 def test_reranking_does_not_change_who_is_told_as_the_best(
     watched: Watched, service: httpx.Client, gallery: str
 ) -> None:
