@@ -80,7 +80,7 @@ def test_strangers_draw_the_line_where_they_are_asked_to() -> None:
 @pytest.mark.parametrize("strangers", [STRANGERS, None])
 def test_strangers_leave_a_line_that_was_not_asked_of_them(strangers: Strangers | None) -> None:
     for asked in (QueryParameters(false_match_rate=0.01), QueryParameters(threshold=0.7, false_alarm_rate=0.1)):
-        assert asked.asked_of_strangers is None  # so nobody waits for them
+        assert asked.deciding_alarm_rate is None  # so nobody waits for them
         card = draw_line(CALIBRATION, asked)
         line = among_strangers(card, asked, strangers)
         assert (line.threshold, line.false_match_rate) == (card.threshold, card.false_match_rate)
