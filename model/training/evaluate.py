@@ -63,9 +63,10 @@ def embed_test(embedder: Embedder, dataset: Dataset, view: View | None = None) -
 
 
 def evaluate_retrieval_set(embedder: Embedder, dataset: Dataset) -> ClassRetrieval:
-    """Measure a data set without cameras: each image of its test asks for the others of its class."""
-    images = embed_images(embedder, dataset.require("query"))
-    return evaluate_classes(images.embeddings, images.identities)
+    """Measure a data set without cameras: each query asks for the gallery's images of its class."""
+    asked, searched = dataset.require("query"), dataset.require("gallery")
+    query = embed_images(embedder, asked)
+    return evaluate_classes(query, query if searched.paths == asked.paths else embed_images(embedder, searched))
 
 
 def rank_variants(query: Embedded, gallery: Embedded, variants: Variants) -> Iterator[Row]:

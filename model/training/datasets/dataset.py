@@ -42,8 +42,8 @@ class Dataset:
     """The three splits of a data set. One that is not there is empty.
 
     `re-identification` drops gallery images of the query's identity and camera. `single-shot` does so too, and keeps
-    one image per identity of what is left. `retrieval` has no cameras: every image has one of its own, and query and
-    gallery are the same images, so that the re-identification rule drops the query itself and nothing else.
+    one image per identity of what is left. `retrieval` has no cameras: every image has one of its own, so that where
+    query and gallery are the same images the re-identification rule drops the query itself and nothing else.
     """
 
     name: str
