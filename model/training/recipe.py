@@ -43,7 +43,9 @@ class NetworkRecipe(_Section):
     )
     hidden_dim: int = Field(0, ge=0, description="a layer before the embedding, as the paper's FC-1024")
     frozen: tuple[str, ...] = Field((), description="the backbone's modules that keep their ImageNet weights")
-    opened: dict[str, float] = Field({}, description="modules frozen at first: the epoch at which each begins to train")
+    opened: dict[str, float] = Field(
+        {}, description="modules frozen at first: the epoch, from 0, at which each begins to train"
+    )
 
     @property
     def openings(self) -> dict[str, float]:
@@ -89,7 +91,7 @@ class OptimiserRecipe(_Section):
     warmup_epochs: float = Field(0, ge=0, description="of a linear rise")
     warmup_start: float = Field(0.01, gt=0, le=1, description="of the rate")
     schedule: Literal["cosine", "steps"] = Field("cosine", description="after the warm-up")
-    steps: tuple[float, ...] = Field((), description="epochs at which the rate falls to a tenth")
+    steps: tuple[float, ...] = Field((), description="of the schedule steps: epochs at which the rate falls to a tenth")
 
 
 class DistillationRecipe(_Section):
@@ -107,7 +109,7 @@ class NoiseRecipe(_Section):
         "symmetric", description="any other identity; one that the same camera sees; whole identities given to others"
     )
     share: float = Field(0.0, ge=0, lt=1, description="of the training images")
-    seed: int = Field(0, description="of which images")
+    seed: int = Field(0, ge=0, description="of which images")
 
 
 class Stage(_Section):
@@ -130,7 +132,7 @@ class Recipe(_Section):
 
     name: str = Field(description="of the run's version, where none is given")
     description: str = Field(description="what it is for")
-    seed: int = Field(1, description="of everything that is drawn")
+    seed: int = Field(1, ge=0, description="of everything that is drawn")
     held_out_identities: int = Field(50, ge=2, description="whole identities kept for validation")
     validate_every: int = Field(5, gt=0, description="epochs")
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where it is fast")
@@ -168,11 +170,21 @@ class Recipe(_Section):
 
     @model_validator(mode="after")
     def _modules_open_in_time(self) -> Self:
-        late = [name for name, epoch in self.network.opened.items() if epoch >= self.epochs]
+        late = [name for name, epoch in self.network.opened.items() if epoch > self.epochs - 1]
         if late:
-            raise ValueError(f"network.opened: {', '.join(late)} would open after the last of {self.epochs} epochs")
+            raise ValueError(
+                f"network.opened: {', '.join(late)} would open after the last of {self.epochs} epochs began"
+            )
         if both := sorted(set(self.network.opened) & set(self.network.frozen)):
             raise ValueError(f"network.opened and network.frozen both name {', '.join(both)}; keep one")
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_learnt(self) -> Self:
+        if self.distillation is None and not self.loss.weight and not self.loss.identity_weight:
+            raise ValueError("loss.weight and loss.identity_weight are both 0, so that nothing would be learnt")
+        if self.network.hidden_dim and not self.network.embedding_dim:
+            raise ValueError("network.hidden_dim is a layer before that of network.embedding_dim, which is 0; set both")
         return self
 
     @model_validator(mode="after")

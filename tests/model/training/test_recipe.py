@@ -41,7 +41,12 @@ def test_what_settings_do_to_each_other_is_told_without_all_of_them() -> None:
         ("[loss]", "[loss", "not TOML"),
         ("embedding_dim = 32", "opened = {layer2 = 2}", "layer2 would open after the last of 2 epochs"),
         ('"resnet18"', '"vit_b_16"', "multiples of 16 pixels, and not 48×24"),
+        ("embedding_dim = 32", "opened = {layer2 = 1.5}", "layer2 would open after the last of 2 epochs began"),
         ("embedding_dim = 32", "opened = {layer1 = 1}", "both name layer1"),
+        ("embedding_dim = 32", "hidden_dim = 32", "embedding_dim, which is 0; set both"),
+        ("softplus = true", "weight = 0\nidentity_weight = 0", "nothing would be learnt"),
+        ("validate_every = 1", "seed = -1", "seed: Input should be greater than or equal to 0, found -1"),
+        ("[batch]", "[noise]\nseed = -1\n\n[batch]", r"noise\.seed: Input should be greater than or equal to 0"),
     ],
 )
 def test_mistakes_are_named(recipe_file: Path, tmp_path: Path, old: str, new: str, message: str) -> None:
