@@ -110,7 +110,8 @@ def study(
     def train_cell(recipe: Recipe, folder: Path) -> Retrieval:
         return run_training(recipe, images, folder, weights=found, device=device or default_device(), cache=cache)
 
-    rows = run_study(asked.model_copy(update={"recipe": recipe or asked.recipe}), out, train_cell)
+    found_plan = asked.model_copy(update={"recipe": recipe or asked.recipe})
+    rows = run_study(found_plan, out, train_cell, data=images.require("train").sha256())
     if json_output:
         typer.echo(json.dumps([asdict(row) for row in rows]))
         return

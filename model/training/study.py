@@ -7,19 +7,22 @@ but what a series or a point sets is the same, and a seed holds the same identit
 import hashlib
 import json
 import statistics
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Self
 
+import torch
 from jinja2 import Environment
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model.errors import RecipeError
 from model.training import charts
+from model.training.backbones import build_backbone
 from model.training.checkpoint import NAME as CHECKPOINT
 from model.training.evaluation import Retrieval
+from model.training.losses import build_loss
 from model.training.recipe import Recipe, override, parse_toml, read_recipe
 
 RESULTS = "results.jsonl"
@@ -84,12 +87,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Result:
-    """What a cell came to, in percent, and a hash of the recipe that it was trained by."""
+    """What a cell came to, in percent, and a hash of the recipe that it was trained by and of the data.
+
+    Results of before the data was noted have no hash of it.
+    """
 
     recipe: str
     rank1: float
     mAP: float
     mINP: float
+    data: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,21 +143,22 @@ def cells(study: Study) -> Iterator[tuple[Cell, Recipe]]:
                 yield Cell(series.name, point.x, seed), override(base, changes)
 
 
-def run_study(study: Study, out: Path, train: Train) -> list[Summary]:
+def run_study(study: Study, out: Path, train: Train, *, data: str) -> list[Summary]:
     """Train what is not done yet, and write page and results; a study that was stopped goes on where it was.
 
-    A cell's checkpoint is removed when its result is on the disk. Raises `RecipeError` for a cell that is there and was
-    trained by another recipe.
+    A cell's checkpoint is removed when its result is on the disk. `data` is the hash of the training images. Raises
+    `RecipeError` for a cell that is there and was trained by another recipe or on other images.
     """
     plan = list(cells(study))  # every recipe is checked before the first hour is spent
+    require_buildable([recipe for _, recipe in plan])
     out.mkdir(parents=True, exist_ok=True)
     done = read_results(out)
-    _require_same(plan, done, out)
+    _require_same(plan, done, data, out)
     for cell, recipe in plan:
         if cell in done:
             continue
         folder = out / cell.folder
-        done[cell] = _result(recipe, train(recipe, folder))
+        done[cell] = _result(recipe, train(recipe, folder), data)
         _note(out / RESULTS, json.dumps({**asdict(cell), **asdict(done[cell])}))
         (folder / CHECKPOINT).unlink(missing_ok=True)
         write_page(study, summarise(study, done), out / STUDY_PAGE)
@@ -195,8 +203,22 @@ def write_page(study: Study, rows: list[Summary], path: Path) -> None:
     path.write_text(template.render(study=study, rows=rows, plot=plot), encoding="utf-8")
 
 
-def _require_same(plan: list[tuple[Cell, Recipe]], done: Mapping[Cell, Result], out: Path) -> None:
+def require_buildable(recipes: Sequence[Recipe]) -> None:
+    """Raise `RecipeError` for a loss or a backbone that cannot be made; no memory is taken for them."""
+    for loss in {repr(recipe.loss): recipe.loss for recipe in recipes}.values():
+        build_loss(loss)
+    with torch.device("meta"):
+        for network in {repr(recipe.network): recipe.network for recipe in recipes}.values():
+            build_backbone(network)
+
+
+def _require_same(plan: list[tuple[Cell, Recipe]], done: Mapping[Cell, Result], data: str, out: Path) -> None:
     for cell, recipe in plan:
+        if cell in done and done[cell].data not in ("", data):
+            raise RecipeError(
+                f"expected {out} to be empty or a study on the same data, found {cell.folder} trained on other images: "
+                "give that data, or another folder as --out"
+            )
         if cell in done and done[cell].recipe != fingerprint(recipe):
             raise RecipeError(
                 f"expected {out} to be empty or a study by the same recipe, found {cell.folder} trained by another: "
@@ -222,8 +244,8 @@ def _note(path: Path, line: str) -> None:
         file.write("\n" * torn + line + "\n")
 
 
-def _result(recipe: Recipe, found: Retrieval) -> Result:
-    return Result(fingerprint(recipe), 100 * found.rank(1), 100 * found.mAP, 100 * found.mINP)
+def _result(recipe: Recipe, found: Retrieval, data: str) -> Result:
+    return Result(fingerprint(recipe), 100 * found.rank(1), 100 * found.mAP, 100 * found.mINP, data)
 
 
 def _summary(series: str, x: float, found: list[Result]) -> Summary:

@@ -14,6 +14,7 @@ from model.training.recipe import Recipe, bundled_recipes, override, read_recipe
 from model.training.study import (
     RESULTS,
     STUDY_PAGE,
+    Series,
     Study,
     bundled_studies,
     cells,
@@ -80,7 +81,7 @@ def test_every_series_meets_every_point_and_seed_and_nothing_else_changes(study:
 
 
 def test_mean_and_deviation_over_the_seeds(study: Study, tmp_path: Path) -> None:
-    rows = run_study(study, tmp_path / "out", Trainer())
+    rows = run_study(study, tmp_path / "out", Trainer(), data="ours")
     assert [(row.series, row.x, row.seeds) for row in rows] == [
         ("E", 0.0, 2), ("E", 0.5, 2), ("hard", 0.0, 2), ("hard", 0.5, 2),
     ]  # fmt: skip
@@ -95,15 +96,15 @@ def test_mean_and_deviation_over_the_seeds(study: Study, tmp_path: Path) -> None
 def test_a_stopped_study_goes_on_where_it_was(study: Study, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(Stopped):
-        run_study(study, out, Trainer(stop_after=3))
+        run_study(study, out, Trainer(stop_after=3), data="ours")
     with (out / RESULTS).open("a") as file:
         file.write('{"series": "E"')  # the power went
     again = Trainer()
-    rows = run_study(study, out, again)
+    rows = run_study(study, out, again, data="ours")
     assert len(again.asked) == 5
-    assert rows == run_study(study, tmp_path / "straight", Trainer())
+    assert rows == run_study(study, tmp_path / "straight", Trainer(), data="ours")
     once_more = Trainer()
-    assert run_study(study, out, once_more) == rows
+    assert run_study(study, out, once_more, data="ours") == rows
     assert not once_more.asked
 
 
@@ -121,15 +122,41 @@ def test_two_trainings_under_one_name_are_refused(study: Study, change: dict[str
 
 
 def test_results_of_two_set_ups_are_not_mixed(study: Study, tmp_path: Path) -> None:
-    run_study(study, tmp_path / "out", Trainer())
+    run_study(study, tmp_path / "out", Trainer(), data="ours")
     more = study.model_copy(update={"seeds": (1, 2, 3)})
-    assert {row.seeds for row in run_study(more, tmp_path / "out", Trainer())} == {3}
+    assert {row.seeds for row in run_study(more, tmp_path / "out", Trainer(), data="ours")} == {3}
     trainer = Trainer()
-    run_study(more.model_copy(update={"name": "another name"}), tmp_path / "out", trainer)
+    run_study(more.model_copy(update={"name": "another name"}), tmp_path / "out", trainer, data="ours")
     assert not trainer.asked
     other = study.model_copy(update={"recipe": "ladder"})
     with pytest.raises(RecipeError, match="trained by another"):
-        run_study(other, tmp_path / "out", Trainer())
+        run_study(other, tmp_path / "out", Trainer(), data="ours")
+    with pytest.raises(RecipeError, match=r"E/0/1 trained on other images: give that data, or another folder"):
+        run_study(study, tmp_path / "out", Trainer(), data="another's")
+
+
+def test_results_without_a_hash_of_their_data_are_gone_on_from(study: Study, tmp_path: Path) -> None:
+    rows = run_study(study, tmp_path, Trainer(), data="")
+    trainer = Trainer()
+    assert run_study(study, tmp_path, trainer, data="ours") == rows
+    assert not trainer.asked
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"loss.parameters": {"gamma": 1.0}}, r"loss\.parameters of hap2s: expected none, found gamma"),
+        ({"network.frozen": ["layer9"]}, "resnet18 has no module named layer9"),
+    ],
+)
+def test_what_cannot_be_built_is_told_before_the_first_training(
+    study: Study, tmp_path: Path, setting: dict[str, object], message: str
+) -> None:
+    wrong = study.model_copy(update={"series": (*study.series, Series(name="wrong", set=setting))})
+    trainer = Trainer()
+    with pytest.raises(RecipeError, match=message):
+        run_study(wrong, tmp_path, trainer, data="ours")
+    assert not trainer.asked
 
 
 def test_bundled_studies_are_of_settings_that_exist() -> None:
