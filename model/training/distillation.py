@@ -15,7 +15,7 @@ from model.errors import RecipeError
 from model.training.network import ReidNetwork
 from model.training.origin import read_origin
 from model.training.parallel import gather
-from model.training.recipe import DistillationRecipe, Recipe, validate
+from model.training.recipe import DistillationRecipe, NoiseRecipe, Recipe, validate
 
 
 class Teacher:
@@ -81,10 +81,13 @@ def _hash(network: ReidNetwork, size: tuple[int, int]) -> str:
     return digest.hexdigest()
 
 
-def load_teacher(folder: Path, recipe: DistillationRecipe, data_sha256: str, device: str) -> Teacher:
-    """Return a run's or a version's network as teacher.
+def load_teacher(
+    folder: Path, recipe: DistillationRecipe, data_sha256: str, device: str, *, noise: NoiseRecipe | None = None
+) -> Teacher:
+    """Return a run's or a version's network as teacher of a student with `noise` in its labels.
 
-    Raises `RecipeError` when it was trained on other images, or for a version without weights.
+    Raises `RecipeError` when it was trained on other images, or with other people taken out by noise, or for a version
+    without weights.
     """
     origin = read_origin(folder)
     if origin.data_sha256 != data_sha256:
@@ -93,8 +96,18 @@ def load_teacher(folder: Path, recipe: DistillationRecipe, data_sha256: str, dev
             "give a teacher of the same data, held_out_identities and seed"
         )
     taught = validate(Recipe, f"the teacher's recipe in {folder}", origin.recipe)
+    if _taken_out(taught.noise) != _taken_out(noise):
+        raise RecipeError(
+            f"noise.kind stranger takes other people out of {folder} than out of the student, so its identities are "
+            "not the student's; give a teacher of the same [noise]"
+        )
     network = ReidNetwork(taught.network, len(origin.weights["classifier.weight"]))
     network.load_state_dict(origin.weights)
     stage = taught.stages[-1]
     network = network.to(device).to(memory_format=torch.channels_last)
     return Teacher(network, (stage.height, stage.width), recipe)
+
+
+def _taken_out(noise: NoiseRecipe | None) -> NoiseRecipe | None:
+    """Return the noise if it takes whole identities out, by which those that stay are numbered anew."""
+    return noise if noise is not None and noise.kind == "stranger" and noise.share else None

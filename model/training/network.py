@@ -23,6 +23,7 @@ from model.training.recipe import EmbeddingKind, NetworkRecipe
 # of which each had 2 to 5 points more mAP than after the neck; without either, ranking is as good and verifying worse.
 CENTRING = 0.8
 WHITENING = 0.5
+CLASSIFIER = "classifier.weight"
 
 
 class GeM(nn.Module):
@@ -158,13 +159,14 @@ def _bottleneck(dim: int) -> nn.Module:
 
 
 def load_trained(network: ReidNetwork, trained: dict[str, Tensor]) -> None:
-    """Load the weights of a trained network of the same build; a classifier of another number of identities stays new.
+    """Load the weights of a trained network of the same build.
 
-    Raises `RecipeError` when it is another build.
+    The classifier stays new where `trained` has none, or one of another number of identities. Raises `RecipeError`
+    when it is another build.
     """
     fresh = network.classifier.weight.detach()
-    if len(trained.get("classifier.weight", ())) != len(fresh):
-        trained = {**trained, "classifier.weight": fresh}
+    if len(trained.get(CLASSIFIER, ())) != len(fresh):
+        trained = {**trained, CLASSIFIER: fresh}
     try:
         network.load_state_dict(trained)
     except RuntimeError as exc:

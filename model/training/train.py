@@ -40,7 +40,7 @@ from model.training.evaluation import Embedded, Retrieval, evaluate_retrieval
 from model.training.journal import HISTORY, Journal, Tracker, Unwritten, read_history
 from model.training.losses import build_loss
 from model.training.memory import keep_freed_memory
-from model.training.network import ReidNetwork, load_imagenet, load_trained
+from model.training.network import CLASSIFIER, ReidNetwork, load_imagenet, load_trained
 from model.training.noise import corrupt
 from model.training.origin import read_origin
 from model.training.parallel import distribute, gather, mean_over_processes, share
@@ -298,8 +298,9 @@ def start(network: ReidNetwork, recipe: Recipe, data: Data, weights: Path | None
         load_imagenet(network, recipe.network.backbone, weights)
         return None
     before = read_origin(weights)
-    load_trained(network, before.weights)
-    if before.data_sha256 != data.sha256:
+    known = before.data_sha256 == data.sha256  # the classifier's rows are people of those images
+    load_trained(network, {name: value for name, value in before.weights.items() if known or name != CLASSIFIER})
+    if not known:
         logger.warning(
             "%s was trained on other images; where they show this run's held-out people, its "
             "held-out figures and thresholds read too well",
@@ -316,7 +317,7 @@ def find_teacher(folder: Path | None, recipe: Recipe, data: Data, device: str) -
         raise RecipeError(f"recipe {recipe.name} has no [distillation], so no teacher can be given")
     if folder is None:
         raise RecipeError(f"recipe {recipe.name} distils: give the teacher as --teacher, a version or a run's folder")
-    return load_teacher(folder, recipe.distillation, data.sha256, device)
+    return load_teacher(folder, recipe.distillation, data.sha256, device, noise=recipe.noise)
 
 
 def track(uri: str, out: Path, recipe: Recipe, data: Data) -> Tracker:

@@ -15,7 +15,7 @@ from model.training.datasets.images import no_images
 from model.training.datasets.reading import read_dataset
 from model.training.distillation import answer_loss, distance_loss, load_teacher
 from model.training.network import ReidNetwork
-from model.training.recipe import DistillationRecipe, Recipe, read_recipe
+from model.training.recipe import DistillationRecipe, NoiseRecipe, Recipe, read_recipe
 from model.training.train import Begun, Data, build_optimiser, resume, snapshot, train
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -134,6 +134,14 @@ def test_teacher_may_be_a_registered_version(
     with pytest.raises(SystemExit):
         main(["train", *known, *changes, "--teacher", teacher, "--device", "cpu"])
     assert f"\nreid: {told}" in f"\n{capsys.readouterr().err}"
+
+
+def test_teacher_of_other_people_by_noise_is_refused(run: Path) -> None:
+    data = load_checkpoint(run).data_sha256
+    for harmless in (NoiseRecipe(share=0.2), NoiseRecipe(kind="stranger")):
+        assert load_teacher(run, DistillationRecipe(), data, "cpu", noise=harmless)
+    with pytest.raises(RecipeError, match="stranger takes other people out of"):
+        load_teacher(run, DistillationRecipe(), data, "cpu", noise=NoiseRecipe(kind="stranger", share=0.2))
 
 
 def test_teacher_is_asked_at_its_own_size_and_never_trained(run: Path) -> None:

@@ -13,7 +13,7 @@ from model.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoi
 from model.training.datasets.images import LabelledImages, hold_out
 from model.training.datasets.reading import read_dataset
 from model.training.journal import read_history
-from model.training.network import ReidNetwork
+from model.training.network import CLASSIFIER, ReidNetwork
 from model.training.recipe import NoiseRecipe, Recipe, override, read_recipe
 from model.training.train import build_optimiser, fit, rate_factor, read_data, resume, train
 
@@ -197,11 +197,17 @@ def test_run_starts_from_another(recipe: Recipe, market: Path, weights: Path, tm
 def test_start_on_other_people_makes_a_new_classifier_and_says_so(
     recipe: Recipe, market: Path, weights: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run(recipe, market, tmp_path / "first", weights)
-    more = recipe.model_copy(update={"held_out_identities": recipe.held_out_identities + 1})
-    second = run(more, market, tmp_path / "second", tmp_path / "first")
-    assert second.identities == load_checkpoint(tmp_path / "first").identities - 1
+    first = run(recipe, market, tmp_path / "first", weights)
+    still = recipe.optimiser.model_copy(update={"rate": 1e-30, "weight_decay": 0.0})
+    others = recipe.model_copy(update={"seed": recipe.seed + 1, "optimiser": still})  # as many, but not the same
+    second = run(others, market, tmp_path / "second", tmp_path / "first")
+    assert second.identities == first.identities
+    layer = "reduction.weight"
+    assert torch.allclose(second.network[layer], first.network[layer])
+    assert not torch.allclose(second.network[CLASSIFIER], first.network[CLASSIFIER], atol=1e-4)
     assert "held-out figures" in caplog.text
+    more = others.model_copy(update={"held_out_identities": recipe.held_out_identities + 1})
+    assert run(more, market, tmp_path / "third", tmp_path / "first").identities == first.identities - 1
 
 
 def test_rate_warms_up_and_falls(recipe: Recipe) -> None:
