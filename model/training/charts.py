@@ -94,7 +94,8 @@ def embedding_map(images: Embedded, seed: int) -> Markup:
     with threadpool_limits(1):  # its threads wait for each other awake: beside a training two took 14 s, one takes 3
         plane = tsne.fit_transform(images.embeddings[chosen])  # (n, 2)
     figure, axes = _axes("", "")
-    axes.scatter(plane[:, 0], plane[:, 1], c=images.identities[chosen] % _COLOURED, cmap="tab20", s=12)
+    colours = np.searchsorted(names, images.identities[chosen])  # not by number: two may end alike
+    axes.scatter(plane[:, 0], plane[:, 1], c=colours, cmap="tab20", vmin=0, vmax=_COLOURED - 1, s=12)
     axes.set_xticks([])
     axes.set_yticks([])
     return to_svg(figure)
