@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from index.pictures import PictureStore
 
 _log = logging.getLogger(__name__)
 _WHAT = "the folder of backups"
+_TIME = "%Y%m%dT%H%M%S.%fZ"
 _NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{8}")
 _FORMAT = 1
 
@@ -53,11 +54,6 @@ class Manifest:
         if manifest.format != _FORMAT:
             raise StoreDamaged(f"expected a manifest of format {_FORMAT}, found {manifest.format}: use its release")
         return manifest
-
-
-def new_name() -> str:
-    """Make the name of a backup that begins now."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}"
 
 
 class Archive:
@@ -109,6 +105,13 @@ class Archive:
         with disk_faults(_WHAT):
             there = list(self._backups.iterdir()) if self._backups.is_dir() else []
         return sorted(path.name for path in there if _NAME.fullmatch(path.name))
+
+    def new_name(self) -> str:
+        """Make the name of a backup that begins now: the newest by its name, also after the clock was put back."""
+        at = datetime.now(UTC).replace(tzinfo=None)
+        if (names := self.names()) and (newest := datetime.strptime(names[-1].partition("-")[0], _TIME)) >= at:
+            at = newest + timedelta(microseconds=1)
+        return f"{at.strftime(_TIME)}-{secrets.token_hex(4)}"
 
     def unfinished(self) -> list[str]:
         """Return the names of those that were begun or half removed."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from index import copies, known_backups, removal
-from index.archive import Archive, Manifest, new_name
+from index.archive import Archive, Manifest
 from index.database import Database, chunks, damage
 from index.errors import BackupRefused, GalleryError, InvalidValue, PictureNotStored, StoreDamaged
 from index.pictures import PictureStore
@@ -44,7 +44,7 @@ class Backup:
             self._target = PictureStore(str(self._archive.pictures))
             try:
                 self._sweep()
-                return self._make(new_name(), keep)
+                return self._make(self._archive.new_name(), keep)
             finally:
                 self._target.close()
 

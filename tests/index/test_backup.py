@@ -10,13 +10,14 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
+from index import archive, copies, known_backups, ledger
 from index import backup as making
-from index import copies, known_backups, ledger
 from index.archive import Archive
 from index.database import Database
 from index.errors import BackupRefused, InvalidValue, StoreDamaged, StoreUnavailable
@@ -277,6 +278,27 @@ def test_only_the_newest_are_kept(folder: Path, kept: Path, tmp_path: Path) -> N
         with pytest.raises(InvalidValue, match="at least 1"):
             store.backup(kept, keep=0)
     restored(kept, tmp_path / "new", names[3])
+
+
+class Tomorrow(datetime):
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        return super().now(tz) + timedelta(days=1)
+
+
+def test_a_backup_after_the_clock_was_put_back_is_the_newest(
+    folder: Path, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_store(folder) as store:
+        enrol(store, [sample(1)])
+        with monkeypatch.context() as clock:
+            clock.setattr(archive, "datetime", Tomorrow)
+            before = store.backup(kept)
+        enrol(store, [sample(2)])
+        last = store.backup(kept, keep=1)
+        assert last.pruned == (before.name,)
+        assert Archive(kept).names() == [last.name]
+    assert restored(kept, tmp_path / "new").report.samples == 2
 
 
 def test_backups_of_another_store_are_not_pruned(folder: Path, kept: Path, tmp_path: Path) -> None:
