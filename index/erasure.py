@@ -41,8 +41,9 @@ class Eraser:
         return pictures & removed.digests
 
     def finish(self) -> None:
-        """Do what a crash or a failure cut short: galleries that are not empty yet, pictures that are not removed."""
+        """Do what was cut short: galleries that are not empty yet, pictures that are half removed or half written."""
         closing.finish(self._database)
+        self._pictures.sweep()
         self.remove_pictures()
 
     def remove_pictures(self) -> set[bytes]:

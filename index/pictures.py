@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,7 +45,8 @@ T = TypeVar("T")
 class PictureStore:
     """Pictures by their digest. A picture that can be read is whole and on the disk.
 
-    Names are `ab/abcd…`: 256 folders, which a batch can make durable with few fsyncs.
+    Names are `ab/abcd…`: 256 folders, which a batch can make durable with few fsyncs. What is being written lies above
+    them, as `.abcd….tmp`: few files, of which an erasure finds its own.
     """
 
     def __init__(self, url: str) -> None:
@@ -116,10 +118,14 @@ class PictureStore:
         return data
 
     def remove(self, digests: Iterable[bytes]) -> set[bytes]:
-        """Remove pictures for good and return those that were there."""
+        """Remove pictures for good, and what a writer that died left of them; return those that were there."""
         digests = set(digests)
         there = digests - set(self.missing(digests))
         with self._faults(_WHAT):
+            names = {digest.hex() for digest in digests}
+            for draft in self._drafts():
+                if draft.name[1:65] in names:
+                    draft.unlink(missing_ok=True)
             self._all([partial(self._ask, "rm_file", self._path(digest)) for digest in there])
             if self._folder is not None:
                 folders = {self._folder / digest.hex()[:2] for digest in there}
@@ -137,12 +143,11 @@ class PictureStore:
 
     def sweep(self) -> None:
         """Remove what writers that died have left half-written."""
-        if self._folder is None:
-            return
-        with disk_faults(_WHAT):
-            for path in self._folder.glob("*/.*.tmp"):
-                if path.stat().st_mtime < time.time() - _STALE_SECONDS:
-                    path.unlink(missing_ok=True)
+        with self._faults(_WHAT):
+            for draft in self._drafts():
+                with suppress(FileNotFoundError):  # its writer lives, and is done with it
+                    if draft.stat().st_mtime < time.time() - _STALE_SECONDS:
+                        draft.unlink()
 
     def close(self) -> None:
         """Stop the threads."""
@@ -158,6 +163,9 @@ class PictureStore:
         wait(futures)
         return [future.result() for future in futures]
 
+    def _drafts(self) -> list[Path]:
+        return [] if self._folder is None else list(self._folder.glob(".*.tmp"))
+
     def _require_bucket(self) -> None:
         if self._bucket is not None:
             self._ask("info", self._bucket)
@@ -172,7 +180,7 @@ class PictureStore:
 
     def _put(self, digest: bytes, data: bytes) -> None:
         if self._folder is not None:
-            _write_durably(Path(self._path(digest)), data)
+            _write_durably(self._folder, Path(self._path(digest)), data)
         elif self._files.async_impl:  # object stores show an object whole or not at all
             with drivers_faults():
                 sync(self._files.loop, _within, self._files._pipe_file(self._path(digest), data))
@@ -222,20 +230,28 @@ def _unless(away: threading.Event, work: Callable[[], T]) -> T:
         raise
 
 
-def _write_durably(path: Path, data: bytes) -> None:
+def _write_durably(folder: Path, path: Path, data: bytes) -> None:
     """Write, fsync, rename: fsspec's own local files do no fsync and take their temporary file from elsewhere."""
-    if path.exists() and path.stat().st_size == len(data):
-        return
     if not path.parent.exists():
         make_folder(path.parent)
-    temporary = path.with_name(f".{path.name[:16]}-{secrets.token_hex(8)}.tmp")
+    for last in (False, True):
+        try:
+            if not path.exists() or path.read_bytes() != data:
+                _put_in_place(folder / f".{path.name}-{secrets.token_hex(8)}.tmp", path, data)
+            return
+        except FileNotFoundError:  # an erasure of the same picture took the draft for that of a writer that died
+            if last:
+                raise
+
+
+def _put_in_place(draft: Path, path: Path, data: bytes) -> None:
     try:
-        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE)
+        descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(descriptor)
-        temporary.replace(path)
+        draft.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
         raise

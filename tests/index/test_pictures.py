@@ -1,5 +1,6 @@
 import hashlib
 import os
+import shutil
 import stat
 import threading
 import time
@@ -84,11 +85,12 @@ def test_an_empty_store_lists_nothing(pictures: PictureStore) -> None:
     assert list(pictures.stored()) == []
 
 
-def test_a_picture_that_was_altered_is_damaged(tmp_path: Path) -> None:
+@pytest.mark.parametrize("altered", [b"on", b"onf"])
+def test_a_picture_that_was_altered_is_damaged(tmp_path: Path, altered: bytes) -> None:
     pictures = PictureStore(str(tmp_path))
     pictures.put(by_digest(b"one"))
     name = digest(b"one").hex()
-    (tmp_path / name[:2] / name).write_bytes(b"on")
+    (tmp_path / name[:2] / name).write_bytes(altered)
     with pytest.raises(StoreDamaged):
         pictures.get(digest(b"one"))
     pictures.put(by_digest(b"one"))
@@ -129,11 +131,45 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+def test_what_a_killed_writer_left_goes_with_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(draft: Path, path: Path) -> Path:
+        assert draft.read_bytes() in (b"one", b"two")
+        shutil.copy(draft, draft.with_name(draft.name[:70] + ".tmp"))
+        raise KeyboardInterrupt
+
+    pictures = PictureStore(str(tmp_path))
+    with monkeypatch.context() as kill:
+        kill.setattr(Path, "replace", killed)
+        for data in (b"one", b"two"):
+            with pytest.raises(KeyboardInterrupt):
+                pictures.put(by_digest(data))
+    pictures.put(by_digest(b"one"))
+    assert pictures.remove([digest(b"one")]) == {digest(b"one")}
+    assert [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()] == [b"two"]
+
+
+def test_a_picture_that_is_removed_while_it_is_written_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures, rename = PictureStore(str(tmp_path)), Path.replace
+    begun: list[Path] = []
+
+    def removed_before(draft: Path, path: Path) -> Path:
+        begun.append(draft)
+        if len(begun) == 1:
+            pictures.remove([digest(b"one")])
+        return rename(draft, path)
+
+    monkeypatch.setattr(Path, "replace", removed_before)
+    pictures.put(by_digest(b"one"))
+    assert len(begun) == 2
+    assert pictures.get(digest(b"one")) == b"one"
+
+
 def test_only_old_temporary_files_are_swept(tmp_path: Path) -> None:
     pictures = PictureStore(str(tmp_path))
     pictures.put(by_digest(b"one"))
-    name = digest(b"one").hex()
-    old, young = (tmp_path / name[:2] / f".{age}.tmp" for age in ("old", "young"))
+    old, young = (tmp_path / f".{digest(age).hex()}-0123.tmp" for age in (b"old", b"young"))
     for path in (old, young):
         path.write_bytes(b"half")
     os.utime(old, (time.time() - 7200,) * 2)
