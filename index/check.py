@@ -13,7 +13,7 @@ from index.pictures import PictureStore
 from index.records import CheckReport, Embedding
 from index.reembedding import left_out_among
 from index.roster import Facts
-from index.schema import attribute_pairs, identities, samples
+from index.schema import STANDING, attribute_pairs, galleries, identities, samples
 from index.version_index import VersionIndex
 
 _SHOWN = 100  # problems that are told one by one
@@ -141,8 +141,8 @@ class Check:
             try:
                 self._pictures.get(digest)
             except (PictureNotStored, StoreDamaged) as exc:
-                if self._used(digest):
-                    self._problems.append(f"picture {digest.hex()}: {exc}")
+                state = "is missing" if isinstance(exc, PictureNotStored) else "was altered"
+                self._tell_picture(digest, state)
             except GalleryError as exc:
                 self._problems.append(f"picture {digest.hex()}: {exc}")
         return len(digests)
@@ -158,11 +158,17 @@ class Check:
             self._problems.append(f"pictures: {exc}")
         return orphans
 
-    def _used(self, digest: bytes) -> bool:
-        """Tell whether the picture is still to be there: it may have been erased while we looked."""
-        used = select(samples.c.id).where(samples.c.digest == digest, samples.c.picture_stored).limit(1)
+    def _tell_picture(self, digest: bytes, state: str) -> None:
+        """Tell what is wrong with a picture, unless it is not to be there any more: erased while we looked."""
+        query = select(samples.c.sample_id, galleries.c.name).join(galleries, galleries.c.id == samples.c.gallery_id)
+        using = query.where(samples.c.digest == digest, samples.c.picture_stored, STANDING).limit(1)
         with self._database.read() as connection:
-            return connection.execute(used).first() is not None
+            row = connection.execute(using).first()
+        if row is not None:
+            self._problems.append(
+                f"picture {digest.hex()} of sample {row.sample_id} in gallery {row.name} {state}: enrol the very same "
+                "file again, or delete the sample"
+            )
 
 
 def _unit(vector: Embedding) -> bool:

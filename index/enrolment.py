@@ -37,8 +37,11 @@ def prepare(item: NewSample, version: str, dim: int) -> Prepared:
         return Prepared(exc, item.picture)
 
 
-def known(connection: Connection, into: Gallery, contents: Sequence[_Content]) -> list[str | None]:
-    """Return the sample that each would be a duplicate of; None also where one lacks what its picture brings."""
+def known(connection: Connection, into: Gallery, contents: Sequence[_Content]) -> list[Row[Any] | None]:
+    """Return the sample that each would be a duplicate of; None also where one lacks what its picture brings.
+
+    Whether its own picture is still whole is for the caller to ask: no transaction waits for a store elsewhere.
+    """
     there = catalogue.by_content(connection, into.id, {digest for digest, _, _ in contents})
     if not there:
         return [None] * len(contents)
@@ -52,7 +55,7 @@ def known(connection: Connection, into: Gallery, contents: Sequence[_Content]) -
         others = {(row.id, version.number) for version in versions.values()}
         return bool(row.picture_stored) or (not into.store_images and others <= held)
 
-    return [rows[0].sample_id if (rows := there.get(each)) and all(map(whole, rows)) else None for each in contents]
+    return [rows[0] if (rows := there.get(each)) and all(map(whole, rows)) else None for each in contents]
 
 
 class Enrolment:
@@ -75,7 +78,7 @@ class Enrolment:
             into = catalogue.gallery(connection, gallery)
             asked = self._pictures if into.store_images else ()
             there = catalogue.by_content(connection, into.id, asked)
-        stored = {row.digest for rows in there.values() for row in rows if row.picture_stored}
+        stored = pictures.whole({row.digest for rows in there.values() for row in rows if row.picture_stored})
         new = {digest: data for digest, data in self._pictures.items() if digest not in stored}
         kept: set[bytes] = set()
         try:
@@ -95,7 +98,7 @@ class Enrolment:
         versions = self._versions(connection)
         new, again = self._sort(connection, into)
         bare = {row.id: row.digest for row in again if not row.picture_stored}
-        digests = {self._entries[index].digest for index in new} | set(bare.values())
+        digests = {self._entries[index].digest for index in new} | {row.digest for row in again}
         if into.store_images:
             # an erasure in another process may have removed a picture since; no one removes any while we write
             pictures.put({digest: self._pictures[digest] for digest in pictures.missing(digests)})

@@ -144,11 +144,16 @@ class GalleryStore:
     def known(self, gallery: str, keys: Sequence[tuple[str, str, str | None]]) -> list[str | None]:
         """Return the sample that each (digest, identity, camera) would be a duplicate of.
 
-        None also where enrolling the picture again gives that sample an embedding or the picture, which it lacks.
+        None also where enrolling the picture again gives that sample an embedding or the picture, which it lacks or
+        has lost.
         """
         wanted = [_content(*key) for key in keys]
         with self._database.read() as connection:
-            return known(connection, catalogue.gallery(connection, gallery), wanted)
+            into = catalogue.gallery(connection, gallery)
+            rows = known(connection, into, wanted)
+        stored = {row.digest for row in rows if row is not None and row.picture_stored and into.store_images}
+        lost = stored - self._pictures.whole(stored)
+        return [None if row is None or row.digest in lost else row.sample_id for row in rows]
 
     def get(self, gallery: str, sample_id: str) -> Sample:
         """Return one sample or raise `SampleNotFound`."""

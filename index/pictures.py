@@ -108,14 +108,19 @@ class PictureStore:
     def get(self, digest: bytes) -> bytes:
         """Read a picture; raise `StoreDamaged` when its bytes are not those that were stored."""
         with self._faults(_WHAT):
-            try:
-                data = bytes(self._ask("cat_file", self._path(digest)))
-            except FileNotFoundError as exc:
-                self._require_bucket()
-                raise PictureNotStored("the picture's file is missing: run `reid gallery check`") from exc
-        if hashlib.sha256(data).digest() != digest:
+            data = self._read(digest)
+        if data is None:
+            raise PictureNotStored("the picture's file is missing: run `reid gallery check`")
+        if not _is_of(data, digest):
             raise StoreDamaged("the picture's bytes are not those that were stored: run `reid gallery check`")
         return data
+
+    def whole(self, digests: Iterable[bytes]) -> set[bytes]:
+        """Return those that are there, with the bytes that were stored."""
+        asked = list(digests)
+        with self._faults(_WHAT):
+            found = self._all([partial(self._is_whole, digest) for digest in asked])
+        return {digest for digest, whole in zip(asked, found, strict=True) if whole}
 
     def remove(self, digests: Iterable[bytes]) -> set[bytes]:
         """Remove pictures for good, and what a writer that died left of them; return those that were there."""
@@ -162,6 +167,17 @@ class PictureStore:
         futures = [self._pool.submit(_unless, away, one) for one in work]
         wait(futures)
         return [future.result() for future in futures]
+
+    def _is_whole(self, digest: bytes) -> bool:
+        data = self._read(digest)
+        return data is not None and _is_of(data, digest)
+
+    def _read(self, digest: bytes) -> bytes | None:
+        try:
+            return bytes(self._ask("cat_file", self._path(digest)))
+        except FileNotFoundError:
+            self._require_bucket()
+            return None
 
     def _drafts(self) -> list[Path]:
         return [] if self._folder is None else list(self._folder.glob(".*.tmp"))
@@ -212,6 +228,10 @@ def _open(url: str) -> tuple[Any, str]:
     if on_s3:
         files.retries = 1  # times the attempts above
     return files, root
+
+
+def _is_of(data: bytes, digest: bytes) -> bool:
+    return hashlib.sha256(data).digest() == digest
 
 
 async def _within(upload: Awaitable[object]) -> None:

@@ -164,7 +164,7 @@ class _Restore:
     def _copy_pictures(self, source: PictureStore, target: PictureStore) -> None:
         for batch in self._batches():
             there = set(batch) - set(target.missing(batch))  # of a restore that was cut short
-            target.remove(digest for digest in there if not _whole(target, digest))
+            target.remove(there - target.whole(there))
             target.put({digest: self._get(source, digest) for digest in target.missing(batch)})
             self._count(batch)
 
@@ -203,14 +203,6 @@ class _Restore:
 
 def _beside(file: Path, ending: str) -> Path:
     return file.with_name(file.name + ending)
-
-
-def _whole(pictures: PictureStore, digest: bytes) -> bool:
-    try:
-        pictures.get(digest)
-    except (PictureNotStored, StoreDamaged):
-        return False
-    return True
 
 
 def _damaged(archive: Archive, name: str, error: GalleryError) -> StoreDamaged:

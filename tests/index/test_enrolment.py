@@ -219,6 +219,29 @@ def test_an_embedding_that_was_lost_comes_back_with_the_picture(store: GallerySt
     assert store.embedding("bare", key, model_version=VERSION).tobytes() == seen(1).embedding.tobytes()
 
 
+@pytest.mark.parametrize("altered", [None, b"picturf 1"])
+@pytest.mark.parametrize("by_another", [False, True])
+def test_a_picture_that_was_lost_comes_back_when_it_is_sent_again(
+    store: GalleryStore, folder: Path, altered: bytes | None, by_another: bool
+) -> None:
+    store.put_gallery("bare")
+    (key,) = enrol(store, [sample(1)], gallery="bare")
+    (file,) = (path for path in (folder / "pictures").rglob("*") if path.is_file())
+    if altered is None:
+        file.unlink()
+    else:
+        assert len(altered) == len(sample(1).picture)
+        file.write_bytes(altered)
+    assert not store.check().clean
+    assert known(store, sample(1)) is None
+    again = sample(1, "another" if by_another else None)
+    (outcome,) = store.enrol("bare", [again], model_version=VERSION)
+    assert outcome.status is (CREATED if by_another else DUPLICATE)
+    assert known(store, sample(1)) == key
+    assert store.picture("bare", key) == sample(1).picture
+    assert store.check().clean
+
+
 # --- refused whole --------------------------------------------------------------------------------------------
 
 
