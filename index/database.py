@@ -58,6 +58,7 @@ class Database:
         self._reader = self._engine.execution_options(**reading)
         self._writer = self._engine.execution_options(**writing)
         self._door = threading.Lock()
+        self._opened: tuple[int, int] | None = None  # the SQLite file that the first connection opened
 
     @classmethod
     def open(cls, url: str | URL) -> Self:
@@ -77,12 +78,14 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Give a connection whose reads all see the store at one moment."""
+        self._require_in_place()
         with database_faults(), self._reader.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Give the one connection that may write; commit at the end, roll back on any error."""
+        self._require_in_place()
         with self._door, database_faults(), self._writer.begin() as connection:
             yield connection
 
@@ -122,6 +125,26 @@ class Database:
     def close(self) -> None:
         """Close every connection; SQLite then moves its write-ahead log into the database."""
         self._engine.dispose()
+
+    def _require_in_place(self) -> None:
+        """Raise `StoreUnavailable` where the file was moved, removed or replaced since it was opened.
+
+        Connections that are open would go on with the file that is gone, and new ones begin with the one in its place.
+        """
+        if self.file is None:
+            return
+        try:
+            status = self.file.stat()
+        except FileNotFoundError:
+            found = None
+        else:
+            found = (status.st_dev, status.st_ino)
+            self._opened = self._opened or found
+        if found != self._opened:
+            raise StoreUnavailable(
+                "the catalogue's file was moved away, removed or replaced while it was in use: nothing was written; "
+                "stop this process, and start it again once the data folder is as it should be"
+            )
 
     def _require_whole(self) -> None:
         """Raise `StoreUnavailable` where a restore was cut short: its pictures are there, and not the catalogue."""

@@ -94,8 +94,8 @@ class _Restore:
             found.append("pictures")
         if found:
             raise BackupRefused(
-                f"expected an empty data folder to restore into, found {', '.join(found)}: move it away, or set "
-                "REID_DATA_DIR to a new folder"
+                f"expected an empty data folder to restore into, found {', '.join(found)}: stop what uses it and move "
+                "it away, or set REID_DATA_DIR to a new folder"
             )
 
     def _check_pictures(self, source: PictureStore) -> None:

@@ -477,7 +477,7 @@ def test_a_folder_that_is_not_empty_is_refused(folder: Path, kept: Path, tmp_pat
     file.write_bytes(b"mine")
     (tmp_path / "new" / "models").mkdir()
     with pytest.raises(
-        BackupRefused, match=r"expected an empty data folder .* found .*: move it away, or set"
+        BackupRefused, match=r"expected an empty data folder .* found .*: stop what uses it and move it away, or set"
     ) as caught:
         restored(kept, tmp_path / "new")
     assert "\n" not in str(caught.value)
@@ -553,6 +553,25 @@ def die(at: int, work: str, data: Path, kept: Path, *name: str) -> int | None:
 def points(steps: int, count: int) -> list[int]:
     """Choose moments to die, the first and the last among them."""
     return sorted({1, steps, *random.Random(11).sample(range(2, steps), count)})
+
+
+@pytest.mark.parametrize("then", ["restored", "removed"])
+def test_a_store_whose_folder_was_moved_away_takes_nothing(folder: Path, kept: Path, tmp_path: Path, then: str) -> None:
+    with open_store(folder) as store:
+        enrol(store, [sample(1)])
+        store.backup(kept)
+        folder.rename(tmp_path / "old")
+        if then == "restored":
+            restored(kept, folder)
+        with pytest.raises(StoreUnavailable, match="moved away, removed or replaced"):
+            store.enrol("default", [sample(2)], model_version=VERSION)
+        with pytest.raises(StoreUnavailable, match="moved away, removed or replaced"):
+            answers(store)
+    assert not (folder / "reid.db-wal").exists()
+    for each in [tmp_path / "old"] + [folder] * (then == "restored"):
+        with open_store(each) as again:
+            assert again.check().clean
+            assert [item.identity for item in held(again)] == ["p1"]
 
 
 def test_a_killed_backup_leaves_nothing_that_looks_like_one(folder: Path, kept: Path, tmp_path: Path) -> None:
