@@ -133,13 +133,8 @@ class Database:
         """
         if self.file is None:
             return
-        try:
-            status = self.file.stat()
-        except FileNotFoundError:
-            found = None
-        else:
-            found = (status.st_dev, status.st_ino)
-            self._opened = self._opened or found
+        found = file_number(self.file)
+        self._opened = self._opened or found
         if found != self._opened:
             raise StoreUnavailable(
                 "the catalogue's file was moved away, removed or replaced while it was in use: nothing was written; "
@@ -170,6 +165,14 @@ def file_of(url: str | URL) -> Path | None:
     """Return where a SQLite database lies; None for a database server."""
     parsed = _parse(url)
     return Path(parsed.database).resolve() if parsed.get_backend_name() == "sqlite" and parsed.database else None
+
+
+def file_number(path: Path) -> tuple[int, int] | None:
+    """Return which file or folder a path leads to, as its device and number there; None when it leads to none."""
+    with disk_faults("the data folder"), suppress(FileNotFoundError):
+        status = path.stat()
+        return status.st_dev, status.st_ino
+    return None
 
 
 def restoring(file: Path) -> Path:

@@ -23,7 +23,7 @@ from index.indexes import Indexes
 from index.keys import Keys
 from index.labels import LabelAnswers
 from index.migrations import Migrations
-from index.opening import bind, snapshot_folder
+from index.opening import bind, require_pictures, snapshot_folder
 from index.pictures import PictureStore
 from index.records import (
     Action,
@@ -92,6 +92,7 @@ class GalleryStore:
             version = bind(database, model_version, dim)
             indexes = Indexes(database, snapshot_folder(database, snapshots), index, version)
             store = cls(database, PictureStore(blob_url), indexes)
+            require_pictures(database, store._pictures)
             store._eraser.finish()
             indexes.serving.snapshots.sweep()
         except GalleryError:

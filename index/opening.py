@@ -3,10 +3,14 @@
 from contextlib import closing
 from pathlib import Path
 
+from sqlalchemy import select
+
 from index import catalogue, ledger
 from index.database import Database, file_of
-from index.errors import InvalidValue, ModelMismatch
+from index.errors import InvalidValue, ModelMismatch, StoreUnavailable
 from index.ledger import Version
+from index.pictures import PictureStore
+from index.schema import picture_removals, samples
 
 
 def serving_version(database_url: str) -> str | None:
@@ -26,6 +30,22 @@ def snapshot_folder(database: Database, given: Path | None) -> Path:
     if database.file is None:
         raise InvalidValue("snapshots", "expected a folder for index snapshots beside a database server, found none")
     return database.file.with_suffix(".index")
+
+
+def require_pictures(database: Database, pictures: PictureStore) -> None:
+    """Raise `StoreUnavailable` where there are to be pictures and their folder is empty.
+
+    Otherwise what is erased would be called gone, and be there again once the disk is mounted.
+    """
+    if not pictures.is_empty():
+        return
+    for kept in (select(samples.c.id).where(samples.c.picture_stored), select(picture_removals.c.digest)):
+        with database.read() as connection:
+            if connection.execute(kept.limit(1)).first() is not None:
+                raise StoreUnavailable(
+                    "expected the pictures of what is enrolled, found their folder empty: mount its disk, or correct "
+                    "REID_BLOB_URL; where they are lost for good, put any file into it to go on without them"
+                )
 
 
 def bind(database: Database, version: str, dim: int) -> Version:

@@ -19,8 +19,8 @@ import fsspec
 from fsspec.asyn import sync
 from fsspec.implementations.local import LocalFileSystem
 
-from index.database import FILE_MODE, make_folder, sync_folder
-from index.errors import InvalidValue, PictureNotStored, StoreDamaged
+from index.database import FILE_MODE, file_number, make_folder, sync_folder
+from index.errors import InvalidValue, PictureNotStored, StoreDamaged, StoreUnavailable
 from index.faults import disk_faults, drivers_faults, remote_faults
 
 _WHAT = "the picture store"
@@ -57,6 +57,7 @@ class PictureStore:
         self._faults = disk_faults if self._folder is not None else remote_faults
         if self._folder is not None:
             make_folder(self._folder)
+            self._opened = file_number(self._folder)
         self.require()
         if self.keeps_removed():
             raise InvalidValue(
@@ -71,10 +72,15 @@ class PictureStore:
         """Where the files lie; None when that is no folder of this machine."""
         return self._folder
 
+    def is_empty(self) -> bool:
+        """Tell whether the folder has not ever held a picture: the folders in it stay when all are removed."""
+        with disk_faults(_WHAT):
+            return self._folder is not None and not any(self._folder.iterdir())
+
     def require(self) -> None:
-        """Raise `StoreUnavailable` where the bucket is away: before a transaction, which others would wait for."""
+        """Raise `StoreUnavailable` where the store is away: before a transaction, which others would wait for."""
         with self._faults(_WHAT):
-            self._require_bucket()
+            self._require_there()
 
     def keeps_removed(self) -> bool:
         """Tell whether the bucket keeps versions of what is removed, or has since it was made."""
@@ -91,6 +97,8 @@ class PictureStore:
     def put(self, pictures: Mapping[bytes, bytes]) -> None:
         """Store pictures by digest; when this returns, all of them survive a power cut."""
         with self._faults(_WHAT):
+            if self._folder is not None:
+                self._require_there()  # below a disk that is not mounted any more nobody would find them
             self._all([partial(self._put, digest, data) for digest, data in pictures.items()])
             if self._folder is not None:
                 folders = {self._folder / digest.hex()[:2] for digest in pictures}
@@ -102,7 +110,7 @@ class PictureStore:
         with self._faults(_WHAT):
             there = self._all([partial(self._ask, "exists", self._path(digest)) for digest in asked])
             if not all(there):
-                self._require_bucket()  # without it every picture would seem removed
+                self._require_there()  # without it every picture would seem removed
         return [digest for digest, exists in zip(asked, there, strict=True) if not exists]
 
     def get(self, digest: bytes) -> bytes:
@@ -176,15 +184,20 @@ class PictureStore:
         try:
             return bytes(self._ask("cat_file", self._path(digest)))
         except FileNotFoundError:
-            self._require_bucket()
+            self._require_there()
             return None
 
     def _drafts(self) -> list[Path]:
         return [] if self._folder is None else list(self._folder.glob(".*.tmp"))
 
-    def _require_bucket(self) -> None:
+    def _require_there(self) -> None:
         if self._bucket is not None:
             self._ask("info", self._bucket)
+        if self._folder is not None and file_number(self._folder) != self._opened:
+            raise StoreUnavailable(
+                "the folder of pictures was moved, removed or unmounted while it was in use: stop this process, and "
+                "start it again once the folder is as it should be"
+            )
 
     def _ask(self, name: str, *given: object, **named: object) -> Any:  # noqa: ANN401 - as the driver answers
         with drivers_faults():

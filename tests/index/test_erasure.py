@@ -10,7 +10,7 @@ from sqlalchemy import event
 
 from index import erasure, residue
 from index.database import Database
-from index.errors import IdentityNotFound
+from index.errors import IdentityNotFound, StoreUnavailable
 from index.gallery import GalleryStore
 from index.pictures import PictureStore
 from index.records import NewSample, SampleFilter
@@ -90,6 +90,24 @@ def test_the_embeddings_that_stay_are_gone_through_once(store: GalleryStore) -> 
     event.listen(store._database._engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
     assert store.delete_gallery("other").verified
     assert sum("substr(embeddings.vector" in statement for statement in asked) == 1
+
+
+def test_pictures_whose_disk_is_not_mounted_are_not_called_gone(folder: Path) -> None:
+    pictures, away = folder / "pictures", folder / "away"
+    with open_store(folder) as store:
+        enrol(store, [secret(0), sample(1)])
+        pictures.rename(away)
+        with pytest.raises(StoreUnavailable, match="unmounted while it was in use"):
+            store.erase("default", "Erika Mustermann")
+        with pytest.raises(StoreUnavailable, match="unmounted while it was in use"):
+            store.enrol("default", [sample(2)], model_version=VERSION)
+    with pytest.raises(StoreUnavailable, match="found their folder empty: mount its disk"):
+        open_store(folder)
+    pictures.rmdir()
+    away.rename(pictures)
+    with open_store(folder) as store:
+        assert store.check().clean
+    assert [path.read_bytes() for path in pictures.rglob("*") if path.is_file()] == [sample(1).picture]
 
 
 def test_pictures_are_removed_in_several_transactions(store: GalleryStore, monkeypatch: pytest.MonkeyPatch) -> None:
