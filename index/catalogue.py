@@ -9,7 +9,7 @@ from sqlalchemy import ARRAY, BigInteger, Connection, Row, any_, bindparam, dele
 
 from index import clock, ledger, names, ulid, values
 from index.database import chunks
-from index.errors import GalleryNotFound, SampleNotFound
+from index.errors import GalleryNotFound, SampleNotFound, StoreDamaged
 from index.records import Sample
 from index.schema import STANDING, attribute_pairs, cameras, embeddings, galleries, identities, samples
 from index.statements import DirectInsert, DirectSelect
@@ -134,12 +134,19 @@ def to_sample(row: Sequence[Any], gallery: str) -> Sample:
         identity,
         camera,
         None if captured is None else values.moment(captured),
-        {} if attributes == "{}" else json.loads(attributes),
+        {} if attributes == "{}" else _attributes(sample_id, attributes),
         external_id,
         digest.hex(),
         bool(stored),
         values.moment(enrolled),
     )
+
+
+def _attributes(sample_id: str, text: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text))
+    except ValueError as exc:
+        raise StoreDamaged(f"the attributes of sample {sample_id} are damaged: replace them, or delete it") from exc
 
 
 def by_number(connection: Connection, gallery: str, wanted: Iterable[int]) -> dict[int, Sample]:

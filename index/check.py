@@ -112,9 +112,16 @@ class Check:
             pairs = select(attribute_pairs.c.sample_id, attribute_pairs.c.pair)
             for key, pair in connection.execute(pairs.where(attribute_pairs.c.sample_id.in_(keys))):
                 found.setdefault(key, set()).add(pair)
-            texts = select(samples.c.id, samples.c.attributes).where(samples.c.id.in_(keys))
-            for key, text in connection.execute(texts):
-                if set(values.pairs(number, json.loads(text))) != found.get(key, set()):
+            texts = select(samples.c.id, samples.c.sample_id, samples.c.attributes).where(samples.c.id.in_(keys))
+            for key, sample_id, text in connection.execute(texts):
+                try:
+                    attributes = json.loads(text)
+                except ValueError:
+                    self._problems.append(
+                        f"gallery {name}: the attributes of sample {sample_id} are damaged: replace them, or delete it"
+                    )
+                    continue
+                if set(values.pairs(number, attributes)) != found.get(key, set()):
                     self._problems.append(f"gallery {name}: sample {key} is not found by its own attributes")
 
     def _look_at_snapshot(self, connection: Connection, number: int, name: str) -> None:

@@ -74,6 +74,8 @@ def database_faults() -> Iterator[None]:
         yield
     except PoolTimeout as exc:
         raise StoreUnavailable("all connections to the catalogue are in use: try again") from exc
+    except UnicodeDecodeError as exc:
+        raise StoreDamaged(_SQLITE_TEXT[sqlite3.SQLITE_CORRUPT]) from exc
     except (DBAPIError, sqlite3.Error) as exc:
         cause = getattr(exc, "orig", exc)
         fault = _server_fault(exc, cause.sqlstate) if hasattr(cause, "sqlstate") else _sqlite_fault(cause)
@@ -94,6 +96,8 @@ def disk_faults(what: str) -> Iterator[None]:
 
 def _sqlite_fault(error: object) -> GalleryError | None:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if isinstance(error, sqlite3.OperationalError) and "decode to UTF-8" in str(error):  # the driver's own, of no code
+        code = sqlite3.SQLITE_CORRUPT
     return _SQLITE.get(code, StoreUnavailable)(_SQLITE_TEXT[code]) if code in _SQLITE_TEXT else None
 
 

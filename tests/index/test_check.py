@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from index.errors import StoreDamaged
 from index.gallery import GalleryStore
-from tests.index.people import behind_its_back, crowd, enrol, open_store, sample, vector
+from tests.index.people import VERSION, behind_its_back, crowd, enrol, open_store, sample, vector
 
 pytestmark = pytest.mark.databases
 
@@ -58,6 +59,30 @@ def test_a_damaged_row_is_told(folder: Path, database: str, sql: str, values: di
         enrol(store, [sample(number, camera="c", attributes={"a": number}) for number in range(4)])
         behind_its_back(folder, sql, values)
         assert told in problems(store)
+
+
+@pytest.mark.databases("sqlite")
+def test_damaged_attributes_are_told_and_can_be_replaced(folder: Path) -> None:
+    with open_store(folder) as store:
+        keys = enrol(store, [sample(number, attributes={"a": number}) for number in range(4)])
+        behind_its_back(folder, "UPDATE samples SET attributes = '{\"a\"|2}' WHERE id = 2")
+        told = f"the attributes of sample {keys[1]} are damaged: replace them, or delete it"
+        assert store.check().problems == (f"gallery default: {told}",)
+        with pytest.raises(StoreDamaged, match=told):
+            store.get("default", keys[1])
+        store.update("default", keys[1], {"attributes": {"a": 2}})
+        assert store.check().clean
+
+
+@pytest.mark.databases("sqlite")
+def test_text_that_is_none_is_damage(folder: Path) -> None:
+    with open_store(folder) as store:
+        enrol(store, [sample(1)])
+        behind_its_back(folder, "UPDATE identities SET name = CAST(x'70ff' AS TEXT)")
+        with pytest.raises(StoreDamaged, match="restore it from a backup"):
+            store.identities("default", limit=10)
+        with pytest.raises(StoreDamaged, match="restore it from a backup"):
+            store.search("default", vector(1)[None], model_version=VERSION)
 
 
 def test_a_lost_and_an_altered_picture_are_told(folder: Path) -> None:
