@@ -114,7 +114,7 @@ class Database:
                 server.clean(connection, list(metadata.tables))
             return
         with self._door, database_faults(), self._engine.connect() as connection:
-            sqlite_driver(connection).execute("VACUUM")
+            rewrite(sqlite_driver(connection), self.file)
 
     def copy(self, target: Path) -> None:
         """Copy the SQLite file, as it is at one moment, while others read and write."""
@@ -186,6 +186,14 @@ def damage(connection: Connection) -> list[str]:
     orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
     problems = [str(line) for line in lines if line != "ok"]
     return problems + [f"a row of {row[0]} points to nothing in {row[2]}" for row in orphans[:20]]
+
+
+def rewrite(connection: sqlite3.Connection, file: Path) -> None:
+    """Rewrite a SQLite file by way of a copy beside it: the folder for temporary files may be small, or memory."""
+    folder = str(file.parent)
+    if connection.execute("PRAGMA temp_store_directory").fetchone() != (folder,):  # of the whole process
+        connection.execute("PRAGMA temp_store_directory = '{}'".format(folder.replace("'", "''")))
+    connection.execute("VACUUM")
 
 
 def make_folder(folder: Path) -> None:

@@ -141,6 +141,26 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(mount)], check=True)
 
 
+_REWRITE = """
+import sys
+from pathlib import Path
+from index.copies import compact
+from index.database import Database
+database = Database("sqlite:///" + sys.argv[1])
+with database.write() as connection:
+    connection.exec_driver_sql("CREATE TABLE large (content BLOB)")
+    connection.exec_driver_sql("INSERT INTO large VALUES (randomblob(8000000))")
+database.vacuum()
+database.close()
+compact(Path(sys.argv[1]))
+"""
+
+
+def test_a_rewrite_needs_no_room_elsewhere(small_disk: Path, tmp_path: Path) -> None:
+    elsewhere = {**os.environ, "SQLITE_TMPDIR": str(small_disk)}
+    subprocess.run([sys.executable, "-c", _REWRITE, str(tmp_path / "it's.db")], env=elsewhere, check=True)
+
+
 @pytest.mark.parametrize("store_images", [True, False])
 def test_a_full_disk_takes_nothing_half(small_disk: Path, store_images: bool) -> None:
     folder = small_disk / "data"
