@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 from index import catalogue, removal
-from index.database import Database, chunks, rewrite, sync_file
+from index.database import Database, chunks, sync_file
 from index.faults import database_faults
 from index.schema import galleries, identities, ledger, samples, versions
 
@@ -75,7 +75,7 @@ def compact(file: Path) -> None:
     """Rewrite a copy as one file in which nothing is left of what was deleted, and put it on the disk."""
     with database_faults(), closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
-        rewrite(connection, file)
+        connection.execute("VACUUM")
     sync_file(file)
 
 

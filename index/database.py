@@ -28,6 +28,7 @@ _CHECKPOINT_MILLISECONDS = 2000  # writers wait behind a checkpoint
 T = TypeVar("T")
 
 _REVISIONS = Path(__file__).parent / "revisions"
+_ROOM = threading.Lock()
 _READING = {"begin": "BEGIN"}
 _WRITING = {"begin": "BEGIN IMMEDIATE"}
 # FULL: a commit is on the disk before it is answered. secure_delete: what is deleted is overwritten with zeros.
@@ -52,6 +53,7 @@ class Database:
         self.file = file_of(parsed)
         if self.file is not None:
             make_folder(self.file.parent)
+            _take_room_beside(self.file)
         self._engine = server.engine(parsed, _BUSY_SECONDS) if self.file is None else _engine(parsed, self.file)
         event.listen(self._engine, "begin", _begin)
         reading, writing = (server.READING, server.WRITING) if self.file is None else (_READING, _WRITING)
@@ -114,7 +116,7 @@ class Database:
                 server.clean(connection, list(metadata.tables))
             return
         with self._door, database_faults(), self._engine.connect() as connection:
-            rewrite(sqlite_driver(connection), self.file)
+            sqlite_driver(connection).execute("VACUUM")
 
     def copy(self, target: Path) -> None:
         """Copy the SQLite file, as it is at one moment, while others read and write."""
@@ -188,12 +190,16 @@ def damage(connection: Connection) -> list[str]:
     return problems + [f"a row of {row[0]} points to nothing in {row[2]}" for row in orphans[:20]]
 
 
-def rewrite(connection: sqlite3.Connection, file: Path) -> None:
-    """Rewrite a SQLite file by way of a copy beside it: the folder for temporary files may be small, or memory."""
-    folder = str(file.parent)
-    if connection.execute("PRAGMA temp_store_directory").fetchone() != (folder,):  # of the whole process
-        connection.execute("PRAGMA temp_store_directory = '{}'".format(folder.replace("'", "''")))
-    connection.execute("VACUUM")
+def _take_room_beside(file: Path) -> None:
+    """Let SQLite rewrite files by way of a copy beside the first one: the usual folder may be small, or memory.
+
+    The setting is the whole process's, and must not change while another thread is in SQLite: so it is made once.
+    """
+    folder = str(file.parent).replace("'", "''")
+    with _ROOM, closing(sqlite3.connect(":memory:")) as connection:
+        if connection.execute("PRAGMA temp_store_directory").fetchone() is None:
+            with suppress(sqlite3.OperationalError):  # a folder that cannot be written in is told by what writes
+                connection.execute(f"PRAGMA temp_store_directory = '{folder}'")
 
 
 def make_folder(folder: Path) -> None:

@@ -225,6 +225,7 @@ def test_a_gallery_of_the_first_schema_is_migrated_without_losing_anything(tmp_p
         ]  # fmt: skip
         keys = catalogue.add(connection, catalogue.gallery(connection, "default"), {VERSION: version.number}, made)
     pictures.close()
+    (folder / "pictures/00").mkdir()  # in which the first of them would be
     database.close()
     before = rows(folder)
     with open_store(folder) as store:
