@@ -283,7 +283,7 @@ class IdentitiesAnswer(BaseModel):
 
 
 class ErasedAnswer(BaseModel):
-    """What was removed; `verified` was read back afterwards."""
+    """What was removed; `verified` was read back afterwards. Where it is false, `reid gallery rebuild` is to be run."""
 
     model_config = _example(**_ERASED)
     samples_deleted: int

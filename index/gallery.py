@@ -349,9 +349,10 @@ class GalleryStore:
         return Check(self._database, self._pictures, self.indexes.serving).run()
 
     def rebuild(self) -> int:
-        """Build the index anew from the catalogue and remove files that no sample uses; count the vectors.
+        """Build the index anew from the catalogue, remove files that no sample uses, and rewrite the catalogue.
 
-        A picture or a vector that is lost stays lost, and `check` goes on to tell it.
+        So nothing is left of what an erasure could not clean away. A picture or a vector that is lost stays lost, and
+        `check` goes on to tell it. Returns the count of vectors.
         """
         serving = self.indexes.serving
         for gallery in list(serving.follower.shards):
@@ -360,6 +361,8 @@ class GalleryStore:
         orphans = remove_orphans(self._database, self._pictures)
         if orphans:
             _log.warning("removed %d pictures that no sample uses", orphans)
+        self._database.vacuum()
+        self._database.checkpoint()
         self.indexes.save()
         return len(self.indexes.serving)
 

@@ -96,7 +96,7 @@ def check(as_json: Json = False) -> None:
 
 @gallery.command()
 def rebuild(as_json: Json = False) -> None:
-    """Throw the vector index away and build it again from the catalogue."""
+    """Build the vector index again from the catalogue, and rewrite the catalogue without what was erased."""
     with open_engine(load_settings()) as engine:
         vectors = engine.gallery.rebuild()
     typer.echo(json.dumps({"vectors": vectors}) if as_json else f"{vectors} vectors indexed again")

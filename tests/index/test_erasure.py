@@ -174,6 +174,23 @@ def test_a_copy_of_a_name_that_the_database_left_behind_is_rewritten(folder: Pat
     assert text.encode() not in (folder / "reid.db").read_bytes()
 
 
+def test_what_could_not_be_cleaned_away_goes_with_a_rebuild(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Database) -> None:
+        raise StoreUnavailable("the disk is full")
+
+    with open_store(folder) as store:
+        enrol(store, [sample(number, "a") for number in range(3)] + [sample(9, "Erika Mustermann")])
+    leave_copies(folder / "reid.db", b"Erika Mustermann")
+    with open_store(folder) as store:
+        with monkeypatch.context() as patch:
+            patch.setattr(Database, "vacuum", full)
+            assert not store.erase("default", "Erika Mustermann").verified
+        assert b"Erika Mustermann" in (folder / "reid.db").read_bytes()
+        assert store.rebuild() == 3
+        assert b"Erika Mustermann" not in (folder / "reid.db").read_bytes()
+        assert store.check().clean
+
+
 def test_who_is_enrolled_again_meanwhile_is_not_left_behind(
     store: GalleryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
