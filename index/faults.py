@@ -1,6 +1,7 @@
 """Where errors of the database and of the disk become the gallery's own."""
 
 import errno
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,7 +97,10 @@ def disk_faults(what: str) -> Iterator[None]:
 
 def _sqlite_fault(error: object) -> GalleryError | None:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if isinstance(error, sqlite3.OperationalError) and "decode to UTF-8" in str(error):  # the driver's own, of no code
+    # the driver's own, of no code; and a table or column that every catalogue has
+    if isinstance(error, sqlite3.OperationalError) and re.search(
+        r"decode to UTF-8|^no such (table|column)", str(error)
+    ):
         code = sqlite3.SQLITE_CORRUPT
     return _SQLITE.get(code, StoreUnavailable)(_SQLITE_TEXT[code]) if code in _SQLITE_TEXT else None
 

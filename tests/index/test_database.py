@@ -104,6 +104,17 @@ def test_a_damaged_database(folder: Path) -> None:
         open_store(folder)
 
 
+@pytest.mark.parametrize("name", [b"picture_stored", b"TABLE samples "])
+def test_a_damaged_name_in_the_schema(folder: Path, name: bytes) -> None:
+    with open_store(folder) as store:
+        enrol(store, [sample(1)])
+    data = (folder / "reid.db").read_bytes()
+    assert name in data
+    (folder / "reid.db").write_bytes(data.replace(name, name[:-3] + b"x" + name[-2:]))
+    with pytest.raises(StoreDamaged, match="restore it from a backup"), open_store(folder) as store:
+        store.check()
+
+
 def test_writers_in_two_processes_wait_for_each_other(folder: Path) -> None:
     with open_store(folder) as store:
         holder = sqlite3.connect(folder / "reid.db", isolation_level=None, check_same_thread=False)
