@@ -13,13 +13,7 @@ from index.retention import Retention
 from tests.app.parts import person, tiny_settings
 from tests.app.routes.calls import enrol, names, query
 from tests.app.server import serving
-
-
-def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < end, "it did not come true in 20 seconds"
-        time.sleep(0.02)
+from tests.waiting import until
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 import asyncio
 import socket
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -19,6 +17,7 @@ from benchmarks.wire import post
 from tests.app.parts import person, tiny_settings
 from tests.app.routes.calls import enrol, files, names, query
 from tests.app.server import serving
+from tests.waiting import until
 
 
 def test_the_block_ends_when_the_client_goes_and_only_the_block() -> None:
@@ -53,13 +52,6 @@ def test_a_cancellation_from_elsewhere_stays_one() -> None:
             await task
 
     asyncio.run(scenario())
-
-
-def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def test_a_client_that_goes_away_frees_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

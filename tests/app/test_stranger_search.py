@@ -1,8 +1,7 @@
 import asyncio
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from app.stranger_search import FalseAlarms, measure
 from index.errors import GalleryNotFound, StoreUnavailable
 from index.gallery import GalleryStore
 from tests.index.people import VERSION, enrol, open_store, sample
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -30,13 +30,6 @@ def alarms(store: GalleryStore) -> Iterator[FalseAlarms]:
 
 def people(store: GalleryStore, count: int, first: int = 0) -> None:
     enrol(store, [sample(each) for each in range(first, first + count)])
-
-
-def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def test_a_gallery_is_measured_in_the_background_and_anew_when_it_has_grown(

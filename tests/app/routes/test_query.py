@@ -1,7 +1,6 @@
 import io
 import json
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from index.records import Ranking
 from tests.app.parts import INPUT, OUTPUT, VERSION, encode, person, tiny_embedding, tiny_settings
 from tests.app.routes.calls import enrol, enrol_people, files, names, query, refused
 from tests.app.server import serving
+from tests.waiting import until
 
 RGB = np.random.default_rng(0).integers(0, 256, (64, 32, 3), dtype=np.uint8)
 
@@ -135,9 +135,7 @@ def test_too_few_people_cannot_tell_how_many_strangers_match(client: httpx.Clien
 def test_a_query_begins_to_measure_the_strangers(client: httpx.Client) -> None:
     enrol_people(client, 22)
     assert query(client, person(0))["false_alarm_rate"] is None
-    end = time.monotonic() + 60
-    while query(client, person(0))["false_alarm_rate"] is None:
-        assert time.monotonic() < end
+    until(lambda: query(client, person(0))["false_alarm_rate"] is not None)
     assert client.delete("/galleries/default").status_code == 200
     enrol_people(client, 22)
     assert query(client, person(0))["false_alarm_rate"] is None
@@ -148,10 +146,7 @@ def test_strangers_are_measured_from_the_start(tmp_path: Path) -> None:
         enrol_people(client, 22)
     app = create_app(tiny_settings(tmp_path))
     with serving(app) as client:
-        end = time.monotonic() + 60
-        while not app.state.service.false_alarms._known:
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        until(lambda: bool(app.state.service.false_alarms._known))
         assert query(client, person(0))["false_alarm_rate"] is not None
 
 
