@@ -47,6 +47,9 @@ def write_onnx(network: ReidNetwork, contract: InputContract, path: Path) -> Out
         )
     assert program is not None
     proto = program.model_proto
+    graph = proto.graph
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("metadata_props")  # torch's notes of where it was called from, with this machine's paths
     proto.metadata_props.add(key=CONTRACT_KEY, value=Contract(input=contract, output=output).model_dump_json())
     onnx.save(proto, path)
     return output

@@ -51,6 +51,10 @@ def test_drawn_people_are_nearest_to_themselves_by_another_camera(embedder: Embe
     assert right.mean() >= 0.8
 
 
+def test_it_does_not_tell_where_it_was_made(registry: Registry) -> None:
+    assert b"site-packages" not in registry.file(registry.active()).read_bytes()
+
+
 def test_nothing_else_lies_in_the_bundle(registry: Registry) -> None:
     card = registry.card(registry.active())
     folder: Path = registry.bundled / card.name / str(card.number)

@@ -141,6 +141,14 @@ def test_a_query_begins_to_measure_the_strangers(client: httpx.Client) -> None:
     assert query(client, person(0))["false_alarm_rate"] is None
 
 
+def test_a_threshold_of_ones_own_waits_for_no_measurement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = create_app(tiny_settings(tmp_path))
+    with serving(app) as client:
+        enrol(client, person(0), "anna")
+        monkeypatch.setattr(app.state.service.false_alarms, "measured", None)
+        assert query(client, person(0), threshold="0.5", false_alarm_rate="0.1")["threshold"] == 0.5
+
+
 def test_strangers_are_measured_from_the_start(tmp_path: Path) -> None:
     with serving(create_app(tiny_settings(tmp_path))) as client:
         enrol_people(client, 22)

@@ -6,10 +6,19 @@ import pytest
 from model.card import read_card
 from model.runtime import Embedder
 from model.training import reranking
+from model.training.class_retrieval import evaluate_classes
 from model.training.datasets.dataset import Dataset
 from model.training.datasets.reading import read_dataset
 from model.training.embedding import average, balance_by_camera, mirror
-from model.training.evaluate import WHITE_BALANCE, Variants, as_metrics, embed_test, evaluate_variants, evaluate_version
+from model.training.evaluate import (
+    WHITE_BALANCE,
+    Variants,
+    as_metrics,
+    embed_test,
+    evaluate_retrieval_set,
+    evaluate_variants,
+    evaluate_version,
+)
 from model.training.evaluation import PROTOCOL, evaluate_retrieval
 from model.training.protocols import MULTI_QUERY, pool_queries
 from tests.tiny_model import write_version
@@ -48,6 +57,13 @@ def test_each_row_is_what_its_protocol_says(embedder: Embedder, dataset: Dataset
         assert found[protocol] == evaluate_retrieval(pooled, gallery, scores=scores).mAP
     assert len(found) == 8
     assert len(set(found.values())) > 4
+
+
+def test_a_set_for_retrieval_is_searched_in_its_gallery(embedder: Embedder, dataset: Dataset) -> None:
+    query, gallery = embed_test(embedder, dataset)
+    found = evaluate_retrieval_set(embedder, dataset)
+    assert found == evaluate_classes(query, gallery)
+    assert found != evaluate_classes(query, query)
 
 
 def test_white_balance_is_measured_on_pictures_whose_cameras_have_each_their_own(

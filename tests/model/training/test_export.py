@@ -10,6 +10,7 @@ from model.errors import DatasetError, ExportError
 from model.parity import TOLERANCES
 from model.registry import Registry
 from model.synthetic import encode_jpeg, render
+from model.training import serving
 from model.training.datasets.reading import read_dataset
 from model.training.evaluate import evaluate_version
 from model.training.export import export, judge
@@ -61,6 +62,13 @@ def test_file_takes_any_batch_and_gives_unit_embeddings(folder: Path, tmp_path: 
         single = np.concatenate([embedder.embed(images[i : i + 1]) for i in range(7)])
         assert np.allclose(whole, single, atol=1e-4)
         assert np.allclose(np.linalg.norm(whole, axis=1), 1, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.int8.onnx"])
+def test_file_does_not_tell_where_it_was_made(folder: Path, name: str) -> None:
+    content = (folder / name).read_bytes()
+    assert b"/torch/" not in content
+    assert str(Path(serving.__file__).parent).encode() not in content
 
 
 def test_int8_file_is_quantised_and_keeps_its_contract(folder: Path) -> None:
