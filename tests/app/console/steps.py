@@ -97,9 +97,16 @@ def with_a_key(page: Page) -> None:
 
 
 def all_pictures_are_there(page: Page) -> None:
-    """Wait until every picture on screen has been decoded; none may be missing."""
+    """Wait until every picture has been decoded, those to scroll to as well; none may be missing."""
+    page.evaluate("[...document.images].forEach(each => { each.loading = 'eager'; })")
     page.wait_for_function("() => [...document.images].every(each => each.complete && each.naturalWidth > 0)")
     assert page.locator(".picture.missing").count() == 0
+
+
+def a_person_is_shown(page: Page) -> None:
+    """Wait for a person's samples with their pictures: one that is erased before it came is an error on the page."""
+    page.wait_for_selector(".samples .card")
+    all_pictures_are_there(page)
 
 
 def ranked(page: Page) -> list[str]:

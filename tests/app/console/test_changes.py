@@ -13,6 +13,7 @@ from tests.app.console.steps import (
     HELD,
     HOSTILE,
     a_file,
+    a_person_is_shown,
     all_pictures_are_there,
     arrive,
     enrol,
@@ -205,6 +206,7 @@ def test_a_person_is_renamed_and_merged_only_after_a_warning(
 def test_a_sample_is_corrected_and_deleted(watched: Watched, service: httpx.Client, gallery: str) -> None:
     enrol(service, gallery, [0], names=["anna"])
     page = watched.open(f"identities?gallery={gallery}&identity=anna")
+    a_person_is_shown(page)
     page.get_by_role("button", name="Correct").first.click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Camera").fill("")
@@ -218,6 +220,7 @@ def test_a_sample_is_corrected_and_deleted(watched: Watched, service: httpx.Clie
     changed = next(each for each in samples(service, gallery, "anna") if each["camera"] is None)
     assert changed["captured_at"].startswith("2026-06-01")
     assert changed["attributes"] == {"bag": True}
+    all_pictures_are_there(page)
     page.get_by_role("button", name="Delete").first.click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     page.wait_for_selector(".headline >> text=1 sample")
@@ -230,8 +233,7 @@ def test_a_persons_pictures_are_let_go_when_drawn_anew(watched: Watched, service
     page = watched.open("verify")
     with_a_key(page)
     page.evaluate("where => { location.hash = where; }", f"#/identities?identity=anna&gallery={gallery}")
-    page.wait_for_selector(".samples .card")
-    all_pictures_are_there(page)
+    a_person_is_shown(page)
     page.get_by_role("button", name="Correct").first.click()
     page.get_by_role("dialog").get_by_label("Camera").fill("")
     page.get_by_role("dialog").get_by_role("button", name="Save").click()
@@ -244,6 +246,7 @@ def test_a_person_is_erased_after_the_name_was_typed(watched: Watched, service: 
     enrol(service, gallery, [0, 1], names=[HOSTILE, "bert"], view=40)
     page = watched.open(f"identities?gallery={gallery}")
     page.locator(".people a", has_text="onerror").click()
+    a_person_is_shown(page)
     page.get_by_role("button", name="Erase").click()
     dialog = page.get_by_role("dialog")
     act = dialog.get_by_role("button", name="Erase")
@@ -279,6 +282,7 @@ def test_an_erasure_does_not_hide_that_a_picture_has_another_name(
     enrol(service, gallery, [0], names=["anna"])
     enrol(service, gallery, [0], names=["bert"])
     page = watched.open(f"identities?gallery={gallery}&identity=anna")
+    a_person_is_shown(page)
     page.get_by_role("button", name="Erase").click()
     dialog = page.get_by_role("dialog", name="Erase this person?")
     dialog.get_by_label("Type the name to confirm").fill("anna")
@@ -312,6 +316,7 @@ def test_more_of_a_persons_samples_come_once_or_say_why_not(
 def test_an_erasure_under_way_is_not_left(watched: Watched, service: httpx.Client, gallery: str) -> None:
     enrol(service, gallery, [0], names=["anna"])
     page = watched.open(f"identities?gallery={gallery}&identity=anna")
+    a_person_is_shown(page)
     held: list[Route] = []
     page.route(
         "**/identities/anna?*",

@@ -48,7 +48,6 @@ def test_findings_fit_are_readable_and_named(watched: Watched, service: httpx.Cl
     page = watched.page
     page.wait_for_selector("text=may have a wrong label")
     assert "Enrolled as p1" in page.locator(".suspects").first.inner_text()
-    page.evaluate("document.querySelectorAll('img').forEach(each => { each.loading = 'eager'; })")
     all_pictures_are_there(page)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.evaluate(CONTRAST) == []
@@ -100,6 +99,7 @@ def test_what_is_right_is_not_shown_again_and_what_is_wrong_can_go(
     page.wait_for_function(
         "count => document.querySelectorAll('[aria-label=Samples] .card').length === count", arg=before
     )
+    all_pictures_are_there(page)
     total = sum(identities(service, gallery).values())
     cards.first.get_by_role("button", name="Delete the sample").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()

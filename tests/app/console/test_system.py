@@ -50,6 +50,7 @@ def test_what_the_catalogue_does_not_tell_is_not_known(watched: Watched) -> None
 def test_system_looks_again_without_taking_the_focus(watched: Watched) -> None:
     watched.page.add_init_script(SOON)
     page = watched.open("system")
+    page.wait_for_selector("text=Everything works")  # health and numbers come one before the other or the other way
     page.get_by_role("link", name="All metrics").focus()
     page.evaluate(
         "() => { window.told = 0; new MutationObserver(all => { told += all.length; })"
