@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -71,4 +72,4 @@ def _lines(done: Exported, out: Path) -> list[str]:
         lines.append(f"{done.one_camera} identities are seen by one camera only: they are in, and never a query")
     if not test:
         lines.append("nobody was held out: the data set has no test")
-    return [*lines, f"next: reid train --data {out} --out RUN"]
+    return [*lines, f"next: reid train --data {quote(str(out))} --out RUN"]

@@ -93,6 +93,12 @@ class OptimiserRecipe(_Section):
     schedule: Literal["cosine", "steps"] = Field("cosine", description="after the warm-up")
     steps: tuple[float, ...] = Field((), description="of the schedule steps: epochs at which the rate falls to a tenth")
 
+    @model_validator(mode="after")
+    def _steps_belong_to_their_schedule(self) -> Self:
+        if (self.schedule == "steps") != bool(self.steps):
+            raise ValueError("`steps` are the epochs of the schedule `steps`: give both, or neither")
+        return self
+
 
 class DistillationRecipe(_Section):
     """How a student listens to its teacher, beside the other losses."""

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -86,7 +87,7 @@ def train(
     else:
         figures = "  ".join(f"{name} {100 * value:.1f}" for name, value in metrics.items())
         typer.echo(f"held-out identities: {figures}\nreport: {out / REPORT}")
-        typer.echo(f"next: reid export --run {out} --data {data} --out {out}-export")
+        _tell_next(out, data)
 
 
 def study(
@@ -204,7 +205,12 @@ def interpolate(
         table.add_row(f"{row.share:g}", *shown, str(to_best), f"{100 * shifted:.1f}", str(balanced_to_best))
     Console(markup=False).print(table)
     if out is not None:
-        typer.echo(f"next: reid export --run {out} --data {data} --out {out}-export")
+        _tell_next(out, data)
+
+
+def _tell_next(run: Path, data: Path) -> None:
+    """Give the line that exports the run, to be copied as it is."""
+    typer.echo(f"next: reid export --run {quote(str(run))} --data {quote(str(data))} --out {quote(f'{run}-export')}")
 
 
 def _told(name: str, found: Difference | str) -> dict[str, object]:

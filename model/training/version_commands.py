@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -129,7 +130,7 @@ def export(
         print_metrics(f"{version} on {images.name}", card.metrics)
         if card.baseline is not None:
             print_metrics(f"{card.baseline.version} on {images.name}", card.baseline.metrics)
-        typer.echo(f"next: reid models import {out}")
+        typer.echo(f"next: reid models import {quote(str(out))}")
 
 
 def audit(

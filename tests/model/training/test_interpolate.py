@@ -60,10 +60,10 @@ def test_the_verb_shows_eleven_shares_and_writes_one_as_a_run(
     assert reid(*asked, "--json") == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["share"] for row in rows] == [tenth / 10 for tenth in range(11)]
-    out = tmp_path / "between"
+    out = tmp_path / "be tween"
     assert {row["no_difference"] for row in rows} == {"too few people: 6 of 10"}
     assert reid(*asked, "--share", 0.3, "--out", out) == 0
-    assert f"reid export --run {out}" in capsys.readouterr().out
+    assert f"reid export --run '{out}'" in capsys.readouterr().out
     written = load_checkpoint(out)
     assert written.recipe.description.endswith(f"Then 0.3 of the weights of second and the rest {run.name}'s.")
     assert written.recipe.stages == load_checkpoint(second).recipe.stages

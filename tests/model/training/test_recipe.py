@@ -83,6 +83,8 @@ def test_settings_are_replaced_and_nothing_else() -> None:
         ({"stages.9.epochs": 1}, r"found stages\.9\.epochs"),
         ({"stages.last.epochs": 1}, r"found stages\.last\.epochs"),
         ({"distillation.depth": 1}, r"found distillation\.depth"),
+        ({"optimiser.steps": [3]}, "optimiser: .*are the epochs of the schedule `steps`"),
+        ({"optimiser.schedule": "steps"}, "give both, or neither"),
         ({"loss.sigma": -1}, r"recipe ladder: loss\.sigma"),
     ],
 )

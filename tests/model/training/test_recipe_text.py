@@ -11,6 +11,7 @@ EVERYTHING = (
     "network.opened={layer1 = 2}",
     "loss.kind=circle",
     "loss.parameters={m = 0.25, gamma = 80.0}",
+    "optimiser.schedule=steps",
     "optimiser.steps=[3.5, 5]",
     "optimiser.weight_decay=1e-7",
     'description=two "words" and a \\ of Zürich',
