@@ -19,20 +19,28 @@ from index.records import BackedUp
 _log = logging.getLogger(__name__)
 _BATCH = 32  # pictures that are in memory together
 Progress: TypeAlias = Callable[[int, int], None]  # pictures done, pictures in all
+Beside: TypeAlias = Callable[[str], None]  # puts what else it needs beside the backup of a name
 
 
 def nobody(_done: int, _total: int) -> None:
     """Show progress to nobody."""
 
 
+def nothing(_name: str) -> None:
+    """Put nothing beside a backup."""
+
+
 class Backup:
     """One store and the folder that its backups go to."""
 
-    def __init__(self, database: Database, pictures: PictureStore, archive: Archive, progress: Progress) -> None:
+    def __init__(
+        self, database: Database, pictures: PictureStore, archive: Archive, progress: Progress, beside: Beside
+    ) -> None:
         self._database = database
         self._source = pictures
         self._archive = archive
         self._progress = progress
+        self._beside = beside
         self._copied = 0
 
     def make(self, keep: int | None) -> BackedUp:
@@ -54,6 +62,7 @@ class Backup:
         except BaseException:
             self._clean_up()
             raise
+        self._beside(name)
         pruned = self._prune(keep)
         content = manifest.content
         return BackedUp(

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from index import audit, catalogue, closing, filters, listing, removal, values
 from index.answering import answer, shortlist
 from index.archive import Archive
-from index.backup import Backup, Progress, nobody
+from index.backup import Backup, Beside, Progress, nobody, nothing
 from index.catalogue import DEFAULT_GALLERY
 from index.check import Check, remove_orphans
 from index.database import Database
@@ -336,13 +336,16 @@ class GalleryStore:
         with self._database.read() as connection:
             return listing.audit_page(connection, limit, cursor)
 
-    def backup(self, folder: Path, *, keep: int | None = None, progress: Progress = nobody) -> BackedUp:
+    def backup(
+        self, folder: Path, *, keep: int | None = None, progress: Progress = nobody, beside: Beside = nothing
+    ) -> BackedUp:
         """Back everything up while others read and write; keep only the newest backups when told how many.
 
+        `beside` is called with the backup's name once that is whole; where it raises, no older backup is removed.
         Raises `BackupRefused` for a database server or a folder that is no place for backups, `StoreDamaged` when
         what is to be copied is not whole, `StoreUnavailable`; what was begun is then removed.
         """
-        return Backup(self._database, self._pictures, Archive(folder), progress).make(keep)
+        return Backup(self._database, self._pictures, Archive(folder), progress, beside).make(keep)
 
     def check(self) -> CheckReport:
         """Compare rows, pictures, vectors, index and snapshots; report every difference."""

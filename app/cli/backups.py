@@ -39,12 +39,17 @@ def backup(
             f"expected a folder apart from the data folder, found {folder} in {settings.data_dir}: whoever loses that "
             "would lose the backups too; name one elsewhere, best on another disk"
         )
+
+    def beside(name: str) -> None:
+        try:
+            save_versions(settings, folder / _VERSIONS)
+        except (RegistryError, OSError) as exc:
+            raise CommandError(
+                f"{name} is whole, but without the model versions it needs, and none was removed for it: {explain(exc)}"
+            ) from exc
+
     with open_engine(settings) as engine, bar("Backing up") as progress:
-        made = engine.gallery.backup(folder, keep=keep, progress=progress)
-    try:
-        save_versions(settings, folder / _VERSIONS)
-    except (RegistryError, OSError) as exc:
-        raise CommandError(f"{made.name} is whole, but without the model versions it needs: {explain(exc)}") from exc
+        made = engine.gallery.backup(folder, keep=keep, progress=progress, beside=beside)
     if as_json:
         typer.echo(json.dumps(asdict(made)))
         return

@@ -192,16 +192,23 @@ def test_a_model_version_that_a_backup_lacks_is_told(
     assert reid("gallery", "check").code == 0
 
 
-def test_a_model_version_that_cannot_be_saved_is_told_after_the_backup(
+def test_a_backup_whose_model_version_cannot_be_saved_takes_the_place_of_none(
     reid: Reid, data_dir: Path, market: Path, tmp_path: Path
 ) -> None:
     reid("ingest", market, "--json")
-    (tmp_path / "kept").mkdir()
-    (tmp_path / "kept" / "models").write_text("not a folder")
-    ran = reid("gallery", "backup", tmp_path / "kept")
+    kept = tmp_path / "kept"
+    before = json.loads(reid("gallery", "backup", kept, "--json").out)["name"]
+    (kept / "models").rename(tmp_path / "models")
+    (kept / "models").write_text("not a folder")
+    ran = reid("gallery", "backup", kept, "--keep", "1")
     assert (ran.code, ran.err.count("\n")) == (1, 1)
     assert "is whole, but without the model versions it needs" in ran.err
     assert ran.err.endswith("models: File exists\n")
+    (kept / "models").unlink()
+    after = json.loads(reid("gallery", "backup", kept, "--keep", "1", "--json").out)
+    assert len(after["pruned"]) == 2
+    assert before in after["pruned"]
+    assert (kept / "models" / f"{VERSION}.zip").is_file()
 
 
 def test_suspects_are_listed(reid: Reid, data_dir: Path, market: Path) -> None:
