@@ -94,17 +94,17 @@ class Check:
             if vector is None and key in left_out:
                 continue
             if vector is None:
-                self._problems.append(f"gallery {name}: sample {key} has no whole embedding of the serving version")
+                self._tell(connection, name, key, "has no whole embedding of the serving version")
                 continue
             self._vectors += 1
             if not _unit(vector):
-                self._problems.append(f"gallery {name}: the embedding of sample {key} is not finite and of length 1")
+                self._tell(connection, name, key, "has an embedding that is not finite and of length 1")
             if row < 0:
-                self._problems.append(f"gallery {name}: sample {key} is not in the index")
+                self._tell(connection, name, key, "is not in the index")
             elif shard.vectors.read(rows[place : place + 1]).tobytes() != shard.vectors.stored(vector).tobytes():
-                self._problems.append(f"gallery {name}: the index holds another vector for sample {key}")
+                self._tell(connection, name, key, "has another vector in the index")
             elif any(column[row] != part[place] for column, part in zip(held, facts, strict=True)):
-                self._problems.append(f"gallery {name}: the index holds old facts of sample {key}")
+                self._tell(connection, name, key, "has old facts in the index")
 
     def _look_at_attributes(self, connection: Connection, number: int, name: str, facts: Facts) -> None:
         for keys in chunks(facts.ids.tolist()):
@@ -122,7 +122,12 @@ class Check:
                     )
                     continue
                 if set(values.pairs(number, attributes)) != found.get(key, set()):
-                    self._problems.append(f"gallery {name}: sample {key} is not found by its own attributes")
+                    self._tell(connection, name, key, "is not found by its own attributes")
+
+    def _tell(self, connection: Connection, gallery: str, key: int, problem: str) -> None:
+        """Note what is wrong with a sample of the catalogue, by the id that its users know."""
+        sample_id = connection.scalar(select(samples.c.sample_id).where(samples.c.id == key))
+        self._problems.append(f"gallery {gallery}: sample {sample_id} {problem}")
 
     def _look_at_snapshot(self, connection: Connection, number: int, name: str) -> None:
         try:
