@@ -221,6 +221,12 @@ class Card(_Part):
         """What the version can be run in, the one that is served first."""
         return tuple(precision for precision, name in FILES.items() if name in self.files)
 
+    def precision(self, asked: Precision | None) -> Precision:
+        """Return what is asked for, or what is served where nothing is; raise `RegistryError` for what has no file."""
+        if not self.precisions or (asked is not None and asked not in self.precisions):
+            raise RegistryError(f"expected an {asked or 'ONNX'} file in {self.version}, found {', '.join(self.files)}")
+        return asked or self.precisions[0]
+
     @property
     def model_files(self) -> tuple[str, ...]:
         """The names of its ONNX files, the one that is served first."""

@@ -93,10 +93,7 @@ class Registry:
         Raises `VersionDamaged` when its sha256 is not the card's, `RegistryError` when it has no such file.
         """
         card = self.card(version)
-        present = card.precisions
-        if not present or (precision is not None and precision not in present):
-            raise RegistryError(f"expected a {precision or 'model'} file in {version}, found {', '.join(card.files)}")
-        return self._checked(card, FILES[precision or present[0]])
+        return self._checked(card, FILES[card.precision(precision)])
 
     def weights(self, version: str) -> Path:
         """Return the folder of a version whose weights training can go on from; raise as `file` does."""
@@ -356,11 +353,12 @@ def _require_whole(folder: Path, card: Card, names: Iterable[str] | None = None)
     if _card_in(folder, card.version) != card:
         raise VersionDamaged(f"{card.version}: expected the card that was read before, found another")
     for name in card.files if names is None else names:
-        _check_hash(folder / name, card.files[name], card.version)
+        check_hash(folder / name, card.files[name], card.version)
     return folder
 
 
-def _check_hash(path: Path, expected: str, version: str) -> None:
+def check_hash(path: Path, expected: str, version: str) -> None:
+    """Raise `VersionDamaged` for a file of a version that is not there, or has another sha256."""
     try:
         found = sha256(path)
     except OSError as exc:
@@ -372,7 +370,7 @@ def _check_hash(path: Path, expected: str, version: str) -> None:
 def _check_content(folder: Path, card: Card) -> None:
     """Refuse files that are not the card's, or compute something else than the card says."""
     for name, digest in card.files.items():
-        _check_hash(folder / name, digest, card.version)
+        check_hash(folder / name, digest, card.version)
     for precision in card.precisions:
         try_out(Embedder(folder / FILES[precision], card.input, card.output, card.version, threads=1))
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from model.card import CARD_NAME, FILES, VERSION_PATTERN, Metrics, Precision, read_card
 from model.errors import DatasetError, RecipeError
 from model.labels import find_suspects
-from model.registry import Registry
+from model.registry import Registry, check_hash
 from model.runtime import Embedder
 from model.training.checkpoint import require_run
 from model.training.class_retrieval import PROTOCOL as CLASSES
@@ -202,13 +202,14 @@ def find_baseline(baseline: str, registry: Path) -> Running | None:
 def open_version(model: str, registry: Path, precision: Precision | None) -> tuple[Embedder, Precision]:
     """Open a version by name, by folder or the active one; return it with the precision that it computes in."""
     if Path(model, CARD_NAME).is_file() and model:
-        card, found = read_card(Path(model, CARD_NAME)), precision or "int8"
+        card = read_card(Path(model, CARD_NAME))
+        found = card.precision(precision)
         path = Path(model, FILES[found])
+        check_hash(path, card.files[path.name], card.version)
         return Embedder(path, card.input, card.output, card.version), found
     versions = Registry(registry)
     version = model or versions.active()
-    path = versions.file(version, precision)
-    return versions.open(version, precision=precision), "int8" if path.name == FILES["int8"] else "fp32"
+    return versions.open(version, precision=precision), versions.card(version).precision(precision)
 
 
 def print_metrics(title: str, rows: Sequence[Metrics]) -> None:

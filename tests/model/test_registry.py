@@ -237,7 +237,7 @@ def test_int8_is_preferred_and_either_can_be_asked_for(tmp_path: Path, registry:
     assert registry.file("tiny@3", "int8").name == "model.int8.onnx"
     assert registry.file("tiny@3", "fp32").name == "model.onnx"
     assert registry.file("tiny@1").name == "model.onnx"
-    with pytest.raises(RegistryError, match=r"expected a int8 file in tiny@1, found model\.onnx"):
+    with pytest.raises(RegistryError, match=r"expected an int8 file in tiny@1, found model\.onnx"):
         registry.file("tiny@1", "int8")
 
 

@@ -207,7 +207,7 @@ _FOLDER = "expected a folder that can be made or written"
         ("REID_DATABASE_URL", "mysql://x", "REID_DATABASE_URL=mysql://x: expected a file such as sqlite:"),
         ("REID_DATA_DIR", __file__, f"REID_DATA_DIR={__file__}: {_FOLDER}, found a file\n"),
         ("REID_DATA_DIR", "/proc/nope", f"REID_DATA_DIR=/proc/nope: {_FOLDER}, and making it failed: No such file"),
-        ("REID_PRECISION", "int8", "expected a int8 file in tiny@1, found model.onnx"),
+        ("REID_PRECISION", "int8", "expected an int8 file in tiny@1, found model.onnx"),
     ],
 )
 def test_what_is_not_there_is_refused_at_the_start(

@@ -92,6 +92,26 @@ def test_evaluate_prints_the_figures_of_the_card(
     assert "mAP" in capsys.readouterr().out
 
 
+def test_evaluate_takes_no_other_file_than_the_cards(
+    folder: Path, market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / "model.int8.onnx").write_bytes((copy / "model.onnx").read_bytes())
+    assert reid("evaluate", "--model", copy, "--data", market) == 1
+    assert "expected model.int8.onnx with sha256" in capsys.readouterr().err
+    (copy / "model.int8.onnx").unlink()
+    assert reid("evaluate", "--model", copy, "--data", market) == 1
+    assert "expected the file model.int8.onnx, found none" in capsys.readouterr().err
+    card = json.loads((copy / "card.json").read_text())
+    del card["files"]["model.int8.onnx"]
+    (copy / "card.json").write_text(json.dumps(card))
+    assert reid("evaluate", "--model", copy, "--data", market, "--precision", "int8") == 1
+    assert "expected an int8 file in tiny@1, found model.onnx" in capsys.readouterr().err
+    assert reid("evaluate", "--model", copy, "--data", market, "--json") == 0  # by the one that there is
+    assert json.loads(capsys.readouterr().out)["metrics"][0]["precision"] == "fp32"
+
+
 def test_evaluate_prints_a_row_per_variant(folder: Path, market: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ("--flip", "--white-balance", "--rerank", "--multi-query", "--single-shot")
     assert reid("evaluate", "--model", folder, "--data", market, *asked, "--json") == 0
