@@ -73,6 +73,7 @@ _CODES: tuple[tuple[type[Exception], int, str], ...] = (
     (gallery.MigrationState, 409, "migration_state"),
     (gallery.MigrationRefused, 409, "migration_state"),
     (gallery.InvalidValue, 400, "invalid_parameter"),
+    (gallery.SampleDamaged, 500, "internal_error"),
     (gallery.StoreUnavailable, 503, "not_ready"),
     (model.UnsupportedMedia, 415, "unsupported_media"),
     (model.ImageTruncated, 422, "image_truncated"),
@@ -89,7 +90,7 @@ KNOWN_ERRORS: tuple[type[Exception], ...] = (errors.ImageRefused, *(kind for kin
 # These tell of the machine (a path, an SQL text may be in them): the text goes to the log alone.
 _INWARD = (gallery.StoreUnavailable,)
 _STATUS_CODES = {404: "not_found", 405: "method_not_allowed"}
-STATUS_OF = {code: status for _, status, code in _CODES} | {"internal_error": 500}
+STATUS_OF = {code: status for _, status, code in _CODES}
 
 
 def describe(error: Exception) -> Problem | None:

@@ -9,7 +9,7 @@ from sqlalchemy import ARRAY, BigInteger, Connection, Row, any_, bindparam, dele
 
 from index import clock, ledger, names, ulid, values
 from index.database import chunks
-from index.errors import GalleryNotFound, SampleNotFound, StoreDamaged
+from index.errors import GalleryNotFound, SampleDamaged, SampleNotFound
 from index.records import Sample
 from index.schema import STANDING, attribute_pairs, cameras, embeddings, galleries, identities, samples
 from index.statements import DirectInsert, DirectSelect
@@ -146,7 +146,7 @@ def _attributes(sample_id: str, text: str) -> dict[str, Any]:
     try:
         return dict(json.loads(text))
     except ValueError as exc:
-        raise StoreDamaged(f"the attributes of sample {sample_id} are damaged: replace them, or delete it") from exc
+        raise SampleDamaged(f"the attributes of sample {sample_id} are damaged: replace them, or delete it") from exc
 
 
 def by_number(connection: Connection, gallery: str, wanted: Iterable[int]) -> dict[int, Sample]:

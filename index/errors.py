@@ -69,5 +69,9 @@ class StoreDamaged(GalleryError):
     """The catalogue, a picture or a vector is not what was written."""
 
 
+class SampleDamaged(StoreDamaged):
+    """The picture or the attributes of one sample are not what was written; all else is whole."""
+
+
 class StoreUnavailable(GalleryError):
     """The catalogue or the picture store cannot be read or written (disk full, read-only, locked)."""

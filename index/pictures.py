@@ -20,7 +20,7 @@ from fsspec.asyn import sync
 from fsspec.implementations.local import LocalFileSystem
 
 from index.database import FILE_MODE, file_number, make_folder, sync_folder
-from index.errors import InvalidValue, PictureNotStored, StoreDamaged, StoreUnavailable
+from index.errors import InvalidValue, PictureNotStored, SampleDamaged, StoreUnavailable
 from index.faults import disk_faults, drivers_faults, remote_faults
 
 _WHAT = "the picture store"
@@ -114,13 +114,13 @@ class PictureStore:
         return [digest for digest, exists in zip(asked, there, strict=True) if not exists]
 
     def get(self, digest: bytes) -> bytes:
-        """Read a picture; raise `StoreDamaged` when its bytes are not those that were stored."""
+        """Read a picture; raise `SampleDamaged` when its bytes are not those that were stored."""
         with self._faults(_WHAT):
             data = self._read(digest)
         if data is None:
             raise PictureNotStored("the picture's file is missing: run `reid gallery check`")
         if not _is_of(data, digest):
-            raise StoreDamaged("the picture's bytes are not those that were stored: run `reid gallery check`")
+            raise SampleDamaged("the picture was altered: enrol the very same file again, or delete the sample")
         return data
 
     def whole(self, digests: Iterable[bytes]) -> set[bytes]:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import httpx
 
 from tests.app.parts import person
@@ -33,6 +35,17 @@ def test_gallery_without_pictures_keeps_none(client: httpx.Client) -> None:
     assert query(client, person(0), gallery="blind")["identities"][0]["samples"][0]["image_url"] is None
     answer = client.get(f"/gallery/{sample}/image", params={"gallery": "blind"})
     refused(answer, 404, "image_not_stored")
+
+
+def test_an_altered_picture_is_told_as_such_and_mended_by_the_file(client: httpx.Client, tmp_path: Path) -> None:
+    sample = enrol(client, person(0), "anna")
+    (kept,) = (each for each in (tmp_path / "pictures").rglob("*") if each.is_file())
+    kept.write_bytes(person(1))
+    answer = client.get(f"/gallery/{sample}/image")
+    refused(answer, 500, "internal_error")
+    assert "enrol the very same file again" in answer.json()["detail"]
+    enrol(client, person(0), "anna")
+    assert client.get(f"/gallery/{sample}/image").content == person(0)
 
 
 def test_deleted_gallery_is_gone(client: httpx.Client) -> None:
