@@ -198,6 +198,8 @@ def add_weights(exported: Exported, card: Card) -> Card:
 def begin(run: Path, dataset: Dataset, folder: Path, embedding: EmbeddingKind | None) -> Exported:
     """Read the run, check the pixels that are served, and embed the held-out images with the network itself."""
     checkpoint = load_checkpoint(run)
+    if embedding not in (None, "feature") and not checkpoint.recipe.network.bottleneck:
+        raise ExportError(f"expected a network with a bottleneck for the embedding {embedding}, found one without")
     if embedding is not None:
         checkpoint = replace(checkpoint, recipe=override(checkpoint.recipe, {"network.embedding": embedding}))
     recipe = checkpoint.recipe

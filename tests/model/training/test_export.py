@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ from model.parity import TOLERANCES
 from model.registry import Registry
 from model.synthetic import encode_jpeg, render
 from model.training import serving
+from model.training.checkpoint import load_checkpoint, save_checkpoint
 from model.training.datasets.reading import read_dataset
 from model.training.evaluate import evaluate_version
 from model.training.export import export, judge
-from model.training.recipe import read_recipe
+from model.training.recipe import override, read_recipe
 from model.training.train import train
 from tests.model.training.conftest import LOOSE
 
@@ -112,6 +114,16 @@ def test_other_data_than_the_run_saw_is_refused(run: Path, market: Path, tmp_pat
             (other / split / path.name).write_bytes(path.read_bytes())
     with pytest.raises(DatasetError, match="trained on other files"):
         export(run, read_dataset(other), tmp_path / "out", version="tiny@1", terms="none", command="reid export")
+
+
+def test_what_comes_after_a_neck_is_not_exported_without_one(run: Path, market: Path, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(run)
+    recipe = override(checkpoint.recipe, {"network.bottleneck": False})
+    save_checkpoint(replace(checkpoint, recipe=recipe), tmp_path)
+    with pytest.raises(ExportError, match="with a bottleneck for the embedding whitened, found one without"):
+        export(
+            tmp_path, read_dataset(market), tmp_path / "out", version="m@1", terms="", command="", embedding="whitened"
+        )
 
 
 def test_people_without_cameras_and_test_are_trained_on_and_exported(
