@@ -4,7 +4,6 @@ import json
 import re
 from dataclasses import asdict
 from pathlib import Path
-from shlex import quote
 from typing import Annotated
 
 import typer
@@ -34,7 +33,7 @@ from model.training.parallel import joined, share
 from model.training.recipe import Recipe, bundled_recipes, differing, override, parse_settings, read_recipe
 from model.training.report import REPORT
 from model.training.study import STUDY_PAGE, bundled_studies, read_study, run_study
-from model.training.telling import tell_progress
+from model.training.telling import next_step, tell_progress
 from model.training.train import train as run_training
 
 
@@ -209,8 +208,7 @@ def interpolate(
 
 
 def _tell_next(run: Path, data: Path) -> None:
-    """Give the line that exports the run, to be copied as it is."""
-    typer.echo(f"next: reid export --run {quote(str(run))} --data {quote(str(data))} --out {quote(f'{run}-export')}")
+    typer.echo(next_step("reid", "export", "--run", run, "--data", data, "--out", f"{run}-export"))
 
 
 def _told(name: str, found: Difference | str) -> dict[str, object]:

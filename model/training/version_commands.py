@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from shlex import quote
 from typing import Annotated
 
 import typer
@@ -29,7 +28,7 @@ from model.training.export import export as run_export
 from model.training.options import DataOption, DatasetOption, ModelOption, RegistryOption
 from model.training.recipe import EmbeddingKind
 from model.training.suspects import write_list, write_sheet
-from model.training.telling import tell_progress
+from model.training.telling import next_step, tell_progress
 
 
 def evaluate(
@@ -130,7 +129,7 @@ def export(
         print_metrics(f"{version} on {images.name}", card.metrics)
         if card.baseline is not None:
             print_metrics(f"{card.baseline.version} on {images.name}", card.baseline.metrics)
-        typer.echo(f"next: reid models import {quote(str(out))}")
+        typer.echo(next_step("reid", "models", "import", out))
 
 
 def audit(

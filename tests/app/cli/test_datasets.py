@@ -51,11 +51,13 @@ def test_training_reads_what_is_written(reid: Reid, filled: None, tmp_path: Path
 def test_names_are_written_when_asked_for(reid: Reid, filled: None, tmp_path: Path) -> None:
     with open_engine(load_settings()) as engine:
         engine.gallery.rename("default", "0003", 'Anna, "Beispiel"')
-    told = reid("gallery", "export-dataset", tmp_path / "out", "--names", "--link")
+    out = tmp_path / "the set"
+    told = reid("gallery", "export-dataset", out, "--names", "--link")
     assert told.code == 0
+    assert f"next: reid train --data '{out}' --out RUN\n" in told.out
     assert "left out: 24 samples: too few samples of the identity" in told.out
-    assert 'Anna, "Beispiel"' in {row["identity"] for row in rows(tmp_path / "out")}
-    linked = next(path for path in (tmp_path / "out" / "pictures").rglob("*.jpg"))
+    assert 'Anna, "Beispiel"' in {row["identity"] for row in rows(out)}
+    linked = next(path for path in (out / "pictures").rglob("*.jpg"))
     assert linked.stat().st_nlink == 2
 
 

@@ -171,17 +171,19 @@ def test_a_folder_that_is_no_data_set_is_one_line(
 
 
 def test_export_without_a_version_takes_the_name_of_the_run_and_its_next_number(
-    run: Path, market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path, market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(TOLERANCES, "int8", LOOSE)
     monkeypatch.setenv("REID_DATA_DIR", str(tmp_path / "data"))
     mine = shutil.copytree(run, tmp_path / "mine")
-    arguments = ("export", "--run", mine, "--data", market, "--out", tmp_path / "version", "--baseline", "none")
+    version = tmp_path / "the version"
+    arguments = ("export", "--run", mine, "--data", market, "--out", version, "--baseline", "none")
     assert reid(*arguments) == 0
-    assert read_card(tmp_path / "version" / "card.json").version == "mine@1"
-    Registry(tmp_path / "data" / "models").import_version(tmp_path / "version")
+    assert capsys.readouterr().out.endswith(f"next: reid models import '{version}'\n")
+    assert read_card(version / "card.json").version == "mine@1"
+    Registry(tmp_path / "data" / "models").import_version(version)
     assert reid(*arguments) == 0
-    assert read_card(tmp_path / "version" / "card.json").version == "mine@2"
+    assert read_card(version / "card.json").version == "mine@2"
 
 
 def test_a_run_whose_name_is_none_for_a_version_is_one_line(
