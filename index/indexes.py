@@ -38,10 +38,6 @@ class Indexes:
             raise ModelMismatch(f"expected an embedding of {self._serving}, found one of {version}: embed it again")
         return index
 
-    def __contains__(self, version: object) -> bool:
-        """Tell whether a version's index is in memory."""
-        return version in self._loaded
-
     def followers(self) -> list[Follower]:
         """Return the follower of each index."""
         return [index.follower for index in self._loaded.values()]

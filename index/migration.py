@@ -47,7 +47,6 @@ class Migration:
     source_id: int
     target: str
     target_id: int
-    target_dim: int
     state: State
     leave_out: bool  # samples that cannot be embedded again do not stop it
     forced: bool  # nor does that it finds fewer people
@@ -191,7 +190,7 @@ def keep_vectors(connection: Connection, version_id: int) -> None:
 def _rows() -> Select[Any]:
     joined = migrations.join(_SOURCE, _SOURCE.c.id == migrations.c.source_id)
     joined = joined.join(_TARGET, _TARGET.c.id == migrations.c.target_id)
-    names = (_SOURCE.c.version.label("source"), _TARGET.c.version.label("target"), _TARGET.c.dim.label("target_dim"))
+    names = (_SOURCE.c.version.label("source"), _TARGET.c.version.label("target"))
     return select(migrations, *names).select_from(joined)
 
 
