@@ -10,7 +10,8 @@ from app.documentation import JSON_ERRORS, answers, json_body
 from app.forms import read_json
 from app.parameters import GallerySettings
 from app.schemas import ErasedAnswer, GalleriesAnswer, GalleryAnswer
-from app.service import service_of
+from app.service import Service, service_of
+from index.records import Erased
 
 router = APIRouter(prefix="/galleries", tags=["galleries"])
 
@@ -53,7 +54,12 @@ async def delete_gallery(request: Request, name: str) -> Response:
     """Erase a gallery with everything in it."""
     service = service_of(request)
     caller_of(request).require_gallery(name)
-    erased = await service.pipeline.keep(service.engine.gallery.delete_gallery, name, caller_of(request).key_id)
-    await service.pipeline.keep(service.drift.forget, name)
+    return json_response(erased_answer(await service.pipeline.keep(_delete, service, name, caller_of(request).key_id)))
+
+
+def _delete(service: Service, name: str, actor: str | None) -> Erased:
+    """Delete a gallery and what this process knows of it, in one call: none is refused once the gallery is gone."""
+    erased = service.engine.gallery.delete_gallery(name, actor)
+    service.drift.forget(name)
     service.false_alarms.forget(name)
-    return json_response(erased_answer(erased))
+    return erased

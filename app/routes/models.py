@@ -153,10 +153,16 @@ def _asker(request: Request) -> str:
 
 async def _told(request: Request, change: Callable[[str], Migration], migration_id: str) -> Response:
     service = service_of(request)
-    migration = await service.pipeline.keep(change, migration_id)
-    await service.pipeline.keep(service.engine.catch_up)
+    migration = await service.pipeline.keep(_caught_up, service, change, migration_id)
     service.migrator.wake()
     return json_response(migration_answer(migration))
+
+
+def _caught_up(service: Service, change: Callable[[str], Migration], migration_id: str) -> Migration:
+    """Make a change and serve what it left, in one call: none is refused once the change is made."""
+    migration = change(migration_id)
+    service.engine.catch_up()
+    return migration
 
 
 def _models(service: Service) -> list[dict[str, Any]]:

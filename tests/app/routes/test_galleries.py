@@ -1,9 +1,15 @@
 from pathlib import Path
 
 import httpx
+import pytest
 
-from tests.app.parts import person
+from app.application import create_app
+from app.errors import Overloaded
+from index.gallery import GalleryStore
+from index.records import Erased
+from tests.app.parts import person, tiny_settings
 from tests.app.routes.calls import enrol, files, names, query, refused
+from tests.app.server import serving
 
 DEFAULT = {"name": "default", "retention_days": None, "store_images": True, "samples": 0, "identities": 0}
 
@@ -56,6 +62,24 @@ def test_deleted_gallery_is_gone(client: httpx.Client) -> None:
     refused(client.delete("/galleries/shop"), 404, "gallery_not_found")
     answer = client.post("/query", files=files([person(0)]), data={"gallery": "shop"})
     refused(answer, 404, "gallery_not_found")
+
+
+def test_a_deletion_is_answered_however_many_calls_wait_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, delete = create_app(tiny_settings(tmp_path)), GalleryStore.delete_gallery
+
+    def full(*_: object) -> None:
+        raise Overloaded("planted")
+
+    def deleted(store: GalleryStore, name: str, actor: str | None) -> Erased:
+        monkeypatch.setattr(app.state.service.pipeline, "keep", full)
+        return delete(store, name, actor)
+
+    monkeypatch.setattr(GalleryStore, "delete_gallery", deleted)
+    with serving(app) as client:
+        enrol(client, person(0), "anna")
+        assert client.delete("/galleries/default").json()["samples_deleted"] == 1
 
 
 def test_wrong_settings(client: httpx.Client) -> None:

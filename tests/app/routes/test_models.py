@@ -9,8 +9,11 @@ import pytest
 
 from app.application import create_app
 from app.engine import open_engine
+from app.errors import Overloaded
 from app.settings import Settings
 from index.keys import Scope
+from index.migration import Migration
+from index.migrations import Migrations
 from model.promotion import approve
 from model.registry import Registry
 from tests.app.moving import OTHER, two_versions
@@ -125,6 +128,25 @@ def test_a_gallery_moves_on_after_a_restart(tmp_path: Path) -> None:
         assert client.post(f"/migrations/{identifier}/finalize").json()["state"] == "finalized"
     with serving(create_app(settings)) as client:
         assert query(client, person(0))["model_version"] == OTHER
+
+
+def test_a_change_is_answered_however_many_calls_wait_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (settings, identifier), finalize = planned(tmp_path), Migrations.finalize
+    app = create_app(settings)
+
+    def full(*_: object) -> None:
+        raise Overloaded("planted")
+
+    def finalized(store: Migrations, migration_id: str, actor: str | None) -> Migration:
+        monkeypatch.setattr(app.state.service.pipeline, "keep", full)
+        return finalize(store, migration_id, actor)
+
+    monkeypatch.setattr(Migrations, "finalize", finalized)
+    with serving(app) as client:
+        until(client, identifier, "switched")
+        assert client.post(f"/migrations/{identifier}/finalize").json()["state"] == "finalized"
 
 
 def test_pictures_that_were_not_kept_stop_it_or_are_left_out(client: httpx.Client) -> None:
