@@ -64,7 +64,7 @@ class LabelAudits:
                 raise Overloaded(f"expected at most {_WAITING} audits to wait; try again when one has ended")
             job = self._jobs[gallery] = Job()
             self._jobs.move_to_end(gallery)
-            self._forget()
+            self._prune()
         self._pool.submit(self._run, job, store, gallery, threshold)
         return job
 
@@ -73,13 +73,18 @@ class LabelAudits:
         with self._lock:
             return self._jobs.get(gallery)
 
+    def forget(self, gallery: str) -> None:
+        """Drop the audit of a gallery that was deleted: its people's names are in it."""
+        with self._lock:
+            self._jobs.pop(gallery, None)
+
     def close(self) -> None:
         """End what runs, and the thread."""
         self._stopped.set()
         self._pool.shutdown(cancel_futures=True)
 
-    def _forget(self) -> None:
-        for gallery in [name for name, job in self._jobs.items() if job.state != "running"][: -_KEPT or None]:
+    def _prune(self) -> None:
+        for gallery in [name for name, job in self._jobs.items() if job.state != "running"][:-_KEPT]:
             del self._jobs[gallery]
 
     def _run(self, job: Job, store: GalleryStore, gallery: str, threshold: float | None) -> None:

@@ -62,4 +62,5 @@ def _delete(service: Service, name: str, actor: str | None) -> Erased:
     erased = service.engine.gallery.delete_gallery(name, actor)
     service.drift.forget(name)
     service.false_alarms.forget(name)
+    service.audits.forget(name)
     return erased

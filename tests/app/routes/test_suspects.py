@@ -103,6 +103,14 @@ def test_limit_and_wrong_requests(client: httpx.Client) -> None:
     refused(client.post("/suspects", params={"threshold": "2"}), 400, "invalid_parameter", "threshold")
 
 
+def test_a_gallery_that_was_deleted_leaves_no_audit_to_the_next_of_its_name(client: httpx.Client) -> None:
+    plant(client)
+    audited(client, threshold=0.8)
+    assert client.delete("/galleries/default").status_code == 200
+    answer = client.get("/suspects").json()
+    assert (answer["state"], answer["samples"], answer["found"]) == ("none", 0, 0)
+
+
 def test_a_failure_is_told_and_can_be_tried_again(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*given: object) -> None:
         raise ZeroDivisionError
