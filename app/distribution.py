@@ -46,6 +46,13 @@ class Distribution:
         self._referred = 0
         self._total = 0.0
 
+    def copy(self) -> "Distribution":
+        """Return another one that holds the same."""
+        other = Distribution(self.measure)
+        other.reference, other.recent, other.counted = self.reference[:], self.recent[:], self.counted
+        other._referred, other._total = self._referred, self._total
+        return other
+
     def add(self, value: float) -> None:
         """Count a value: to the reference until that is full, and to what is of late from then on."""
         place = self.measure.place(value)

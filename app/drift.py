@@ -84,38 +84,41 @@ class Drift:
             self.save()
 
     def told(self) -> Iterator[Told]:
-        """Return everything that is counted."""
+        """Yield everything that is counted."""
         card = self._serving()
-        with self._lock:
-            found = [
-                Told(gallery, camera, each, self._compared(each, card))
-                for gallery, cameras in self._galleries.items()
-                for camera, measures in cameras.items()
-                for each in measures.values()
-            ]
-        return iter(found)
+        version, galleries = self._copied()
+        for gallery, cameras in galleries.items():
+            for camera, measures in cameras.items():
+                for each in measures.values():
+                    yield Told(gallery, camera, each, _compared(each, card, version))
 
     def answer(self, gallery: str) -> dict[str, Any]:
         """Return a gallery's cameras with their distributions."""
         card = self._serving()
+        version, galleries = self._copied(gallery)
+        cameras = [
+            {"camera": camera, "measures": _measures(measures, card, version)}
+            for camera, measures in sorted(galleries.get(gallery, {}).items())
+        ]
+        return {
+            "gallery": gallery,
+            "model_version": version,
+            "since": time_text(self.since),
+            "card_reference": None if card is None or card.reference is None else card.reference.protocol,
+            "cameras": cameras,
+        }
+
+    def _copied(self, only: str | None = None) -> tuple[str, dict[str, dict[str, Camera]]]:
+        """Return the version, and copies by gallery: queries wait for the lock, so nothing is computed under it."""
         with self._lock:
-            cameras = [
-                {"camera": camera, "measures": self._measures(measures, card)}
-                for camera, measures in sorted(self._galleries.get(gallery, {}).items())
-            ]
-            told = {"gallery": gallery, "model_version": self._version, "since": time_text(self.since)}
-        reference = None if card is None or card.reference is None else card.reference.protocol
-        return {**told, "card_reference": reference, "cameras": cameras}
-
-    def _measures(self, measures: Camera, card: Card | None) -> list[dict[str, Any]]:
-        counted = [measures[name] for name in _BY_NAME if name in measures]
-        return [_told(each, self._compared(each, card)) for each in counted]
-
-    def _compared(self, each: Distribution, card: Card | None) -> Comparison:
-        """Compare with the card; not the scores of a version that serves no more, or not yet."""
-        if each.measure.name == "score" and card is not None and card.version != self._version:
-            card = None
-        return each.compared(_reference(card, each.measure))
+            return self._version, {
+                gallery: {
+                    camera: {name: each.copy() for name, each in measures.items()}
+                    for camera, measures in cameras.items()
+                }
+                for gallery, cameras in self._galleries.items()
+                if only in (None, gallery)
+            }
 
     def _add(self, gallery: str, camera: str | None, name: str, value: float) -> None:
         cameras = self._galleries.get(gallery)
@@ -169,18 +172,18 @@ class Drift:
             self._save()
 
     def _save(self) -> None:
-        with self._lock:
-            state = {
-                "since": self.since.isoformat(),
-                "model_version": self._version,
-                "galleries": {
-                    gallery: {
-                        camera: {name: each.state() for name, each in measures.items()}
-                        for camera, measures in cameras.items()
-                    }
-                    for gallery, cameras in self._galleries.items()
-                },
-            }
+        version, galleries = self._copied()
+        state = {
+            "since": self.since.isoformat(),
+            "model_version": version,
+            "galleries": {
+                gallery: {
+                    camera: {name: each.state() for name, each in measures.items()}
+                    for camera, measures in cameras.items()
+                }
+                for gallery, cameras in galleries.items()
+            },
+        }
         temporary = self._path.with_name(f".{FILE}-{os.getpid()}")
         try:
             temporary.write_text(json.dumps(state), encoding="utf-8")
@@ -205,6 +208,18 @@ class Drift:
         while True:
             await asyncio.sleep(_SAVE_SECONDS)
             await asyncio.to_thread(self.save)
+
+
+def _measures(measures: Camera, card: Card | None, version: str) -> list[dict[str, Any]]:
+    counted = [measures[name] for name in _BY_NAME if name in measures]
+    return [_told(each, _compared(each, card, version)) for each in counted]
+
+
+def _compared(each: Distribution, card: Card | None, version: str) -> Comparison:
+    """Compare with the card; not the scores of a version that serves no more, or not yet."""
+    if each.measure.name == "score" and card is not None and card.version != version:
+        card = None
+    return each.compared(_reference(card, each.measure))
 
 
 def _reference(card: Card | None, measure: Measure) -> Sequence[int] | None:

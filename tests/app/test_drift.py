@@ -1,10 +1,13 @@
 import logging
+import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.distribution import Comparison, Distribution
 from app.drift import FILE, Drift
 from index.records import RankedIdentity, RankedSample, Ranking, Sample
 from model.card import Card, Histogram, InputContract, OutputContract, Reference
@@ -105,6 +108,25 @@ def test_the_cards_reference_is_compared_with_where_there_is_one(tmp_path: Path)
     serving[0] = card("v@2", histogram(SCORE, 0.9))  # it serves, and nobody has asked it yet
     assert measured(drift, "score")["compared_with"] == "first"
     assert measured(drift, "brightness")["compared_with"] == "first"
+
+
+def test_who_counts_waits_for_no_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drift, compared, waited = Drift(tmp_path, "v@1"), Distribution.compared, list[bool]()
+    drift.picture("default", "c1", QUALITY)
+
+    def while_somebody_counts(self: Distribution, card: Sequence[float] | None = None) -> Comparison:
+        counting = threading.Thread(target=drift.picture, args=("default", "c1", QUALITY))
+        counting.start()
+        counting.join(10)
+        waited.append(counting.is_alive())
+        return compared(self, card)
+
+    monkeypatch.setattr(Distribution, "compared", while_somebody_counts)
+    assert measured(drift, "height")["counted"] == 1
+    assert [each.counted.counted for each in drift.told()] == [5] * 4
+    assert waited == [False] * 8
+    monkeypatch.undo()
+    assert measured(drift, "height")["counted"] == 9
 
 
 def test_a_reference_in_other_bins_is_passed_over(tmp_path: Path) -> None:
