@@ -49,6 +49,7 @@ class Engine:
         self._models = {model.version: model}
         self._unwanted: dict[str, float] = {}  # since when a version is needed no more
         self._following = threading.Lock()
+        self._opening = threading.Lock()  # of its own: to follow may take as long as reading all vectors
 
     @property
     def embedder(self) -> Embedder:
@@ -57,9 +58,10 @@ class Engine:
 
     def open_model(self, version: str) -> Model:
         """Open a version, or return it where it is at work; raise `ModelError` for one that cannot be used."""
-        if version not in self._models:
-            self._models = {**self._models, version: open_model(self.settings, self.registry, version)}
-        return self._models[version]
+        with self._opening:
+            if version not in self._models:
+                self._models[version] = open_model(self.settings, self.registry, version)
+            return self._models[version]
 
     def require_unpinned(self, version: str) -> None:
         """Raise `VersionPinned` where REID_MODEL names another version, which would be wanted after a restart."""
@@ -114,7 +116,7 @@ class Engine:
         for version, since in self._unwanted.items():
             if now - since > _GRACE_SECONDS:
                 self.gallery.indexes.drop(version)
-                self._models = {name: model for name, model in self._models.items() if name != version}
+                self._models.pop(version, None)
 
     def close(self) -> None:
         """Close what holds files."""

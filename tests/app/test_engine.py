@@ -1,4 +1,6 @@
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +8,7 @@ import numpy as np
 import pytest
 
 from app import engine
-from app.engine import open_engine
+from app.engine import Model, open_engine
 from app.settings import Settings
 from index.errors import StoreUnavailable
 from index.gallery import GalleryStore
@@ -53,6 +55,23 @@ def test_a_gallery_opens_when_the_package_brings_another_version(tmp_path: Path,
         assert after.registry.versions() == [VERSION, "tiny@2"]
         assert after.gallery.indexes.sample_count() == 1
         assert after.registry.active() == VERSION
+
+
+def test_a_version_that_several_ask_for_at_once_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, begun = engine.open_model, list[str]()
+
+    def slowly(settings: Settings, registry: Registry, version: str) -> Model:
+        begun.append(version)
+        time.sleep(0.05)  # as the reading of a large file takes
+        return opened(settings, registry, version)
+
+    settings = tiny_settings(tmp_path)
+    write_version(settings.registry_dir, "tiny@2")
+    with open_engine(settings) as shared, ThreadPoolExecutor(4) as threads:
+        monkeypatch.setattr(engine, "open_model", slowly)
+        models = list(threads.map(shared.open_model, ["tiny@2"] * 4))
+        assert begun == ["tiny@2"]
+        assert all(model is models[0] for model in models)
 
 
 def enrol_one(settings: Settings) -> None:
