@@ -3,7 +3,7 @@
 import csv
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +22,6 @@ from app.dataset import (
 from app.errors import ExportRefused
 from index.errors import PictureNotStored, SampleNotFound, StoreDamaged
 from index.gallery import GalleryStore
-from index.listing import MOST
-from index.records import Sample, SampleFilter
 from model.container import sniff
 from model.errors import ImageError
 from model.preprocess import read_image
@@ -47,17 +45,6 @@ class Exported:
     left_out: dict[str, int]
 
 
-def samples_of(store: GalleryStore, gallery: str) -> Iterator[Sample]:
-    """Yield every sample of a gallery in the order of enrolment."""
-    cursor = None
-    while True:
-        page = store.page(gallery, SampleFilter(), limit=MOST, cursor=cursor)
-        yield from page.items
-        cursor = page.next_cursor
-        if cursor is None:
-            return
-
-
 class Export:
     """One data set in the making. The manifest comes last: a folder without one was not finished, and is gone on with.
 
@@ -78,7 +65,7 @@ class Export:
         Raises `ExportRefused` for a folder that is something else, or a gallery that nothing can be learnt from.
         """
         self._check_folder()
-        chosen = choose(samples_of(self._store, self._gallery), self._wanted, self._left_out)
+        chosen = choose(self._store.all_samples(self._gallery), self._wanted, self._left_out)
         require_usable(chosen, self._wanted)
         (self._out / PICTURES).mkdir(parents=True, exist_ok=True)  # now that there is something to write
         written = self._write_pictures(chosen, pictures, progress)
@@ -125,7 +112,7 @@ class Export:
 
     def _still_there(self, written: Sequence[Picture]) -> list[Picture]:
         """Return those that nobody erased or gave to another person while pictures were written."""
-        now = {each.sample_id: each.identity for each in samples_of(self._store, self._gallery)}
+        now = {each.sample_id: each.identity for each in self._store.all_samples(self._gallery)}
         kept = [each for each in written if now.get(each.sample_id) == each.identity]
         self._left_out[LeftOut.ERASED] += len(written) - len(kept)
         return kept

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import CalibrationRefused
-from app.exporting import samples_of
 from index.errors import PictureNotStored, StoreDamaged
 from index.gallery import GalleryStore
 from index.records import Embedding, Sample
@@ -93,7 +92,7 @@ def measure(store: GalleryStore, choice: Choice, version: str) -> Measured:
 
     Raises `GalleryNotFound`; `CalibrationRefused` for fewer people or pairs than any threshold needs.
     """
-    everyone = [each for each in samples_of(store, choice.gallery) if each.sample_id not in choice.suspects]
+    everyone = [each for each in store.all_samples(choice.gallery) if each.sample_id not in choice.suspects]
     seen = everyone if choice.any_camera else [each for each in everyone if each.camera is not None]
     chosen = _choose(seen, choice)
     found = store.embeddings(choice.gallery, [each.sample_id for each in chosen], model_version=version)

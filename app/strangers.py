@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.exporting import samples_of
 from app.recalibration import Drawn, describe
 from index.gallery import GalleryStore
 from index.records import Embedding, Sample
@@ -88,7 +87,7 @@ def _seen_by(sample: Sample, drawn: Drawn) -> str | None:
 def _blocks(store: GalleryStore, drawn: Drawn, version: str) -> Iterator[tuple[list[Sample], Embedding]]:
     """Yield samples (n,) with their embeddings (n, D), those left out that were deleted meanwhile."""
     block: list[Sample] = []
-    for sample in samples_of(store, drawn.choice.gallery):
+    for sample in store.all_samples(drawn.choice.gallery):
         if sample.sample_id not in drawn.choice.suspects:
             block.append(sample)
         if len(block) == _BLOCK:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import Stopped
-from app.exporting import samples_of
 from index.errors import ModelMismatch
 from index.gallery import GalleryStore
 from index.records import Embedding
@@ -97,7 +96,7 @@ class GalleryAudit:
     def _list(self) -> None:
         numbers: dict[str, int] = {}
         own = []
-        for sample in samples_of(self._store, self._gallery):
+        for sample in self._store.all_samples(self._gallery):
             self._ids.append(sample.sample_id)
             own.append(numbers.setdefault(sample.identity, len(numbers)))
             self._check()

@@ -198,6 +198,15 @@ class GalleryStore:
 
         return index.at_one_moment(gallery, ask)
 
+    def all_samples(self, gallery: str) -> Iterator[Sample]:
+        """Yield every sample in the order of enrolment, a page at a time; others may write meanwhile."""
+        cursor = None
+        while True:
+            page = self.page(gallery, _EVERYTHING, limit=listing.MOST, cursor=cursor)
+            yield from page.items
+            if (cursor := page.next_cursor) is None:
+                return
+
     def update(self, gallery: str, sample_id: str, changes: Mapping[str, object]) -> Sample:
         """Replace any of identity, camera, captured_at and attributes; None clears, but for the identity."""
         columns = values.changes(changes)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from index import listing
 from index.errors import (
     DimensionMismatch,
     GalleryNotFound,
@@ -192,6 +193,15 @@ def test_pages_hold_everything_once_while_others_write(store: GalleryStore) -> N
             store.delete("default", keys[20])  # ahead
             late = enrol(store, [sample(100)])
     assert seen == [key for key in keys if key != keys[20]] + late
+
+
+def test_all_samples_come_in_the_order_of_enrolment(store: GalleryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = enrol(store, [sample(number, f"p{number % 5}") for number in range(6)])
+    for most in (1, 4, 6, 1000):
+        monkeypatch.setattr(listing, "MOST", most)
+        assert [each.sample_id for each in store.all_samples("default")] == keys
+    with pytest.raises(GalleryNotFound):
+        next(store.all_samples("no"))
 
 
 def test_identities_page_by_name(store: GalleryStore) -> None:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from app import exporting
 from app.engine import open_engine
 from app.settings import load_settings
 from index.gallery import GalleryStore
@@ -94,7 +93,7 @@ def test_an_export_that_was_cut_short_is_gone_on_with(
 def test_what_is_erased_or_unreadable_is_left_out(
     reid: Reid, filled: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listed = exporting.samples_of
+    listed = GalleryStore.all_samples
     with open_engine(load_settings()) as engine:
         [lost, erased] = [each for each in listed(engine.gallery, "default") if each.identity == "0001"][:2]
     (tmp_path / "data" / "pictures" / lost.digest[:2] / lost.digest).unlink()
@@ -106,7 +105,7 @@ def test_what_is_erased_or_unreadable_is_left_out(
             store.delete(gallery, erased.sample_id)
         return listed(store, gallery)
 
-    monkeypatch.setattr(exporting, "samples_of", listing)
+    monkeypatch.setattr(GalleryStore, "all_samples", listing)
     told = json.loads(reid("gallery", "export-dataset", tmp_path / "out", "--json").out)
     assert (told["left_out"]["unreadable"], told["left_out"]["erased"]) == (1, 1)
     written = {Path(row["path"]).stem for row in rows(tmp_path / "out")}
