@@ -55,7 +55,7 @@ class Keeper:
         try:
             idle = self._thread is None or not self._thread.is_alive()
             if idle and any(True for _ in self._due()):
-                self._thread = threading.Thread(target=self._work, name="upkeep", daemon=True)
+                self._thread = threading.Thread(target=self._work_behind, name="upkeep", daemon=True)
                 self._thread.start()
         finally:
             self._start.release()
@@ -96,6 +96,12 @@ class Keeper:
                 job()
         except GalleryError as exc:
             _log.warning("upkeep of the index stops until the next change: %s", exc)
+
+    def _work_behind(self) -> None:
+        try:
+            self._work()
+        except Exception:  # noqa: BLE001 - the boundary of the background; FAISS has no tree of errors
+            _log.exception("upkeep of the index stops until the next change")
 
     def _should_save(self, gallery: int, shard: Shard) -> bool:
         if time.monotonic() < self._begun.get(gallery, -math.inf) + _RESTED_SECONDS:

@@ -12,6 +12,7 @@ from index.gallery import GalleryStore
 from index.records import SampleFilter
 from index.vectors import IndexOptions
 from tests.index.people import VERSION, crowd, enrol, open_store, sample, vector, vectors
+from tests.waiting import until
 
 EVERYTHING = SampleFilter()
 CODED = IndexOptions(recall=0.9, exact_rows=300)
@@ -120,6 +121,20 @@ def test_a_recall_that_no_code_reaches_leaves_the_search_exact(folder: Path, cap
     store.indexes.settle()
     assert caplog.text == ""  # it is not tried again before the gallery has grown
     store.close()
+
+
+def test_what_fails_unforeseen_in_the_background_is_logged_and_stops_nobody(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a fault of FAISS")
+
+    monkeypatch.setattr(learning, "learn", broken)
+    with open_store(folder, index=CODED) as store:
+        enrol(store, crowd(1000, identities=200, cameras=5))
+        until(lambda: "upkeep of the index stops until the next change" in caplog.text)
+        assert "a fault of FAISS" in caplog.text
+        assert len(identities(store, 5)) == 20
 
 
 def test_the_recall_that_is_told_is_that_of_a_slow_count(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
