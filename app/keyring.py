@@ -91,6 +91,8 @@ class Keyring:
             self._keys.touch(key_id)
         except GalleryError as exc:  # the request itself may still be answered
             log.warning("the last use of key %s could not be written down: %s", key_id, exc)
+        except Exception:  # the boundary of the background: nobody asks what became of it
+            log.exception("the last use of key %s could not be written down", key_id)
 
     def close(self) -> None:
         """Finish what runs, then end the threads."""

@@ -133,18 +133,20 @@ def test_a_use_is_written_once_a_minute(keys: Keys, monkeypatch: pytest.MonkeyPa
     assert touched == [made.key_id] * 3
 
 
-def test_a_use_that_cannot_be_written_is_no_reason_to_refuse(
-    keys: Keys, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("fault", [StoreUnavailable("the disk is full"), ValueError("a fault of ours")])
+def test_a_use_that_cannot_be_written_is_told_and_no_reason_to_refuse(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: Exception
 ) -> None:
     def full(_: str) -> None:
-        raise StoreUnavailable("the disk is full")
+        raise fault
 
     made, text = keys.create([Scope.QUERY])
     monkeypatch.setattr(keys, "touch", full)
     keyring = Keyring(keys, local=True)
     assert ask(keyring, x_api_key=text).key_id == made.key_id
     keyring.close()
-    assert f"the last use of key {made.key_id} could not be written down: the disk is full" in caplog.text
+    assert f"the last use of key {made.key_id} could not be written down" in caplog.text
+    assert str(fault) in caplog.text
     assert text[18:] not in caplog.text
 
 
