@@ -7,16 +7,18 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 
 from app.false_alarms import Strangers
-from index.errors import GalleryError
+from index.errors import GalleryError, GalleryNotFound, ModelMismatch
 from index.gallery import GalleryStore
 
 log = logging.getLogger(__name__)
 MOST_STRANGERS = 1000
 LEAST_IDENTITIES = 20
 _KEPT = 64  # galleries
+_PAUSES = (1.0, 60.0)  # seconds until what failed is begun again: after the first time, and at most
 
 
 def measure(
@@ -48,10 +50,19 @@ class _Queue:
         self.begun: dict[_Key, Future[Strangers]] = {}
 
 
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """What failed in the background, until it has been measured."""
+
+    pause: float
+    again: float  # by time.monotonic, when a query may begin it anew
+
+
 class FalseAlarms:
     """What is known of each gallery's strangers.
 
-    The background leaves half of its thread's time free. Who waits for a gallery does not queue behind all of them.
+    The background leaves half of its thread's time free. Who waits for a gallery does not queue behind all of them,
+    and is told why it cannot be measured; in the background that is logged, and tried again after a pause.
     """
 
     def __init__(self, store: GalleryStore) -> None:
@@ -60,6 +71,7 @@ class FalseAlarms:
         self._stopped = threading.Event()
         self._lock = threading.RLock()  # what ends while it is begun is kept by the same thread
         self._known: OrderedDict[_Key, Strangers] = OrderedDict()
+        self._failed: dict[_Key, _Failed] = {}
 
     def start(self, version: str) -> None:
         """Begin with the galleries that are there."""
@@ -70,7 +82,9 @@ class FalseAlarms:
         key = (gallery, version)
         with self._lock:
             known = self._known.get(key)
-            if known is None or not known.fits(samples):
+            failed = self._failed.get(key)
+            fits = known is not None and known.fits(samples)
+            if not fits and (failed is None or time.monotonic() >= failed.again):
                 self._begin(self._background, key, samples, self._measure_quietly)
             return known
 
@@ -88,7 +102,7 @@ class FalseAlarms:
     def forget(self, gallery: str) -> None:
         """Drop what is known of a gallery that was deleted, and what is being measured of it."""
         with self._lock:
-            for each in (self._known, self._background.begun, self._waited_for.begun):
+            for each in (self._known, self._failed, self._background.begun, self._waited_for.begun):
                 for key in [key for key in each if key[0] == gallery]:
                     del each[key]
 
@@ -119,12 +133,29 @@ class FalseAlarms:
             if queue.begun.get(key) is not ended:  # forgotten
                 return
             del queue.begun[key]
-            if ended.cancelled() or ended.exception() is not None:
+            if ended.cancelled():
                 return
+            if error := ended.exception():
+                if queue is self._background:
+                    self._put_off(key, error)
+                return
+            self._failed.pop(key, None)
             self._known[key] = ended.result()
             self._known.move_to_end(key)
             while len(self._known) > _KEPT:
                 self._known.popitem(last=False)
+
+    def _put_off(self, key: _Key, error: BaseException) -> None:
+        if isinstance(error, GalleryNotFound | ModelMismatch):  # deleted meanwhile, or its version serves no more
+            return
+        first, most = _PAUSES
+        pause = min(2 * self._failed[key].pause, most) if key in self._failed else first
+        self._failed[key] = _Failed(pause, time.monotonic() + pause)
+        log.error(
+            "the strangers of gallery %r could not be measured, queries try again after %g s: %s",
+            *(key[0], pause, error),
+            exc_info=None if isinstance(error, GalleryError) else error,
+        )
 
     def _measure(self, key: _Key, samples: int) -> Strangers:
         return measure(self._store, *key, samples, lambda _: self._stopped.is_set())
@@ -134,10 +165,4 @@ class FalseAlarms:
             known = self._known.get(key)
         if known is not None and known.fits(samples):  # somebody waited for it meanwhile
             return known
-        try:
-            return measure(self._store, *key, samples, self._stopped.wait)
-        except GalleryError:  # deleted meanwhile, or its version serves no more
-            raise
-        except Exception:  # the boundary of the background: nothing in it may stop the service
-            log.exception("the strangers of gallery %r could not be measured", key[0])
-            return Strangers((), samples)
+        return measure(self._store, *key, samples, self._stopped.wait)

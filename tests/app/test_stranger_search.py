@@ -1,5 +1,4 @@
 import asyncio
-import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -183,6 +182,8 @@ def test_a_gallery_that_is_gone_is_told_to_who_waits(alarms: FalseAlarms) -> Non
 
     asyncio.run(scenario())
     assert alarms.latest("nobody", VERSION, 5) is None
+    until(lambda: not alarms._background.begun)
+    assert not alarms._failed
 
 
 def test_what_is_known_of_a_gallery_is_forgotten_with_it(store: GalleryStore, alarms: FalseAlarms) -> None:
@@ -194,23 +195,71 @@ def test_what_is_known_of_a_gallery_is_forgotten_with_it(store: GalleryStore, al
     assert alarms.latest("default", VERSION, 25) is None
 
 
-def test_a_failure_is_logged_and_not_tried_again_at_once(
+AWAY = StoreUnavailable("the database does not answer")
+
+
+def broken(store: GalleryStore, monkeypatch: pytest.MonkeyPatch, error: Exception) -> list[int]:
+    """Let every measurement fail; return a list that grows with each."""
+    asked: list[int] = []
+
+    def fail(*_: object, **__: object) -> None:
+        asked.append(1)
+        raise error
+
+    monkeypatch.setattr(store, "strangers", fail)
+    return asked
+
+
+@pytest.mark.parametrize(("error", "trace"), [(AWAY, False), (OSError("the disk is away"), True)])
+def test_a_failure_is_logged_and_is_not_what_is_known(
+    store: GalleryStore,
+    alarms: FalseAlarms,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    trace: bool,
+) -> None:
+    monkeypatch.setattr(stranger_search, "_PAUSES", (3600.0, 3600.0))
+    asked = broken(store, monkeypatch, error)
+    assert alarms.latest("default", VERSION, 25) is None
+    until(lambda: bool(alarms._failed))
+    assert alarms.latest("default", VERSION, 25) is None
+    assert len(asked) == 1
+    assert not alarms._background.begun
+    assert f"the strangers of gallery 'default' could not be measured, queries try again after 3600 s: {error}" in (
+        caplog.text
+    )
+    assert ("Traceback" in caplog.text) is trace
+    with pytest.raises(type(error)):  # who needs it now waits for no pause, and is told
+        asyncio.run(alarms.measured("default", VERSION, 25))
+
+
+def test_what_failed_is_measured_by_a_later_query(
+    store: GalleryStore, alarms: FalseAlarms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stranger_search, "_PAUSES", (0.0, 0.0))
+    people(store, 25)
+    with monkeypatch.context() as patch:
+        broken(store, patch, AWAY)
+        assert alarms.latest("default", VERSION, 25) is None
+        until(lambda: bool(alarms._failed))
+    until(lambda: alarms.latest("default", VERSION, 25) is not None)
+    assert not alarms._failed
+
+
+def test_the_pauses_between_failures_grow_up_to_a_bound(
     store: GalleryStore, alarms: FalseAlarms, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    asked = []
+    monkeypatch.setattr(stranger_search, "_PAUSES", (0.01, 0.03))
+    broken(store, monkeypatch, AWAY)
 
-    def broken(*_: object, **__: object) -> None:
-        asked.append(1)
-        raise OSError("the disk is away")
+    def four_times() -> bool:
+        assert alarms.latest("default", VERSION, 25) is None
+        return len(caplog.records) >= 4
 
-    monkeypatch.setattr(store, "strangers", broken)
-    with caplog.at_level(logging.ERROR):
-        until(lambda: alarms.latest("default", VERSION, 25) is not None)
-    found = alarms.latest("default", VERSION, 25)
-    assert found is not None
-    assert (found.scores, found.samples) == ((), 25)
-    assert len(asked) == 1
-    assert "the strangers of gallery 'default' could not be measured" in caplog.text
+    until(four_times)
+    told = [each.getMessage().partition(" after ")[2].partition(" s:")[0] for each in caplog.records]
+    assert told[:4] == ["0.01", "0.02", "0.03", "0.03"]
 
 
 def test_the_most_galleries_that_are_kept(
