@@ -78,9 +78,8 @@ async def rank(service: Service, query: Query, embeddings: NDArray[np.float32]) 
     return await service.pipeline.search(call, embeddings, query.timing)
 
 
-async def written(service: Service, query: Query, rankings: Sequence[Ranking]) -> list[bytes]:
+async def written(service: Service, query: Query, line: Line, rankings: Sequence[Ranking]) -> list[bytes]:
     """Return queries' answers as JSON; large ones are written on a thread, for nobody else is served meanwhile."""
-    line = await _line(service, query, rankings[0].enrolled)
 
     def write() -> list[bytes]:
         return [orjson.dumps(query_answer(query, each, line)) for each in rankings]
@@ -92,8 +91,11 @@ async def written(service: Service, query: Query, rankings: Sequence[Ranking]) -
     return write() if rows <= _AT_ONCE else await service.pipeline.read(write)
 
 
-async def _line(service: Service, query: Query, enrolled: int) -> Line:
-    """Draw the line among the gallery's strangers, if known; where it hangs on them they are waited for."""
+async def final_line(service: Service, query: Query, enrolled: int) -> Line:
+    """Draw the line among the gallery's strangers, if known; where it hangs on them they are waited for.
+
+    Once for a request: another measurement may be there the next time.
+    """
     gallery, version = query.parameters.gallery, query.embedder.version
     if query.parameters.deciding_alarm_rate is None:
         strangers = service.false_alarms.latest(gallery, version, enrolled)

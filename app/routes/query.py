@@ -20,7 +20,7 @@ from app.pipeline import Pixels, Timing
 from app.pooling import pool
 from app.presence import require_presence
 from app.problems import KNOWN_ERRORS, item_error
-from app.querying import Query, begin_query, embed_pictures, rank, written
+from app.querying import Query, begin_query, embed_pictures, final_line, rank, written
 from app.schemas import BatchAnswer, EmbedAnswer, QueryAnswer, VerifyAnswer
 from app.service import Service, service_of
 from app.verdict import draw_line
@@ -173,7 +173,9 @@ async def _query_by_sample(service: Service, parameters: QueryForm, sample_id: s
 
 
 async def _answer(service: Service, started: Query, embedding: NDArray[np.float32]) -> bytes:
-    [answer] = await written(service, started, await rank(service, started, embedding[None]))
+    [ranking] = await rank(service, started, embedding[None])
+    line = await final_line(service, started, ranking.enrolled)
+    [answer] = await written(service, started, line, [ranking])
     return answer
 
 
@@ -200,13 +202,14 @@ async def _query_each(service: Service, started: Query, form: Form) -> AsyncIter
         return
     vectors = await service.pipeline.embed(started.embedder, list(good.values()), started.timing)
     few = max(1, MOST_ROWS // (started.parameters.top_k * max(1, started.parameters.samples_per_identity)))
-    sent = 0
+    sent, line = 0, None
     for start in range(0, len(good), few):
         require_presence()
         now = list(good)[start : start + few]
         try:
             rankings = await rank(service, started, vectors[start : start + few])
-            told |= zip(now, await written(service, started, rankings), strict=True)
+            line = line or await final_line(service, started, rankings[0].enrolled)
+            told |= zip(now, await written(service, started, line, rankings), strict=True)
         except KNOWN_ERRORS as exc:
             if not sent:
                 raise

@@ -94,7 +94,7 @@ def pieces(monkeypatch: pytest.MonkeyPatch) -> bytes:
     """Let each query of a batch be answered by some megabytes, and each be a piece of the answer."""
     text = b'{"identities": ["' + b"x" * 4_000_000 + b'"]}'
 
-    async def written(_service: object, _query: object, rankings: list[object]) -> list[bytes]:
+    async def written(_service: object, _query: object, _line: object, rankings: list[object]) -> list[bytes]:
         return [text] * len(rankings)
 
     monkeypatch.setattr("app.routes.query.written", written)

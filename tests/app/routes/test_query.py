@@ -3,6 +3,7 @@ import json
 import threading
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import httpx
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 
 from app.application import create_app
 from app.errors import Overloaded
+from app.false_alarms import Strangers
 from app.querying import Query, rank
 from app.service import Service
 from index.records import Ranking
@@ -430,6 +432,25 @@ def test_a_large_batch_is_answered_a_few_queries_at_a_time(
     assert searched == [7, 2, 2, 2, 1]
     assert [each["error"]["code"] for each in (whole[0], whole[-1])] == ["unsupported_media"] * 2
     assert [names(each)[0] for each in whole[1:-1]] == [f"p{number % 4}" for number in range(7)]
+
+
+@pytest.mark.parametrize("asked", [{"false_alarm_rate": "0.2"}, {}])
+def test_a_batchs_line_is_drawn_by_one_measurement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, str]
+) -> None:
+    app = create_app(tiny_settings(tmp_path))
+    with serving(app) as client:
+        enrol_people(client, 4)
+        alarms = app.state.service.false_alarms
+        moving = (Strangers(tuple(np.linspace(0.1, 0.9, n))) for n in range(20, 80))  # another one whenever it is asked
+        monkeypatch.setattr(alarms, "latest", lambda *_: next(moving))
+        monkeypatch.setattr(alarms, "measured", AsyncMock(side_effect=moving))
+        monkeypatch.setattr("app.routes.query.MOST_ROWS", 60)  # two pictures
+        answer = client.post("/query/batch", files=files([person(each) for each in range(6)]), data=asked)
+        results = answer.json()["results"]
+        assert len(results) == 6
+        assert len({(each["threshold"], each["false_alarm_rate"]) for each in results}) == 1
+        assert query(client, person(0), **asked)["false_alarm_rate"] != results[0]["false_alarm_rate"]
 
 
 def test_what_fails_after_a_batchs_answer_began_fails_alone(
