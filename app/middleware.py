@@ -15,7 +15,7 @@ from app.identifiers import new_request_id
 from app.logs import request_id
 from app.metrics import Metrics
 from app.presence import Presence, presence
-from app.problems import http_problem, internal
+from app.problems import Problem, http_problem, internal
 from app.tracing import Traces
 
 log = logging.getLogger("app.requests")
@@ -23,6 +23,7 @@ _GOOD_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 MAX_HELD = 256_000_000  # bytes of request bodies that are in memory, of all requests together
 LEAST_RATE = 10_000  # bytes a second that a body may always take its time for
 _NO_TEXT = http_problem(400, "", "expected a path and a query string in percent-encoded UTF-8, found other bytes")
+_STOPS = Problem(503, "not_ready", "the service stops and could not finish this in time; send it again")
 _CLIENT_GONE = 499  # nginx's status for it; nobody reads the answer, the metrics do
 
 
@@ -81,9 +82,10 @@ class RequestContext:
             else:
                 await _NO_TEXT.response(identifier)(scope, receive, send_with_id)
         except (ClientDisconnect, asyncio.CancelledError) as exc:
-            if isinstance(exc, asyncio.CancelledError) and not client.gone:
-                raise
-            status = status or _CLIENT_GONE
+            if isinstance(exc, ClientDisconnect) or client.gone:
+                status = status or _CLIENT_GONE
+            elif not status:  # else the answer has begun, and the server cuts it
+                await _STOPS.response(identifier)(scope, receive, send_with_id)
         except Exception:
             log.exception("an error of the service")
             if status:

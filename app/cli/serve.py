@@ -138,3 +138,11 @@ class DrainedServer(uvicorn.Server):
         until = time.monotonic() + self._drain
         while time.monotonic() < until and len(self._captured_signals) == 1:
             await asyncio.sleep(0.05)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End, and after a second Ctrl-C too let what is open be told and closed: uvicorn would drop it."""
+        await super().shutdown(sockets)
+        if self.force_exit:
+            for task in self.server_state.tasks:
+                task.cancel()
+            await self.lifespan.shutdown()

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import Message
+from starlette.types import Message, Receive, Scope, Send
 
 from app.errors import MalformedRequest
 from app.metrics import Metrics
@@ -77,6 +77,36 @@ def test_a_client_that_left_is_no_error(metrics: Metrics, caplog: pytest.LogCapt
     asyncio.run(RequestContext(gone, metrics)(scope, unused, unused))  # type: ignore[arg-type]
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert b'status="499"' in metrics.render(queue=0, samples=0, version="v", providers="p")
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_who_is_waiting_when_the_server_stops_is_told_so(
+    metrics: Metrics, caplog: pytest.LogCaptureFixture, begun: bool
+) -> None:
+    sent: list[Message] = []
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        if begun:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        await asyncio.sleep(60)
+
+    async def keep(message: Message) -> None:
+        sent.append(message)
+
+    async def unused() -> Message:
+        raise NotImplementedError
+
+    async def scenario() -> None:
+        scope = {"type": "http", "method": "POST", "headers": []}
+        asking = asyncio.create_task(RequestContext(slow, metrics)(scope, unused, keep))
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asking
+
+    asyncio.run(scenario())
+    assert [each.get("status") for each in sent] == ([200] if begun else [503, None])
+    assert begun or b'"code":"not_ready"' in sent[1]["body"]
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 def test_requests_are_counted_by_route_and_status(metrics: Metrics) -> None:

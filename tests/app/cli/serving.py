@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,11 @@ class Served:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
+    def said(self, text: str) -> None:
+        """Wait until its log says so."""
+        assert self.process.stderr is not None
+        assert any(text in line for line in self.process.stderr)
+
     def terminate(self) -> None:
         """Tell it to stop."""
         self.process.send_signal(signal.SIGTERM)
@@ -34,11 +39,13 @@ class Served:
 
 
 @contextmanager
-def served(data_dir: Path, port: int = 0, **settings: object) -> Iterator[Served]:
+def served(
+    data_dir: Path, port: int = 0, program: Sequence[str] = ("-m", "app.cli"), **settings: object
+) -> Iterator[Served]:
     """Serve a data folder; what is still running at the end is killed."""
     given = {f"REID_{name.upper()}": str(value) for name, value in settings.items()}
     process = subprocess.Popen(
-        [sys.executable, "-m", "app.cli", "serve", "--host", "127.0.0.1", "--port", str(port)],
+        [sys.executable, *program, "serve", "--host", "127.0.0.1", "--port", str(port)],
         env={**os.environ, "REID_DATA_DIR": str(data_dir), **given},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -9,6 +9,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -153,6 +154,37 @@ def answered(call: "Future[int]") -> int:
         return call.result()
     except httpx.ConnectError:  # it came after the end of listening
         return 0
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
+def test_what_takes_longer_than_a_stop_may_wait_is_told_so(data_dir: Path, signals: list[int]) -> None:
+    grace = 60 if len(signals) > 1 else 0.2
+    patched = f"import sys, app.cli, app.cli.serve as serve; serve.GRACE = {grace}; app.cli.main(sys.argv[1:])"
+    with served(data_dir, program=("-c", patched)) as service, ExitStack() as stack:
+        waiting = [stack.enter_context(waiting_for_its_body(service.address)) for _ in range(20)]
+        service.process.send_signal(signals[0])
+        for number in signals[1:]:
+            service.said("Shutting down")
+            service.process.send_signal(number)
+        answers = [each.makefile("rb").read() for each in waiting]
+        code, log = service.ended()
+    assert code == 0
+    assert "Traceback" not in log
+    for each in answers:
+        assert each.startswith(b"HTTP/1.1 503 ")
+        assert json.loads(each.partition(b"\r\n\r\n")[2])["code"] == "not_ready"
+
+
+def waiting_for_its_body(address: str) -> socket.socket:
+    host, port = address.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), timeout=30)
+    head = (
+        f"POST /query HTTP/1.1\r\nHost: {host}\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        "Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n"
+    )
+    connection.sendall(head.encode())
+    assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    return connection
 
 
 def test_it_is_not_ready_while_it_drains_and_still_answers(data_dir: Path) -> None:
