@@ -20,6 +20,7 @@ from app.drift import Drift
 from app.engine import Engine, open_engine
 from app.errors import AddressRefused, SettingsInvalid
 from app.expiry import Expiry
+from app.false_alarms import FalseAlarms
 from app.forms import invalid_parameter
 from app.garbage import Garbage
 from app.keyring import Keyring
@@ -33,7 +34,6 @@ from app.routes import console, drift, galleries, gallery, identities, models, o
 from app.routes import settings as shown
 from app.service import Service
 from app.settings import Settings, is_loopback, load_settings, unknown_variables
-from app.stranger_search import FalseAlarms
 from app.tracing import Traces, open_traces
 from index.errors import GalleryError
 from index.keys import Keys

@@ -7,11 +7,11 @@ from starlette.requests import Request
 from app.auditing import LabelAudits
 from app.drift import Drift
 from app.engine import Engine
+from app.false_alarms import FalseAlarms
 from app.keyring import Keyring
 from app.metrics import Metrics
 from app.migrator import Migrator
 from app.pipeline import Pipeline
-from app.stranger_search import FalseAlarms
 
 
 @dataclass(slots=True)

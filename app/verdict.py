@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from app.errors import InvalidParameter
-from app.false_alarms import Strangers
 from app.parameters import Decision, QueryParameters
+from app.strangers import Strangers
 from model.card import Calibration, Threshold
 
 

@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from app import stranger_search
+from app import false_alarms
 from app.rerank import rerank
 from app.search import SearchCall
 from benchmarks.machine import describe, resident
@@ -261,8 +261,8 @@ def others(store: GalleryStore, world: World) -> dict[str, dict[str, float]]:
 def strangers(store: GalleryStore, count: int) -> float:
     """Return the seconds that the gallery's strangers take."""
     started = time.perf_counter()
-    found = stranger_search.measure(store, "default", VERSION, count)
-    assert len(found.scores) == stranger_search.MOST_STRANGERS
+    found = false_alarms.measure(store, "default", VERSION, count)
+    assert len(found.scores) == false_alarms.MOST_STRANGERS
     return time.perf_counter() - started
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from app import recalibration, stranger_search, strangers
+from app import false_alarms, open_set, recalibration
 from app.engine import Engine, open_engine
 from app.settings import load_settings
 from benchmarks.machine import describe
@@ -44,7 +44,7 @@ def enrol(store: GalleryStore, version: str, images: LabelledImages, embeddings:
 
 def let_in(store: GalleryStore, version: str, enrolled: int, others: Embedding) -> list[float | None]:
     """Return the share of pictures of others (N, D) that reach the threshold of each rate; None where none is known."""
-    known = stranger_search.measure(store, GALLERY, version, enrolled)
+    known = false_alarms.measure(store, GALLERY, version, enrolled)
     found = store.search(GALLERY, others, model_version=version, top_k=1, samples_per_identity=1)
     best = np.array([ranking.identities[0].score for ranking in found])
     thresholds = [known.threshold(rate) for rate in RATES]
@@ -76,7 +76,7 @@ def show_all(console: Console, engine: Engine) -> None:
     """Print what the card's thresholds let in of a gallery's own people as strangers, and what each line finds."""
     version = engine.embedder.version
     drawn = recalibration.measure(engine.gallery, recalibration.Choice(GALLERY), version).drawn
-    searched = strangers.search(engine.gallery, drawn, version)
+    searched = open_set.search(engine.gallery, drawn, version)
     console.print(searched.protocol)
     assert engine.model.card.calibration is not None
     for each in engine.model.card.calibration.thresholds:

@@ -20,6 +20,7 @@ from app.cli.report import printable
 from app.cli.tables import table
 from app.engine import Engine, open_engine
 from app.errors import InvalidParameter
+from app.false_alarms import LEAST_IDENTITIES, measure
 from app.forms import validate
 from app.parameters import QueryForm
 from app.pipeline import Pixels, Timing
@@ -27,7 +28,6 @@ from app.pooling import pool
 from app.querying import Query, query_answer
 from app.rerank import rerank as reranked
 from app.settings import load_settings
-from app.stranger_search import LEAST_IDENTITIES, measure
 from app.verdict import among_strangers, draw_line
 from index.records import Embedding
 from model.errors import ImageError

@@ -11,9 +11,9 @@ from app.cli.options import Json
 from app.cli.progress import bar
 from app.cli.tables import print_table, table
 from app.engine import open_engine
+from app.open_set import Searched, search
 from app.recalibration import Choice, Measured, measure, measure_reference, register, require_new
 from app.settings import load_settings
-from app.strangers import Searched, search
 from app.suspects import GalleryAudit
 from index.gallery import GalleryStore
 from model.card import Calibration

@@ -1,70 +1,71 @@
-from collections.abc import Iterator
-from pathlib import Path
+import time
+from math import nextafter
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from app import recalibration, strangers
-from app.recalibration import Choice, measure
-from app.strangers import search
-from index.gallery import GalleryStore
-from tests.app.test_recalibration import people
-from tests.index.people import enrol, open_store, sample, unit
+from app.false_alarms import MOST_STRANGERS
+from app.parameters import QueryParameters
+from app.strangers import Strangers
 
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[GalleryStore]:
-    with open_store(tmp_path) as store:
-        yield store
+SCORES = st.lists(st.floats(-1, 1).map(lambda score: round(score, 2)), min_size=1, max_size=60)
 
 
-@pytest.mark.parametrize("any_camera", [False, True])
-def test_strangers_and_known_people_by_plain_loops(
-    store: GalleryStore, monkeypatch: pytest.MonkeyPatch, any_camera: bool
-) -> None:
-    monkeypatch.setattr(strangers, "_BLOCK", 70)
-    samples = [*people(60), sample(999, "p0", camera=None, embedding=unit(np.ones(16)))]
-    enrol(store, samples)
-    drawn = measure(store, Choice("default", any_camera=any_camera), store.model_version).drawn
-    found = search(store, drawn, store.model_version)
-    stranger, known = [], []
-    for one in samples:
-        if one.camera is None and not any_camera:
-            continue
-        others = max(float(one.embedding @ each.embedding) for each in samples if each.identity != one.identity)
-        own = max(
-            float(one.embedding @ each.embedding)
-            for each in samples
-            if each.identity == one.identity and (each is not one if any_camera else each.camera != one.camera)
-        )
-        stranger.append(others)
-        known.append(own if own >= others else -np.inf)
-    assert found.enrolled == 59
-    assert sorted(found.strangers.tolist()) == pytest.approx(sorted(stranger), abs=1e-6)
-    assert sorted(found.known.tolist()) == pytest.approx(sorted(known), abs=1e-6)
-    assert found.let_through(0.5) == pytest.approx(np.mean(np.array(stranger) >= 0.5))
-
-    card = found.open_set()
-    assert card is not None
-    assert [each.false_alarm_rate for each in card.rates] == [0.1]  # 36 strangers; of 1 % it would be 3
-    with monkeypatch.context() as patch:
-        patch.setattr(strangers, "_LEAST_ERRORS", 3)
-        more = found.open_set()
-    assert more is not None
-    assert [each.false_alarm_rate for each in more.rates] == [0.1, 0.01]
-    assert found.let_through(card.rates[0].threshold) == pytest.approx(0.1, abs=0.01)
-    assert card.rates[0].detection_rate == pytest.approx(np.mean(np.array(known) >= card.rates[0].threshold))
-    assert card.protocol.startswith(f"{len(drawn.samples)} samples of 60 identities of the gallery 'default' on 20")
+@settings(deadline=None)
+@given(SCORES, st.floats(-1, 1))
+def test_a_rate_counts_who_reaches_the_score_and_who_asks(scores: list[float], score: float) -> None:
+    reached = sum(each >= score for each in scores)
+    assert Strangers(tuple(sorted(scores))).rate(score) == pytest.approx((reached + 1) / (len(scores) + 1))
 
 
-def test_drawn_samples_are_searched_for_in_the_whole_gallery(
-    store: GalleryStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(recalibration, "_MOST_SAMPLES", 150)
-    monkeypatch.setattr(strangers, "_LEAST_ERRORS", 20)
-    ids = enrol(store, people(60))
-    drawn = measure(store, Choice("default", suspects=frozenset(ids[:6])), store.model_version).drawn
-    found = search(store, drawn, store.model_version)
-    assert (len(found.strangers), found.enrolled) == (150, 58)  # one is left out whole
-    assert found.open_set() is None  # of 150 strangers, 10 % are 15
-    assert found.let_through(-1) == 1
+@settings(deadline=None)
+@given(SCORES, st.integers(1, 99))
+@example([place / 100 for place in range(49)], 58)  # 0.58 · 50 is a little less than 29
+def test_a_threshold_is_the_lowest_that_keeps_the_rate(scores: list[float], percent: int) -> None:
+    strangers = Strangers(tuple(sorted(scores)))
+    threshold = strangers.threshold(percent / 100)
+
+    def keeps(score: float) -> bool:
+        reached = sum(each >= score for each in scores)
+        return 100 * (reached + 1) <= percent * (len(scores) + 1)
+
+    if threshold is None:
+        assert not keeps(1.5)
+        return
+    assert -1 <= threshold <= 1
+    assert keeps(threshold) or threshold == 1  # a stranger may have a score of 1
+    assert not keeps(nextafter(threshold, -2))
+
+
+def test_strangers_are_let_in_as_often_as_was_asked_for() -> None:
+    """Whatever the scores' distribution, and however few were measured."""
+    random = np.random.default_rng(0)
+    let_in = []
+    for _ in range(4000):
+        *measured, stranger = random.beta(2, 5, 50).tolist()
+        threshold = Strangers(tuple(sorted(measured))).threshold(0.1)
+        assert threshold is not None
+        let_in.append(stranger >= threshold)
+    assert np.mean(let_in) == pytest.approx(0.1, abs=0.02)
+
+
+def test_nobody_tells_nothing() -> None:
+    assert Strangers(()).rate(0.5) is None
+    assert Strangers(()).threshold(0.99) is None
+    assert Strangers((0.1, 0.2, 0.3)).threshold(0.24) is None
+    assert Strangers((0.1, 0.2, 0.3)).threshold(0.25) == pytest.approx(0.3)
+    least = next(each.ge for each in QueryParameters.model_fields["false_alarm_rate"].metadata if hasattr(each, "ge"))
+    assert Strangers((0.5,) * MOST_STRANGERS).threshold(least) == pytest.approx(0.5)
+    assert Strangers((0.5,) * MOST_STRANGERS).threshold(least * 0.99) is None
+    assert Strangers((0.1, 0.2, 0.3)).threshold(1 - 1e-12) == pytest.approx(0.1)
+
+
+def test_it_fits_a_gallery_of_about_the_same_size_for_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    strangers = Strangers((), 100)
+    assert [strangers.fits(each) for each in (79, 80, 120, 121)] == [False, True, True, False]
+    assert Strangers((), 0).fits(0)
+    assert not Strangers((), 0).fits(1)
+    monkeypatch.setattr(time, "monotonic", lambda: strangers.measured + 3601)
+    assert not strangers.fits(100)

@@ -1,8 +1,8 @@
 import pytest
 
 from app.errors import InvalidParameter
-from app.false_alarms import Strangers
 from app.parameters import Decision, QueryParameters
+from app.strangers import Strangers
 from app.verdict import Line, among_strangers, draw_line
 from tests.tiny_model import CALIBRATION
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app import stranger_search
+from app import false_alarms
 from app.application import create_app
 from index.keys import Keys, Scope
 from model.registry import Registry
@@ -127,7 +127,7 @@ def test_a_batch_answers_each_picture(client: Client) -> None:
 
 
 def test_the_line_may_be_drawn_by_who_is_not_in_the_gallery(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stranger_search, "LEAST_IDENTITIES", 2)
+    monkeypatch.setattr(false_alarms, "LEAST_IDENTITIES", 2)
     client.enrol([sample(each) for each in range(8)])
     found = client.query(person(1), false_alarm_rate=0.5)
     assert found.false_alarm_rate is not None

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from app import stranger_search
+from app import false_alarms
 from app.application import create_app
 from app.cli.query import bar, show
 from app.settings import load_settings
@@ -104,7 +104,7 @@ def test_the_line_may_be_drawn_by_who_is_not_in_the_gallery(
 ) -> None:
     ran = reid("query", one_query(enrolled), "--false-alarm-rate", "0.2")
     assert "too small for a false alarm rate of 0.2, that takes 20 people and 4 samples (" in ran.out
-    monkeypatch.setattr(stranger_search, "LEAST_IDENTITIES", 2)
+    monkeypatch.setattr(false_alarms, "LEAST_IDENTITIES", 2)
     answer = json.loads(reid("query", one_query(enrolled), "--false-alarm-rate", "0.2", "--json").out)
     assert 0 < answer["false_alarm_rate"] <= 0.2
     assert all(each["match"] == (each["false_alarm_rate"] <= 0.2) for each in answer["identities"])

@@ -13,9 +13,9 @@ from PIL import Image
 
 from app.application import create_app
 from app.errors import Overloaded
-from app.false_alarms import Strangers
 from app.querying import Query, rank
 from app.service import Service
+from app.strangers import Strangers
 from index.records import Ranking
 from tests.app.parts import INPUT, OUTPUT, VERSION, encode, person, tiny_embedding, tiny_settings
 from tests.app.routes.calls import enrol, enrol_people, files, names, query, refused
