@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli.data_folder import no_gallery_in
 from app.cli.failures import CommandError, explain
 from app.cli.options import Json
 from app.cli.progress import bar
@@ -39,6 +40,8 @@ def backup(
             f"expected a folder apart from the data folder, found {folder} in {settings.data_dir}: whoever loses that "
             "would lose the backups too; name one elsewhere, best on another disk"
         )
+    if (empty := no_gallery_in(settings)) is not None:
+        raise CommandError(f"expected a gallery in {empty}, found none: REID_DATA_DIR names the service's data folder")
 
     def beside(name: str) -> None:
         try:

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
+from app.cli.data_folder import settings_here
 from app.cli.options import Json
 from app.cli.progress import bar
 from app.dataset import LeftOut, Selection
 from app.engine import open_engine
 from app.exporting import Export, Exported
-from app.settings import load_settings
 from index.pictures import PictureStore
 
 _REASONS = {
@@ -42,7 +42,7 @@ def export_dataset(
 
     Nobody is in two splits. What is erased from the gallery later is still in the data set: it is yours to delete.
     """
-    settings = load_settings()
+    settings = settings_here()
     wanted = Selection(holdout, seed, min_samples, cameras=not no_cameras)
     with open_engine(settings) as engine, bar("Exporting") as progress:
         pictures = _folder(settings.blob_url) if link else None

@@ -8,13 +8,13 @@ import typer
 
 from app.answers import erased_answer, gallery_answer, time_text
 from app.cli.backups import backup, restore
+from app.cli.data_folder import settings_here
 from app.cli.datasets import export_dataset
 from app.cli.failures import CommandError
 from app.cli.options import Json
 from app.cli.suspects import suspects
 from app.cli.tables import print_table, table
 from app.engine import Engine, open_engine
-from app.settings import load_settings
 from index.errors import GalleryNotFound
 from index.records import AuditEntry, GalleryInfo
 
@@ -40,7 +40,7 @@ gallery.command()(suspects)
 @gallery.command()
 def create(name: Name, retention_days: RetentionDays = None, pictures: Pictures = None, as_json: Json = False) -> None:
     """Make a gallery, also while the service runs."""
-    with open_engine(load_settings()) as engine:
+    with open_engine(settings_here()) as engine:
         if _settings_of(engine, name) is not None:
             raise CommandError(f"gallery {name!r} is there already: reid gallery set changes its settings")
         made = engine.gallery.put_gallery(
@@ -52,7 +52,7 @@ def create(name: Name, retention_days: RetentionDays = None, pictures: Pictures 
 @gallery.command("set")
 def change(name: Name, retention_days: RetentionDays = None, pictures: Pictures = None, as_json: Json = False) -> None:
     """Change the settings that are given, and leave the others as they are; also while the service runs."""
-    with open_engine(load_settings()) as engine:
+    with open_engine(settings_here()) as engine:
         before = _settings_of(engine, name)
         if before is None:
             raise GalleryNotFound(f"no gallery {name!r} was made")
@@ -79,7 +79,7 @@ def _tell_settings(made: GalleryInfo, *, as_json: bool) -> None:
 @gallery.command()
 def check(as_json: Json = False) -> None:
     """Compare catalogue, pictures and vectors; exit with 1 when anything is wrong."""
-    with open_engine(load_settings()) as engine:
+    with open_engine(settings_here()) as engine:
         report = engine.gallery.check()
     if as_json:
         typer.echo(json.dumps({**asdict(report), "clean": report.clean}))
@@ -97,7 +97,7 @@ def check(as_json: Json = False) -> None:
 @gallery.command()
 def rebuild(as_json: Json = False) -> None:
     """Build the vector index again from the catalogue, and rewrite the catalogue without what was erased."""
-    with open_engine(load_settings()) as engine:
+    with open_engine(settings_here()) as engine:
         vectors = engine.gallery.rebuild()
     typer.echo(json.dumps({"vectors": vectors}) if as_json else f"{vectors} vectors indexed again")
 
@@ -105,7 +105,7 @@ def rebuild(as_json: Json = False) -> None:
 @gallery.command()
 def stats(as_json: Json = False) -> None:
     """Count samples and identities, and tell how each gallery is searched."""
-    with open_engine(load_settings()) as engine:
+    with open_engine(settings_here()) as engine:
         galleries = engine.gallery.galleries()
         index = engine.gallery.indexes.info()
         version = engine.gallery.model_version
@@ -141,7 +141,7 @@ def expire(
 
     A running service does the same every REID_EXPIRY_INTERVAL_S seconds.
     """
-    with open_engine(load_settings()) as engine:
+    with open_engine(settings_here()) as engine:
         if dry_run:
             _tell_overdue(engine.gallery.retention.overdue(), as_json)
             return
@@ -181,7 +181,7 @@ def audit(
     Also which keys were made or revoked, and who moved the galleries to another model version, or back. Likely wrong
     labels are another matter: reid gallery suspects, and of training images reid audit.
     """
-    with open_engine(load_settings()) as engine:
+    with open_engine(settings_here()) as engine:
         page = engine.gallery.audit(limit=limit, cursor=cursor)
     if as_json:
         entries = [{**asdict(entry), "at": time_text(entry.at)} for entry in page.items]

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli.data_folder import settings_here
 from app.cli.entries import Source
 from app.cli.failures import CommandError
 from app.cli.ingestion import Ingestion, Work
@@ -17,7 +18,6 @@ from app.cli.market import MarketFolder
 from app.cli.options import Gallery, Key, Url, require_url
 from app.cli.report import JsonReport, ProgressReport, Report
 from app.engine import open_engine
-from app.settings import load_settings
 from index.records import EnrolStatus
 
 INTERRUPTED = 130
@@ -68,7 +68,7 @@ def _opened(url: str | None, key: str | None, gallery: str | None, batch_size: i
     """Open what enrols: on the data folder, or over HTTP where there is an address."""
     if url is None:
         assert gallery is not None
-        with open_engine(load_settings()) as engine:
+        with open_engine(settings_here()) as engine:
             yield Ingestion(engine, gallery, batch_size)
         return
     from app.cli.remote import RemoteIngestion, connected  # here, because the data folder needs no client

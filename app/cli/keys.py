@@ -9,9 +9,9 @@ import typer
 from rich.text import Text
 
 from app.answers import time_text
+from app.cli.data_folder import settings_here
 from app.cli.options import Json
 from app.cli.tables import print_table, table
-from app.settings import load_settings
 from index.keys import MAX_RATE, Key, Keys, Scope
 
 keys = typer.Typer(name="keys", no_args_is_help=True, help="Make, list and revoke the keys that callers need.")
@@ -29,7 +29,7 @@ def create(
 
     Once a key was made, the service wants one of every caller, also when it is running already.
     """
-    with Keys.open(load_settings().database_url) as opened:
+    with Keys.open(settings_here().database_url) as opened:
         made, text = opened.create(scope, gallery=gallery, label=label, rate=rate)
         missing = gallery is not None and not opened.has_gallery(gallery)
         all_keys = opened.all()
@@ -49,7 +49,7 @@ def create(
 @keys.command("list")
 def list_keys(as_json: Json = False) -> None:
     """List all keys, also revoked ones, and never the secrets. The time of the last use is exact to a minute."""
-    with Keys.open(load_settings().database_url) as opened:
+    with Keys.open(settings_here().database_url) as opened:
         found = opened.all()
     if as_json:
         typer.echo(json.dumps({"items": [_item(each) for each in found]}))
@@ -67,7 +67,7 @@ def revoke(
     as_json: Json = False,
 ) -> None:
     """Revoke a key for good; the running service refuses its very next request."""
-    with Keys.open(load_settings().database_url) as opened:
+    with Keys.open(settings_here().database_url) as opened:
         revoked = opened.revoke(key_id)
     at = time_text(revoked.revoked_at)
     typer.echo(json.dumps({"id": key_id, "revoked_at": at}) if as_json else f"{key_id} is revoked since {at}")

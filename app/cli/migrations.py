@@ -11,13 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from app.activation import Wish, begin
 from app.answers import migration_answer
+from app.cli.data_folder import settings_here
 from app.cli.failures import CommandError
 from app.cli.options import Json
 from app.cli.promotion import caller
 from app.cli.tables import print_table, table
 from app.engine import Engine, open_engine
 from app.migrator import Migrator, roll_back
-from app.settings import load_settings
 from index.migration import BEFORE_SWITCH, Migration, State
 
 migrations = typer.Typer(
@@ -31,7 +31,7 @@ _LOOK_SECONDS: Final = 0.3
 @migrations.command("list")
 def list_migrations(as_json: Json = False) -> None:
     """List the latest, the newest first."""
-    with open_engine(load_settings()) as engine:
+    with open_engine(settings_here()) as engine:
         found = engine.gallery.migrations.latest()
     if as_json:
         typer.echo(json.dumps({"items": [migration_answer(each) for each in found]}))
@@ -109,7 +109,7 @@ def _freed(engine: Engine, ended: Migration) -> Migration:
 
 
 def _run(change: Callable[[Engine], Migration], *, as_json: bool) -> None:
-    with open_engine(load_settings()) as engine:
+    with open_engine(settings_here()) as engine:
         told = migration_answer(change(engine))
     if as_json:
         typer.echo(json.dumps(told))

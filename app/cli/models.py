@@ -12,6 +12,7 @@ from rich.text import Text
 
 from app.activation import Wish
 from app.cli.card import show_card
+from app.cli.data_folder import settings_here
 from app.cli.migrations import move
 from app.cli.options import Json
 from app.cli.promotion import CheckSet, Force, Margin, caller
@@ -84,7 +85,7 @@ def activate(
 
     A running service answers with the version before until then. The way back is kept until the migration is finalized.
     """
-    with open_engine(load_settings()) as engine:
+    with open_engine(settings_here()) as engine:
         moved = move(engine, Wish(version, caller(), force, leave_out, margin, check_set))
     told = f"{version} is active"
     if moved.state is State.SWITCHED:

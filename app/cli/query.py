@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from app.cli.data_folder import settings_here
 from app.cli.failures import CommandError, explain
 from app.cli.options import Gallery, Key, Url, require_url
 from app.cli.report import printable
@@ -27,7 +28,6 @@ from app.pipeline import Pixels, Timing
 from app.pooling import pool
 from app.querying import Query, query_answer
 from app.rerank import rerank as reranked
-from app.settings import load_settings
 from app.verdict import among_strangers, draw_line
 from index.records import Embedding
 from model.errors import ImageError
@@ -109,7 +109,7 @@ def query(
 
 def _answer(images: Sequence[Path], parameters: QueryForm, url: str | None, key: str | None) -> dict[str, Any]:
     if url is None:
-        with open_engine(load_settings()) as engine:
+        with open_engine(settings_here()) as engine:
             return ask(engine, images, parameters)
     from app.cli.remote import ask_over_http, connected  # here, because the data folder needs no client
 

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.card import show_open_set
+from app.cli.data_folder import settings_here
 from app.cli.options import Json
 from app.cli.progress import bar
 from app.cli.tables import print_table, table
 from app.engine import open_engine
 from app.open_set import Searched, search
 from app.recalibration import Choice, Measured, measure, measure_reference, register, require_new
-from app.settings import load_settings
 from app.suspects import GalleryAudit
 from index.gallery import GalleryStore
 from model.card import Calibration
@@ -48,7 +48,7 @@ def recalibrate(
     enrolled, and is measured with the gallery as large as it is. Versions never change: the new one has the same model
     files, and a card with what was measured; what drift is told beside is then what this gallery is like now.
     """
-    with open_engine(load_settings()) as engine:
+    with open_engine(settings_here()) as engine:
         source = engine.gallery.model_version
         if version is not None:
             require_new(engine.registry, version)

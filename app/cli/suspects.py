@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from app.cli.data_folder import settings_here
 from app.cli.options import Json
 from app.cli.progress import bar
 from app.cli.tables import print_table, table
 from app.engine import Engine, open_engine
 from app.parameters import Decision
-from app.settings import load_settings
 from app.suspects import Findings, GalleryAudit
 from app.verdict import draw_line
 
@@ -29,7 +29,7 @@ def suspects(
 
     The console shows them with pictures and lets you act on them. Nothing is changed here.
     """
-    with open_engine(load_settings()) as engine, bar("Looking") as progress:
+    with open_engine(settings_here()) as engine, bar("Looking") as progress:
         line = merge_threshold(engine, Decision(threshold=threshold))
         found = GalleryAudit(engine.gallery, gallery).run(line, progress)
     if as_json:

@@ -153,6 +153,15 @@ def test_restore_in_json(
     assert done["missing"] == {}
 
 
+def test_a_backup_where_there_is_no_gallery_is_refused(reid: Reid, tmp_path: Path) -> None:
+    ran = reid("gallery", "backup", tmp_path / "kept")
+    assert (ran.code, ran.err) == (
+        1,
+        f"reid: expected a gallery in {tmp_path}/data, found none: REID_DATA_DIR names the service's data folder\n",
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("place", [".", "kept", "deep/kept"])
 def test_a_backup_in_the_data_folder_is_refused(
     reid: Reid, data_dir: Path, monkeypatch: pytest.MonkeyPatch, place: str

@@ -30,10 +30,10 @@ def test_a_key_is_told_once(reid: Reid, tmp_path: Path) -> None:
         assert keys.verify(str(told["key"])) is not None
 
 
-def test_the_key_alone_is_on_stdout(reid: Reid, tmp_path: Path) -> None:
+def test_the_key_alone_is_on_stdout(reid: Reid, data_dir: Path) -> None:
     ran = reid("keys", "create", "--scope", "admin")
     assert (ran.out.count("\n"), ran.err.count("\n")) == (1, 2)
-    with Keys.open(f"sqlite:///{tmp_path}/data/reid.db") as keys:
+    with Keys.open(f"sqlite:///{data_dir}/reid.db") as keys:
         assert keys.verify(ran.out.strip()) is not None
 
 
@@ -42,7 +42,7 @@ NO_ADMIN = "no key administers all galleries over HTTP yet: make one with reid k
 KEEP = "keep it now: it is not shown again\n"
 
 
-def test_what_the_first_keys_change_for_others_is_told(reid: Reid) -> None:
+def test_what_the_first_keys_change_for_others_is_told(reid: Reid, data_dir: Path) -> None:
     ran = reid("keys", "create", "--scope", "query", "--json")
     assert (json.loads(ran.out)["scopes"], ran.err) == (["query"], FIRST + NO_ADMIN)
     assert reid("keys", "create", "--scope", "admin", "--gallery", "default").err == NO_ADMIN + KEEP

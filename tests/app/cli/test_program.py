@@ -59,7 +59,9 @@ def test_a_wrong_setting_is_told_in_one_line(reid: Reid, monkeypatch: pytest.Mon
     assert ran.err == "reid: REID_PORT=eighty: expected a port from 0 (any free one) to 65535\n"
 
 
-def test_a_variable_that_is_no_setting_is_told_once(reid: Reid, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_that_is_no_setting_is_told_once(
+    reid: Reid, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("REID_DATADIR", "/x")
     ran = reid("keys", "list")
     assert (ran.code, ran.err) == (0, "reid: REID_DATADIR is no setting; did you mean REID_DATA_DIR?\n")
