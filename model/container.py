@@ -22,6 +22,10 @@ _JPEG_END = b"\xff\xd9"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _BMP_HEADER_SIZES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 
+# What people send as a picture besides, told by its name: its first bytes say nothing to them.
+_OTHERS = {b"GIF8": "GIF", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"%PDF": "PDF"}
+_BRANDS = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF", b"avif": "AVIF", b"avis": "AVIF"}  # others: videos
+
 # What is not one of these in a JPEG's head is metadata. APP14 (Adobe) tells how CMYK and RGB are stored.
 _JPEG_TABLES = frozenset({0xC4, 0xCC, 0xDB, 0xDD, 0xE0, 0xEE})
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -65,8 +69,16 @@ def sniff(data: bytes) -> Kind:
         return "WEBP"
     if data[:2] == b"BM" and int.from_bytes(data[14:18], "little") in _BMP_HEADER_SIZES:
         return "BMP"
-    found = f"{len(data)} bytes that begin with {data[:8]!r}" if data else "no bytes"
-    raise UnsupportedMedia(f"expected a JPEG, PNG, WebP or BMP picture, found {found}")
+    raise UnsupportedMedia(f"expected a JPEG, PNG, WebP or BMP picture, found {_described(data)}")
+
+
+def _described(data: bytes) -> str:
+    if not data:
+        return "no bytes"
+    known = _OTHERS.get(data[:4])
+    if data[4:8] == b"ftyp":
+        known = _BRANDS.get(data[8:12], "a video or the like")
+    return f"{known}, {len(data)} bytes" if known else f"{len(data)} bytes that begin with {data[:8]!r}"
 
 
 def _read_jpeg(data: bytes) -> Container:

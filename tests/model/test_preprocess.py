@@ -93,6 +93,25 @@ def test_other_media_are_refused_by_content(data: bytes) -> None:
         read_image(data)
 
 
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (encode(RGB, "GIF"), "GIF, "),
+        (encode(RGB, "TIFF"), "TIFF, "),
+        (b"MM\0*" + bytes(9), "TIFF, 13 bytes"),
+        (encode(RGB, "AVIF"), "AVIF, "),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC, 24 bytes"),
+        (b"\0\0\0\x18ftypisom", "a video or the like, 12 bytes"),
+        (b"%PDF-1.7 ", "PDF, 9 bytes"),
+        (b"hello, this", "11 bytes that begin with b'hello, t'"),
+        (b"", "no bytes"),
+    ],
+)
+def test_what_was_sent_instead_is_told_by_its_name(data: bytes, found: str) -> None:
+    with pytest.raises(UnsupportedMedia, match=rf"found {re.escape(found)}"):
+        read_image(data)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "WEBP"])
 def test_too_many_pixels_are_refused_before_decoding(kind: str) -> None:
     with pytest.raises(TooManyPixels, match=r"at most 40000000 pixels, found 8001 x 5000 = 40005000"):
