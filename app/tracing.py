@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from starlette.types import Scope
 
+from app.advice import installing
 from app.errors import SettingsInvalid
 from app.settings import Settings
 
@@ -36,6 +37,6 @@ def open_traces(settings: Settings) -> Traces:
     except ModuleNotFoundError as exc:
         raise SettingsInvalid(
             f"REID_OTLP_ENDPOINT={settings.otlp_endpoint}: expected OpenTelemetry, found no {exc.name}; "
-            "install it with pip install 'hap2s-reid[trace]'"
+            f"install it with {installing('trace')}"
         ) from exc
     return sent_to(settings.otlp_endpoint)

@@ -3,7 +3,7 @@
 import errno
 import os
 
-from app.advice import advised
+from app.advice import advised, installing
 from app.errors import ServiceError, SettingsInvalid
 from index.errors import GalleryError
 from model.errors import ModelError
@@ -67,8 +67,7 @@ def _missing(error: ModuleNotFoundError, otherwise: str) -> str:
     package = (error.name or "").partition(".")[0]
     if package not in EXTRAS:
         return otherwise
-    extra = EXTRAS[package]
-    return f"this needs {package}, which is not installed: pip install 'hap2s-reid[{extra}]'"
+    return f"this needs {package}, which is not installed: {installing(EXTRAS[package])}"
 
 
 def _system(error: OSError) -> str:

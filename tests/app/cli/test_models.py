@@ -211,4 +211,7 @@ def test_listing_versions_needs_no_mlflow(reid: Reid, data_dir: Path, monkeypatc
     monkeypatch.delitem(sys.modules, "model.mlflow_server", raising=False)
     assert reid("models", "list").code == 0
     refused = reid("models", "push", VERSION, "--mlflow", "http://127.0.0.1:9")
-    assert refused.err == "reid: this needs mlflow, which is not installed: pip install 'hap2s-reid[mlflow]'\n"
+    assert (
+        refused.err
+        == f"reid: this needs mlflow, which is not installed: {sys.executable} -m pip install 'hap2s-reid[mlflow]'\n"
+    )

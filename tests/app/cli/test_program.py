@@ -18,6 +18,7 @@ from model.errors import VersionNotFound
 from tests.app.cli.conftest import Reid
 from tests.deploy.engine import ROOT
 
+PIP = f"{sys.executable} -m pip install"
 HEAVY = {"torch", "onnxruntime", "faiss", "numpy", "fastapi", "sqlalchemy", "PIL"}
 
 
@@ -85,7 +86,7 @@ def test_without_torch_the_extra_is_named(reid: Reid, monkeypatch: pytest.Monkey
         monkeypatch.delitem(sys.modules, name)
     ran = reid("train", "--help")
     assert ran.code == 1
-    assert ran.err == "reid: this needs torch, which is not installed: pip install 'hap2s-reid[train]'\n"
+    assert ran.err == f"reid: this needs torch, which is not installed: {PIP} 'hap2s-reid[train]'\n"
 
 
 @pytest.mark.parametrize("error", [CommandError("a\n b"), SampleNotFound("a b"), VersionNotFound("a  b")])
@@ -131,14 +132,14 @@ def test_whatever_comes_with_an_extra_is_told_with_that_extra() -> None:
     for name, extra in asked:
         module = MODULES.get(name, name.replace("-", "_"))
         told = explain(ModuleNotFoundError(f"No module named {module!r}", name=f"{module}.part"))
-        assert told == f"this needs {module}, which is not installed: pip install 'hap2s-reid[{EXTRAS[module]}]'"
+        assert told == f"this needs {module}, which is not installed: {PIP} 'hap2s-reid[{EXTRAS[module]}]'"
         assert {extra, EXTRAS[module]} in ({extra}, {"cpu", "gpu"}, {"cpu", "train"})
 
 
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("s3://bucket/p", "this needs s3fs, which is not installed: pip install 'hap2s-reid[scale]'"),
+        ("s3://bucket/p", f"this needs s3fs, which is not installed: {PIP} 'hap2s-reid[scale]'"),
         ("gs://bucket/p", "Please install gcsfs to access Google Storage"),
         ("s4://bucket/p", "REID_BLOB_URL: expected a folder or an address such as s3://bucket/pictures, found s4://"),
     ],
