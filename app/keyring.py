@@ -46,7 +46,7 @@ class Keyring:
             return await self._keyless(headers)
         key = await self._known(text)
         if key is None:
-            raise Unauthorized(f"{_EXPECTED} one that was never made, or is revoked")
+            raise Unauthorized(await self._refusal(text))
         self._note_use(key.key_id)
         return Caller(key.key_id, key.scopes, key.gallery, key.rate)
 
@@ -56,11 +56,7 @@ class Keyring:
             self._limits.take(caller.key_id, caller.rate)
 
     async def _keyless(self, headers: Headers) -> Caller:
-        # no key is ever removed: once one was made it stays so, and a stranger costs no look-up
-        if not self._made and _NONE_MADE not in (notes := self._notes.current()):
-            self._made = await self._reading.run(self._keys.made)
-            notes[_NONE_MADE] = None
-        if self._made:
+        if await self._any_made():
             raise Unauthorized(f"{_EXPECTED} none")
         # a browser on this machine sends forms for any page it shows; programs do not send this header
         if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
@@ -69,6 +65,18 @@ class Keyring:
         if not all(is_loopback(_host_name(host)) for host in headers.getlist("host")):
             raise Forbidden("expected localhost or a loopback address as Host, found another; make a key to call by it")
         return Caller()
+
+    async def _refusal(self, text: str) -> str:
+        if not await self._any_made():
+            return "expected no key, because none was made yet, found one: send none, or make one with reid keys create"
+        return f"{_EXPECTED} {'one that was never made, or is revoked' if text else 'an empty one'}"
+
+    async def _any_made(self) -> bool:
+        # no key is ever removed: once one was made it stays so, and a stranger costs no look-up
+        if not self._made and _NONE_MADE not in (notes := self._notes.current()):
+            self._made = await self._reading.run(self._keys.made)
+            notes[_NONE_MADE] = None
+        return self._made
 
     async def _known(self, text: str) -> Key | None:
         notes, name = self._notes.current(), hashlib.sha256(text.encode()).digest()

@@ -57,10 +57,17 @@ def test_no_key_is_needed_here_before_one_was_made(keys: Keys) -> None:
     assert ask(local) == Caller()
     with pytest.raises(Unauthorized, match="found none"):
         ask(reached)
+    unknown = f"reid_{'0' * 12}_{'A' * 43}"
+    with pytest.raises(Unauthorized, match="expected no key, because none was made yet"):
+        ask(local, x_api_key=unknown)
     with pytest.raises(Unauthorized, match="never made"):
-        ask(local, x_api_key=f"reid_{'0' * 12}_{'A' * 43}")
+        ask(reached, x_api_key=unknown)
+    with pytest.raises(Unauthorized, match="found an empty one"):
+        ask(reached, authorization="Bearer ")
     made, _ = keys.create([Scope.QUERY])
     keys.revoke(made.key_id)
+    with pytest.raises(Unauthorized, match="never made"):
+        ask(local, x_api_key=unknown)
     with pytest.raises(Unauthorized, match="found none"):
         ask(local)
     local.close()
