@@ -44,12 +44,13 @@ function card(info, again) {
 }
 
 async function put(info, again) {
-  const name = el("input", { type: "text", required: true, maxlength: "64", pattern: "[A-Za-z0-9][A-Za-z0-9._\\-]*", autocomplete: "off" });
+  const allowed = "letters, digits, dots, dashes and underscores";
+  const name = el("input", { type: "text", required: true, maxlength: "64", pattern: "[A-Za-z0-9][A-Za-z0-9._\\-]*", title: allowed, autocomplete: "off" }); // browsers' own message covers the hint
   const days = el("input", { type: "number", min: "1", max: "36500", value: info?.retention_days ?? null });
   const pictures = check("Keep the pictures", info?.store_images ?? true);
   const done = await edit(info ? `Change ${info.name}` : "Make a gallery", {
     contents: [
-      info ? null : field("Name", name, "letters, digits, dots, dashes and underscores"),
+      info ? null : field("Name", name, allowed),
       field("Days to keep", days, "Counted from enrolment; older samples are erased for good, at the next run of the expiry. Empty: keep them."),
       pictures.node, el("p", { class: "quiet small" }, "Without pictures only embeddings are kept: results cannot be looked at, and a change of the model version cannot re-embed them."),
     ].filter(Boolean),

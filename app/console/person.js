@@ -79,7 +79,7 @@ function seen({ first_seen: first, last_seen: last }) {
 }
 
 async function rename(identity) {
-  const input = el("input", { type: "text", value: identity, required: true, maxlength: "256", autocomplete: "off" });
+  const input = el("input", { type: "text", value: identity, required: true, maxlength: "256", autocomplete: "off", onfocus: event => event.target.select() }); // what is typed takes its place
   const wanted = await edit(`Rename ${identity}`, {
     contents: [field("New name", input, "A name that exists already makes the two people one.")],
     action: "Rename",
