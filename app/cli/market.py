@@ -63,8 +63,14 @@ def _identity(match: re.Match[str]) -> str:
 
 
 def _not_market(folder: Path, names: list[str]) -> str:
-    found = f"{len(names)} files, such as {names[0]!r}" if names else "no files"
+    inside = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    found, instead = "no files", "for pictures under other names write"
+    if names:
+        found = f"{len(names)} files, such as {names[0]!r}"
+    elif inside:
+        found = f"no files but {len(inside)} folders, such as {inside[0]!r}"
+        instead = "where each is a person, drop it into the console's Enrol view, or write"
     return (
         f"{folder}: expected pictures named like {EXAMPLE} (or a folder {GALLERY_FOLDER} of them), found {found}; "
-        "for pictures under other names write a CSV manifest: path,identity,camera"
+        f"{instead} a CSV manifest: path,identity,camera"
     )
