@@ -16,6 +16,7 @@ from app.cli.ingestion import Ingestion, Work
 from app.cli.manifest import Manifest
 from app.cli.market import MarketFolder
 from app.cli.options import Gallery, Key, Url, require_url
+from app.cli.people import PeopleFolder
 from app.cli.report import JsonReport, ProgressReport, Report
 from app.engine import open_engine
 from index.records import EnrolStatus
@@ -25,13 +26,14 @@ INTERRUPTED = 130
 
 def ingest(
     path: Annotated[Path, typer.Argument(help="A folder in Market-1501's layout, or a CSV manifest.")],
+    by_folder: Annotated[bool, typer.Option("--by-folder", help="PATH has a subfolder for each person.")] = False,
     gallery: Gallery = None,
     batch_size: Annotated[int, typer.Option(min=1, max=1024, help="Pictures per transaction; 256 over HTTP.")] = 64,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per batch, then a summary.")] = False,
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """Enrol a folder in Market-1501's layout, or the pictures of a CSV manifest.
+    """Enrol a folder in Market-1501's layout, a folder with one for each person, or the pictures of a CSV manifest.
 
     A manifest has the columns path and identity, and may have camera, captured_at, attributes (a JSON object),
     attributes.NAME and external_id; paths are relative to it. Run it again after a stop and it goes on where it
@@ -39,7 +41,7 @@ def ingest(
     With --url the pictures are sent to a running service, which may be elsewhere.
     """
     require_url(url, key)
-    source = open_source(path)
+    source = open_source(path, by_folder=by_folder)
     if url is None and gallery is None:
         gallery = "default"
     report: Report = JsonReport(source, gallery) if as_json else ProgressReport(source, gallery)
@@ -53,10 +55,12 @@ def ingest(
         raise typer.Exit(1)
 
 
-def open_source(path: Path) -> Source:
-    """Return the reader for a path: a folder is in Market-1501's layout, a file is a manifest."""
+def open_source(path: Path, *, by_folder: bool) -> Source:
+    """Return the reader for a path: a folder is in Market-1501's layout if nothing is said, a file is a manifest."""
     if path.is_dir():
-        return MarketFolder(path)
+        return PeopleFolder(path) if by_folder else MarketFolder(path)
+    if by_folder:
+        raise CommandError(f"{path}: expected a folder with a subfolder for each person, found none there")
     if path.is_file():
         return Manifest(path)
     found = "something else" if path.exists() else "nothing"

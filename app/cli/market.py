@@ -69,7 +69,7 @@ def _not_market(folder: Path, names: list[str]) -> str:
         found = f"{len(names)} files, such as {names[0]!r}"
     elif inside:
         found = f"no files but {len(inside)} folders, such as {inside[0]!r}"
-        instead = "where each is a person, drop it into the console's Enrol view, or write"
+        instead = "where each is a person, give --by-folder; for anything else write"
     return (
         f"{folder}: expected pictures named like {EXAMPLE} (or a folder {GALLERY_FOLDER} of them), found {found}; "
         f"{instead} a CSV manifest: path,identity,camera"

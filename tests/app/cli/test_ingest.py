@@ -53,6 +53,19 @@ def test_a_market_tree_is_enrolled_whole(reid: Reid, data_dir: Path, market: Pat
         assert engine.gallery.check().clean
 
 
+def test_a_folder_for_each_person_is_enrolled_when_told_so(reid: Reid, market: Path, tmp_path: Path) -> None:
+    for number, picture in enumerate(sorted((market / "bounding_box_test").glob("0*.jpg"))[:2]):
+        (folder := tmp_path / "people" / f"p{number}").mkdir(parents=True)
+        shutil.copy(picture, folder)
+    assert reid("ingest", tmp_path / "people").code == 1
+    assert events(reid("ingest", tmp_path / "people", "--by-folder", "--json"))[-1]["created"] == 2
+    found = json.loads(reid("query", tmp_path / "people" / "p1" / picture.name, "--json").out)
+    assert found["identities"][0]["identity"] == "p1"
+    refused = reid("ingest", picture, "--by-folder")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "expected a folder with a subfolder for each person" in refused.err
+
+
 def test_run_again_it_goes_on_where_it_was(
     reid: Reid, data_dir: Path, market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

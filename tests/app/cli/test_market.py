@@ -59,9 +59,7 @@ def test_another_layout_is_refused_with_what_was_found(tmp_path: Path) -> None:
 def test_a_folder_for_each_person_is_told_where_it_can_go(tmp_path: Path) -> None:
     touch(tmp_path / "anna", "1.jpg")
     touch(tmp_path / "bert", "1.jpg")
-    found = (
-        r"found no files but 2 folders, such as 'anna'; where each is a person, .*Enrol view, or write a CSV manifest"
-    )
+    found = "found no files but 2 folders, such as 'anna'; where each is a person, give --by-folder; .* a CSV manifest"
     with pytest.raises(CommandError, match=found):
         MarketFolder(tmp_path)
 
