@@ -47,6 +47,7 @@ class Keeper:
         self._thread: threading.Thread | None = None
         self._start = threading.Lock()
         self._begun: dict[int, float] = {}  # when a gallery's last snapshot was begun
+        self._rests_until = -math.inf  # after what was not foreseen: it would fail again at every change
 
     def look(self) -> None:
         """Start what is due; return at once."""
@@ -54,7 +55,7 @@ class Keeper:
             return  # another thread is at it
         try:
             idle = self._thread is None or not self._thread.is_alive()
-            if idle and any(True for _ in self._due()):
+            if idle and time.monotonic() >= self._rests_until and any(True for _ in self._due()):
                 self._thread = threading.Thread(target=self._work_behind, name="upkeep", daemon=True)
                 self._thread.start()
         finally:
@@ -101,7 +102,8 @@ class Keeper:
         try:
             self._work()
         except Exception:  # noqa: BLE001 - the boundary of the background; FAISS has no tree of errors
-            _log.exception("upkeep of the index stops until the next change")
+            self._rests_until = time.monotonic() + _RESTED_SECONDS
+            _log.exception("upkeep of the index rests for %g s", _RESTED_SECONDS)
 
     def _should_save(self, gallery: int, shard: Shard) -> bool:
         if time.monotonic() < self._begun.get(gallery, -math.inf) + _RESTED_SECONDS:

@@ -126,15 +126,27 @@ def test_a_recall_that_no_code_reaches_leaves_the_search_exact(folder: Path, cap
 def test_what_fails_unforeseen_in_the_background_is_logged_and_stops_nobody(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    tried: list[bool] = []
+
     def broken(*_: object) -> None:
+        tried.append(True)
         raise RuntimeError("a fault of FAISS")
 
     monkeypatch.setattr(learning, "learn", broken)
     with open_store(folder, index=CODED) as store:
         enrol(store, crowd(1000, identities=200, cameras=5))
-        until(lambda: "upkeep of the index stops until the next change" in caplog.text)
+        until(lambda: "upkeep of the index rests for 60 s" in caplog.text)
         assert "a fault of FAISS" in caplog.text
         assert len(identities(store, 5)) == 20
+        keeper = store.indexes.serving.keeper
+        assert keeper._thread is not None
+        keeper._thread.join()
+        enrol(store, [sample(1001)])
+        keeper._thread.join()
+        assert len(tried) == 1  # not at every change
+        keeper._rests_until = 0.0
+        enrol(store, [sample(1002)])
+        until(lambda: len(tried) == 2)
 
 
 def test_the_recall_that_is_told_is_that_of_a_slow_count(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
