@@ -12,6 +12,7 @@ from app.cli.data_folder import no_gallery_in
 from app.cli.failures import CommandError, explain
 from app.cli.options import Json
 from app.cli.progress import bar
+from app.cli.words import count
 from app.engine import open_engine
 from app.settings import Settings, load_settings
 from index.database import sync_folder
@@ -56,9 +57,10 @@ def backup(
     if as_json:
         typer.echo(json.dumps(asdict(made)))
         return
-    typer.echo(f"{made.name}: {made.samples} samples, {made.pictures} pictures, of which {made.copied} were new")
+    held = f"{count(made.samples, 'sample')}, {count(made.pictures, 'picture')}"
+    typer.echo(f"{made.name}: {held}, of which {made.copied} new")
     if made.left_out:
-        typer.echo(f"{made.left_out} samples were erased meanwhile and are not in it")
+        typer.echo(f"left out: {count(made.left_out, 'sample')}, erased meanwhile")
     if made.pruned:
         typer.echo(f"removed {', '.join(made.pruned)}")
 
@@ -82,8 +84,9 @@ def restore(
     else:
         for problem in report.problems:
             typer.echo(problem)
-        state = "clean" if report.clean else f"{len(report.problems)} problems"
-        typer.echo(f"{done.name}: {report.samples} samples, {report.pictures} pictures: {state}")
+        held = f"{count(report.samples, 'sample')}, {count(report.pictures, 'picture')}"
+        state = "clean" if report.clean else count(len(report.problems), "problem")
+        typer.echo(f"{done.name}: {held}: {state}")
         typer.echo(f"its model version is {done.model_version}")
         for version, reason in missing.items():
             typer.echo(f"{version} must be brought with reid models import: {reason}")

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.cli.tables import table
+from app.cli.words import count
 from model.card import Calibration, Card, Metrics, OpenSet
 from model.history import Promotion
 
@@ -28,7 +29,8 @@ def _facts(card: Card) -> Iterator[tuple[str, str]]:
     yield "created", f"{card.created:%Y-%m-%d %H:%M}"
     yield "input", f"{card.input.height}×{card.input.width} {card.input.color}, {card.input.dtype}"
     yield "output", f"{card.output.dim} numbers, of unit length"
-    yield "trained on", f"{data.name}: {data.images} pictures of {data.identities} people by {data.cameras} cameras"
+    cameras = f" by {count(data.cameras, 'camera')}" if data.cameras else ""  # 0: of a data set without them
+    yield "trained on", f"{data.name}: {data.images} pictures of {data.identities} people{cameras}"
     if card.parent is not None:
         yield "began from", card.parent
     yield "commit", card.commit
@@ -77,7 +79,7 @@ def show_open_set(found: OpenSet | None) -> Iterator[Table | Text]:
         deviation = f" ± {each.deviation:.1%}" if found.divisions > 1 else ""
         rows.add_row(f"{each.false_alarm_rate:.1%}", f"{each.threshold:.3f}", f"{each.detection_rate:.1%}{deviation}")
     yield rows
-    yield Text(f"with {found.enrolled} people enrolled, by {found.protocol}")
+    yield Text(f"with {count(found.enrolled, 'person', 'people')} enrolled, by {found.protocol}")
 
 
 def _promotions(promotions: Sequence[Promotion]) -> Iterator[Table]:

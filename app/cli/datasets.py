@@ -11,6 +11,7 @@ import typer
 from app.cli.data_folder import settings_here
 from app.cli.options import Json
 from app.cli.progress import bar
+from app.cli.words import count
 from app.dataset import LeftOut, Selection
 from app.engine import open_engine
 from app.exporting import Export, Exported
@@ -63,13 +64,16 @@ def _folder(blob_url: str) -> Path | None:
 
 def _lines(done: Exported, out: Path) -> list[str]:
     test = done.images["test"] + done.images["gallery"]
+    cameras, queries = count(done.cameras, "camera"), f"{done.images['test']} of them queries"
     lines = [
-        f"{done.images['train']} pictures of {done.identities['train']} identities to train on, {test} of "
-        f"{done.identities['test']} to test with, {done.images['test']} of them queries; {done.cameras} cameras"
+        f"{count(done.images['train'], 'picture')} of {count(done.identities['train'], 'identity', 'identities')} to "
+        f"train on, {test} of {done.identities['test']} to test with, {queries}; {cameras}"
     ]
-    lines += [f"left out: {count} samples: {_REASONS[LeftOut(reason)]}" for reason, count in done.left_out.items()]
+    for reason, number in done.left_out.items():
+        lines.append(f"left out: {count(number, 'sample')}: {_REASONS[LeftOut(reason)]}")
     if done.one_camera:
-        lines.append(f"{done.one_camera} identities are seen by one camera only: they are in, and never a query")
+        seen = count(done.one_camera, "identity is", "identities are")
+        lines.append(f"{seen} seen by one camera only: in the set, and never a query")
     if not test:
         lines.append("nobody was held out: the data set has no test")
     return [*lines, f"next: reid train --data {quote(str(out))} --out RUN"]

@@ -14,6 +14,7 @@ from app.cli.failures import CommandError
 from app.cli.options import Json
 from app.cli.suspects import suspects
 from app.cli.tables import print_table, table
+from app.cli.words import count
 from app.engine import Engine, open_engine
 from index.errors import GalleryNotFound
 from index.records import AuditEntry, GalleryInfo
@@ -72,7 +73,7 @@ def _tell_settings(made: GalleryInfo, *, as_json: bool) -> None:
         return
     pictures = "are kept" if made.store_images else "are not kept"
     days = made.retention_days
-    samples = "stay until they are deleted" if days is None else f"stay for {days} days"
+    samples = "stay until they are deleted" if days is None else f"stay for {count(days, 'day')}"
     typer.echo(f"{made.name!r}: pictures {pictures}, samples {samples}")
 
 
@@ -87,9 +88,11 @@ def check(as_json: Json = False) -> None:
         for problem in report.problems:
             typer.echo(problem)
         if report.orphans:
-            typer.echo(f"{report.orphans} pictures that no sample uses: `reid gallery rebuild` removes them")
-        state = "clean" if report.clean else f"{len(report.problems)} problems"
-        typer.echo(f"{report.samples} samples, {report.pictures} pictures, {report.vectors} vectors: {state}")
+            orphans = count(report.orphans, "picture")
+            typer.echo(f"{orphans} that no sample uses: `reid gallery rebuild` removes them")
+        looked_at = f"{count(report.samples, 'sample')}, {count(report.pictures, 'picture')}"
+        state = "clean" if report.clean else count(len(report.problems), "problem")
+        typer.echo(f"{looked_at}, {count(report.vectors, 'vector')}: {state}")
     if not report.clean:
         raise typer.Exit(1)
 
@@ -99,7 +102,7 @@ def rebuild(as_json: Json = False) -> None:
     """Build the vector index again from the catalogue, and rewrite the catalogue without what was erased."""
     with open_engine(settings_here()) as engine:
         vectors = engine.gallery.rebuild()
-    typer.echo(json.dumps({"vectors": vectors}) if as_json else f"{vectors} vectors indexed again")
+    typer.echo(json.dumps({"vectors": vectors}) if as_json else f"{count(vectors, 'vector')} indexed again")
 
 
 @gallery.command()
@@ -116,7 +119,7 @@ def stats(as_json: Json = False) -> None:
     headings = ("gallery", "samples", "identities", "pictures kept", "retention", "search", "recall", "bytes a sample")
     rows = table(*headings, whole=headings[1:3])
     for each, how in zip(galleries, index, strict=True):
-        retention = "–" if each.retention_days is None else f"{each.retention_days} days"
+        retention = "–" if each.retention_days is None else count(each.retention_days, "day")
         search = "exact" if how.engine == "exact" else f"codes, {how.candidates} compared"
         rows.add_row(
             each.name,
@@ -152,7 +155,8 @@ def expire(
     else:
         for name, erased in done.items():
             state = "" if erased.verified else ", but reading back found something left: run it again"
-            typer.echo(f"{name}: {erased.samples_deleted} samples, {erased.images_deleted} pictures erased{state}")
+            samples, pictures = count(erased.samples_deleted, "sample"), count(erased.images_deleted, "picture")
+            typer.echo(f"{name}: {samples}, {pictures} erased{state}")
         if not done:
             typer.echo(_NO_RETENTION)
     if not all(erased.verified for erased in done.values()):
@@ -161,11 +165,11 @@ def expire(
 
 def _tell_overdue(overdue: dict[str, int], as_json: bool) -> None:
     if as_json:
-        found = [{"gallery": name, "samples": count} for name, count in overdue.items()]
+        found = [{"gallery": name, "samples": samples} for name, samples in overdue.items()]
         typer.echo(json.dumps({"galleries": found}))
         return
-    for name, count in overdue.items():
-        typer.echo(f"{name}: {count} samples would be erased")
+    for name, samples in overdue.items():
+        typer.echo(f"{name}: {count(samples, 'sample')} would be erased")
     if not overdue:
         typer.echo(_NO_RETENTION)
 
@@ -173,7 +177,7 @@ def _tell_overdue(overdue: dict[str, int], as_json: bool) -> None:
 @gallery.command()
 def audit(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Entries at most, the newest first.")] = 100,
-    cursor: Annotated[str | None, typer.Option(help="Go on after an earlier page; --json prints its cursor.")] = None,
+    cursor: Annotated[str | None, typer.Option(help="Go on after an earlier page, which told its cursor.")] = None,
     as_json: Json = False,
 ) -> None:
     """Show the audit log: what was deleted, when, where and how many, and never whom.
@@ -192,7 +196,7 @@ def audit(
         rows.add_row(*_audit_row(entry))
     print_table(rows)
     if page.next_cursor is not None:
-        typer.echo("there are older entries: a larger --limit shows them")
+        typer.echo(f"there are older entries: --cursor {page.next_cursor} shows them")
 
 
 def _audit_row(entry: AuditEntry) -> list[str]:
@@ -204,9 +208,9 @@ def _removed(entry: AuditEntry) -> str:
     """Return what a deletion removed, or a restore brought; "" for what does neither."""
     if entry.migration_id is not None or entry.key_id is not None:
         return ""
-    pictures = "pictures not counted" if entry.pictures is None else f"{entry.pictures} pictures"
+    pictures = "pictures not counted" if entry.pictures is None else count(entry.pictures, "picture")
     verified = {None: "", True: ": clean", False: ": NOT CLEAN"}[entry.verified]
-    return f"{entry.samples} samples, {pictures}, {entry.vectors} vectors{verified}"
+    return f"{count(entry.samples, 'sample')}, {pictures}, {count(entry.vectors, 'vector')}{verified}"
 
 
 def _concerned(entry: AuditEntry) -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from app.cli.entries import Entry
 from app.cli.failures import CommandError
+from app.cli.words import count
 
 GALLERY_FOLDER = "bounding_box_test"
 EXAMPLE = "0002_c1s1_000451_03.jpg"
@@ -39,9 +40,9 @@ class MarketFolder:
         """What was left out."""
         notes = []
         if self._junk:
-            notes.append(f"left out {self._junk} junk pictures (identity -1)")
+            notes.append(f"left out {count(self._junk, 'junk picture')} (identity -1)")
         if self._others:
-            notes.append(f"left out {self._others} files that are not named like {EXAMPLE}")
+            notes.append(f"left out {count(self._others, 'file')} not named like {EXAMPLE}")
         return tuple(notes)
 
     def entries(self) -> Iterator[Entry]:
@@ -66,9 +67,9 @@ def _not_market(folder: Path, names: list[str]) -> str:
     inside = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
     found, instead = "no files", "for pictures under other names write"
     if names:
-        found = f"{len(names)} files, such as {names[0]!r}"
+        found = f"{count(len(names), 'file')}, such as {names[0]!r}"
     elif inside:
-        found = f"no files but {len(inside)} folders, such as {inside[0]!r}"
+        found = f"no files but {count(len(inside), 'folder')}, such as {inside[0]!r}"
         instead = "where each is a person, give --by-folder; for anything else write"
     return (
         f"{folder}: expected pictures named like {EXAMPLE} (or a folder {GALLERY_FOLDER} of them), found {found}; "

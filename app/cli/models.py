@@ -18,6 +18,7 @@ from app.cli.options import Json
 from app.cli.promotion import CheckSet, Force, Margin, caller
 from app.cli.recalibration import recalibrate
 from app.cli.tables import print_table, table
+from app.cli.words import count
 from app.engine import active_version, open_engine
 from app.settings import Settings, load_settings
 from index.migration import Migration, State
@@ -90,7 +91,7 @@ def activate(
     told = f"{version} is active"
     if moved.state is State.SWITCHED:
         told += (
-            f", {moved.total} samples were moved; next: reid migrations finalize {moved.migration_id}"
+            f", {count(moved.total, 'sample')} moved; next: reid migrations finalize {moved.migration_id}"
             f", or the way back: reid migrations rollback {moved.migration_id}"
         )
         told = "\n".join([told, *_compared(moved)])
@@ -201,7 +202,9 @@ def _compared(moved: Migration) -> list[str]:
         return []
     before, after = (verdicts["match_in_both"] + verdicts[only] for only in ("only_source", "only_target"))
     probes = moved.validation["probes"]
-    return [f"of {probes} samples searched for, {before} had a match with {moved.source}, {after} have one now"]
+    return [
+        f"of {count(probes, 'sample')} searched for, {before} had a match with {moved.source}, {after} have one now"
+    ]
 
 
 def _registry() -> Registry:
@@ -216,7 +219,7 @@ def _needed(settings: Settings) -> dict[str, str]:
 
 def _use(use: VersionUse) -> str:
     if use.embeddings:
-        return f"the galleries hold {use.embeddings} embeddings of it"
+        return f"the galleries hold {count(use.embeddings, 'embedding')} of it"
     if use.migrating:
         return "the galleries are being moved; see reid migrations list"
     return "the galleries are served by it; activate another one first"

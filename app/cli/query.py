@@ -19,6 +19,7 @@ from app.cli.failures import CommandError, explain
 from app.cli.options import Gallery, Key, Url, require_url
 from app.cli.report import printable
 from app.cli.tables import table
+from app.cli.words import count
 from app.engine import Engine, open_engine
 from app.errors import InvalidParameter
 from app.false_alarms import LEAST_IDENTITIES, measure
@@ -177,12 +178,12 @@ def bar(score: float, threshold: float | None) -> str:
 
 
 def _verdict(answer: dict[str, Any], rate: float | None) -> str:
-    searched = f"{answer['searched']} samples searched with {answer['model_version']}"
+    searched = f"{count(answer['searched'], 'sample')} searched with {answer['model_version']}"
     best = max((identity["score"] for identity in answer["identities"]), default=None)
     if best is None:
         return f"unknown: no samples to compare with ({searched})"
     if answer["threshold"] is None and rate is not None:
-        least = f"that takes {LEAST_IDENTITIES} people and {math.ceil(1 / rate) - 1} samples"
+        least = f"that takes {LEAST_IDENTITIES} people and {count(math.ceil(1 / rate) - 1, 'sample')}"
         return f"uncalibrated: the gallery is too small for a false alarm rate of {rate:g}, {least} ({searched})"
     if answer["threshold"] is None:
         return f"uncalibrated: the model has no threshold, give one with --threshold ({searched})"

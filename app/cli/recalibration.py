@@ -11,6 +11,7 @@ from app.cli.data_folder import settings_here
 from app.cli.options import Json
 from app.cli.progress import bar
 from app.cli.tables import print_table, table
+from app.cli.words import count
 from app.engine import open_engine
 from app.open_set import Searched, search
 from app.recalibration import Choice, Measured, measure, measure_reference, register, require_new
@@ -104,7 +105,8 @@ def _print(found: Measured, asked: Searched, before: Calibration | None) -> None
     for part in show_open_set(asked.open_set()):
         print_table(part)
     if found.without_camera:
-        typer.echo(f"{found.without_camera} samples without a camera do not count; --any-camera takes them")
+        left_out = count(found.without_camera, "sample")
+        typer.echo(f"left out: {left_out} without a camera, which --any-camera takes")
 
 
 def _next(version: str | None) -> str:

@@ -11,6 +11,7 @@ from app.cli.data_folder import settings_here
 from app.cli.options import Json
 from app.cli.progress import bar
 from app.cli.tables import print_table, table
+from app.cli.words import count
 from app.engine import Engine, open_engine
 from app.parameters import Decision
 from app.suspects import Findings, GalleryAudit
@@ -58,8 +59,8 @@ def _print(found: Findings, limit: int) -> None:
             rows.add_row(*map(Text, (pair.first, pair.second, f"{pair.score:.3f}")))
         print_table(rows)
     typer.echo(
-        f"{len(found.suspects)} of {found.samples} samples look like another identity; {len(found.merges)} pairs of "
-        f"{found.identities} identities may be one person"
+        f"{len(found.suspects)} of {count(found.samples, 'sample')} look like another identity; "
+        f"{count(len(found.merges), 'pair')} of {found.identities} identities may be one person"
     )
     if found.threshold is None:
         typer.echo("pairs were not looked for: the version has no calibration; give --threshold")

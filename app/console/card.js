@@ -89,7 +89,7 @@ function origin(card) {
   const { data, input, output } = card;
   const facts = [
     ["Made", new Date(card.created).toLocaleDateString(undefined, { dateStyle: "medium" })],
-    ["Trained on", `${data.name}: ${whole(data.images)} pictures of ${whole(data.identities)} people by ${whole(data.cameras)} cameras`],
+    ["Trained on", `${data.name}: ${whole(data.images)} pictures of ${whole(data.identities)} people${data.cameras ? ` by ${count(data.cameras, "camera")}` : ""}`],
     ["Takes", `${input.color} pictures of ${input.height}×${input.width}, ${input.dtype}`], ["Gives", `${output.dim} dimensions`],
     ["Terms", card.terms.includes(data.terms) ? card.terms : `${card.terms} ${data.terms}`],
     ...Object.entries(card.files).map(([name, hash]) => [name, `SHA-256 ${hash}`]),

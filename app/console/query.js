@@ -191,7 +191,7 @@ function result(scope, answer) {
   const best = highest(answer.identities);
   const others = answer.identities.filter(each => each.match).length - 1;
   const alarms = here().params.get("false_alarm_rate");
-  const few = alarms !== null && `The gallery is too small to tell how many strangers match: that takes 20 people and ${Math.ceil(1 / alarms) - 1} samples.`;
+  const few = alarms !== null && `The gallery is too small to tell how many strangers match: that takes 20 people and ${count(Math.ceil(1 / alarms) - 1, "sample")}.`;
   const hidden = answer.verdict === "match" && "Somebody whom re-ranking left out reaches the threshold; show more people.";
   const why = best ? hidden || (answer.verdict === "uncalibrated" && few) || means : "Nothing was searched: the gallery is empty, or the filters leave nothing.";
   const banner = el("div", { class: `verdict ${answer.verdict}` }, el("h2", {}, mark(answer.verdict, word)),

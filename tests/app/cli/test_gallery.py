@@ -20,7 +20,7 @@ def test_check_counts_and_is_clean(reid: Reid, data_dir: Path, market: Path) -> 
     (data_dir / "pictures" / "ab").mkdir(exist_ok=True)
     (data_dir / "pictures" / "ab" / ("ab" + "0" * 62)).write_bytes(b"orphan")
     told = reid("gallery", "check").out
-    assert told.startswith("1 pictures that no sample uses: `reid gallery rebuild` removes them\n")
+    assert told.startswith("1 picture that no sample uses: `reid gallery rebuild` removes them\n")
     assert told.endswith("clean\n")
 
 
@@ -30,7 +30,7 @@ def test_check_fails_when_a_picture_is_gone(reid: Reid, data_dir: Path, market: 
     picture.unlink()
     ran = reid("gallery", "check")
     assert ran.code == 1
-    assert "problem" in ran.out
+    assert ran.out.endswith(": 1 problem\n")
 
 
 def test_rebuild_indexes_every_vector(reid: Reid, data_dir: Path, market: Path) -> None:
@@ -78,6 +78,9 @@ def test_audit_tells_what_was_deleted(reid: Reid, data_dir: Path, market: Path) 
     assert (entry["action"], entry["gallery"], entry["verified"]) == ("erase_identity", "default", True)
     older = json.loads(reid("gallery", "audit", "--cursor", told["next_cursor"], "--json").out)
     assert ([each["number"] for each in older["entries"]], older["next_cursor"]) == ([1], None)
+    shown, cut = (reid("gallery", "audit", "--limit", str(limit)).out for limit in (2, 1))
+    assert "older" not in shown
+    assert cut.endswith(f"there are older entries: --cursor {told['next_cursor']} shows them\n")
     table = reid("gallery", "audit").out
     assert table.count("erase_identity") == 2
     assert "0001" not in table
@@ -128,7 +131,7 @@ def test_backup_and_restore(
     assert (ran.code, made["samples"], made["copied"], made["pruned"]) == (0, total, made["pictures"], [])
     assert ran.err == ""
     told = reid("gallery", "backup", tmp_path / "kept", "--keep", "1").out
-    assert f"{total} samples, {made['pictures']} pictures, of which 0 were new\nremoved {made['name']}\n" in told
+    assert f"{total} samples, {made['pictures']} pictures, of which 0 new\nremoved {made['name']}\n" in told
     refused = reid("gallery", "restore", tmp_path / "kept")
     assert (refused.code, refused.err.count("\n")) == (1, 1)
     assert refused.err.startswith("reid: expected an empty data folder to restore into, found reid.db")

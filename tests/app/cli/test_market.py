@@ -37,7 +37,7 @@ def test_junk_and_other_files_are_left_out_and_told(tmp_path: Path) -> None:
     assert source.total == 1
     assert source.notes == (
         "left out 2 junk pictures (identity -1)",
-        "left out 1 files that are not named like 0002_c1s1_000451_03.jpg",
+        "left out 1 file not named like 0002_c1s1_000451_03.jpg",
     )
 
 
@@ -52,7 +52,7 @@ def test_each_distractor_is_somebody_else_and_stays_so(tmp_path: Path) -> None:
 
 def test_another_layout_is_refused_with_what_was_found(tmp_path: Path) -> None:
     touch(tmp_path, "holiday.jpg")
-    with pytest.raises(CommandError, match=r"found 1 files, such as 'holiday.jpg'.*write a CSV manifest"):
+    with pytest.raises(CommandError, match=r"found 1 file, such as 'holiday.jpg'.*write a CSV manifest"):
         MarketFolder(tmp_path)
 
 
