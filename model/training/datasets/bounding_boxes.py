@@ -9,6 +9,7 @@ from model.training.datasets.dataset import Dataset, Release
 from model.training.datasets.images import JUNK, LabelledImages, label_files
 
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
+PARTS = frozenset({TRAIN, QUERY, GALLERY})
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
 

@@ -41,4 +41,4 @@ def read(root: Path) -> Dataset:
     return split_classes("cars196", TERMS, RELEASE, paths, [int(label) for label in rows["class"]], LAST_TRAINED)
 
 
-LAYOUT = Layout("cars196", LOOKS, fits, (read,))
+LAYOUT = Layout("cars196", LOOKS, frozenset({"car_ims", ANNOTATIONS}), fits, (read,))

@@ -59,4 +59,4 @@ def _class(folder: Path, text: str) -> int:
     return int(text)
 
 
-LAYOUT = Layout("cub200", LOOKS, lambda root: find(root) is not None, (read,))
+LAYOUT = Layout("cub200", LOOKS, frozenset({"images", IMAGES, CLASSES}), lambda root: find(root) is not None, (read,))

@@ -57,6 +57,7 @@ LAYOUTS = tuple(
     Layout(
         f"cuhk03-{boxes}",
         f"cuhk-03.mat, alone or in cuhk03_release (cuhk03-{boxes}:N is its split N of {SPLITS})",
+        frozenset({"cuhk-03.mat", "cuhk03_release"}),
         lambda root: find_release(root) is not None,
         tuple(partial(read_split, boxes=boxes, split=split) for split in range(1, SPLITS + 1)),
     )

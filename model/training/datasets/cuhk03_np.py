@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import DatasetError
-from model.training.datasets.bounding_boxes import BoundingBoxes
+from model.training.datasets.bounding_boxes import PARTS, BoundingBoxes
 from model.training.datasets.cuhk03_release import BOXES, TERMS, Boxes, find_release, parse_name, picture_folder
 from model.training.datasets.dataset import Count, Dataset, Layout, Release
 from model.training.datasets.images import LabelledImages, label_list
@@ -88,6 +88,7 @@ LAYOUTS = tuple(
         f"cuhk03-np-{boxes}",
         f"in the folder {boxes} {FOLDERS[boxes].looks}, or cuhk03_new_protocol_config_{boxes}.mat beside "
         f"images_{boxes} or cuhk-03.mat",
+        PARTS | {boxes, f"cuhk03_new_protocol_config_{boxes}.mat", f"images_{boxes}", "cuhk-03.mat"},
         partial(fits, boxes=boxes),
         (partial(read, boxes=boxes),),
     )

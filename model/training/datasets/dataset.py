@@ -75,9 +75,10 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a data set lies on a disk: what to look for, and its readers, one for each way to split it."""
+    """How a data set lies on a disk: what a person would see, which names tell it from others, and its readers."""
 
     name: str
     looks: str
+    parts: frozenset[str]
     fits: Callable[[Path], bool]
-    readers: tuple[Callable[[Path], Dataset], ...]
+    readers: tuple[Callable[[Path], Dataset], ...]  # one for each way to split it

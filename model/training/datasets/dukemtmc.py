@@ -9,7 +9,7 @@ import logging
 import re
 from pathlib import Path
 
-from model.training.datasets.bounding_boxes import BoundingBoxes
+from model.training.datasets.bounding_boxes import PARTS, BoundingBoxes
 from model.training.datasets.dataset import Count, Dataset, Layout, Release
 
 WITHDRAWN = (
@@ -33,4 +33,4 @@ def read(root: Path) -> Dataset:
     return BOXES.read(root)
 
 
-LAYOUT = Layout(BOXES.name, BOXES.looks, BOXES.fits, (read,))
+LAYOUT = Layout(BOXES.name, BOXES.looks, PARTS, BOXES.fits, (read,))

@@ -45,4 +45,4 @@ def find_pictures(root: Path) -> list[Path]:
     return found
 
 
-LAYOUT = Layout("folder", LOOKS, lambda _: False, (read,))
+LAYOUT = Layout("folder", LOOKS, frozenset({"train", "test"}), lambda _: False, (read,))

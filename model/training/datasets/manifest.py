@@ -134,4 +134,4 @@ def _row(header: list[str], cells: list[str], path: Path, where: str) -> Row:
     return Row(where, path.parent / fields["path"], fields["identity"], fields.get("camera", ""), split)
 
 
-LAYOUT = Layout("manifest", LOOKS, fits, (read,))
+LAYOUT = Layout("manifest", LOOKS, frozenset({NAME}), fits, (read,))

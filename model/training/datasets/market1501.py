@@ -5,7 +5,7 @@ Zheng, Shen, Tian, Wang, Wang, Tian. "Scalable Person Re-identification: A Bench
 
 import re
 
-from model.training.datasets.bounding_boxes import BoundingBoxes
+from model.training.datasets.bounding_boxes import PARTS, BoundingBoxes
 from model.training.datasets.dataset import Count, Layout, Release
 
 BOXES = BoundingBoxes(
@@ -16,4 +16,4 @@ BOXES = BoundingBoxes(
     terms="Market-1501: research use only, not to be redistributed.",
     release=Release(train=Count(12936, 751), query=Count(3368, 750), gallery=Count(15913, 751)),
 )
-LAYOUT = Layout(BOXES.name, BOXES.looks, BOXES.fits, (BOXES.read,))
+LAYOUT = Layout(BOXES.name, BOXES.looks, PARTS, BOXES.fits, (BOXES.read,))

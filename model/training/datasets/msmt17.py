@@ -36,6 +36,11 @@ class Version:
         """What a person would see."""
         return f"the folders {self.train} and {self.test}, and list_train.txt with lines such as {_EXAMPLE!r}"
 
+    @property
+    def parts(self) -> frozenset[str]:
+        """The names of its folders and of the first list."""
+        return frozenset({self.train, self.test, TRAIN_LISTS[0]})
+
     def fits(self, root: Path) -> bool:
         """Return whether the folders and a list are there."""
         return self._folder(root) is not None
@@ -80,4 +85,6 @@ VERSIONS = (
     Version("msmt17-v1", "MSMT17_V1", "train", "test"),
     Version("msmt17-v2", "MSMT17_V2", "mask_train_v2", "mask_test_v2"),
 )
-LAYOUTS = tuple(Layout(version.name, version.looks, version.fits, (version.read,)) for version in VERSIONS)
+LAYOUTS = tuple(
+    Layout(version.name, version.looks, version.parts, version.fits, (version.read,)) for version in VERSIONS
+)

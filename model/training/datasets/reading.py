@@ -1,6 +1,5 @@
 """One entry for every data set: by its name, or by what lies in its folder."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +20,6 @@ LAYOUTS: tuple[Layout, ...] = (
     manifest.LAYOUT,
     folder.LAYOUT,
 )
-_NAME = r"[\w.-]*\w"
 NAMES = (AUTO, *(layout.name for layout in LAYOUTS))
 
 
@@ -64,8 +62,8 @@ def choose_reader(name: str) -> Callable[[Path], Dataset]:
 
 def _expected(path: Path) -> str:
     """Say what the layouts look like that have a name in common with what is there, or which layouts there are."""
-    names = [path.name] if path.is_file() else [entry.name for entry in path.iterdir()]
-    near = [layout for layout in LAYOUTS if any(name in re.findall(_NAME, layout.looks) for name in names)]
+    names = {path.name} if path.is_file() else {entry.name for entry in path.iterdir()}
+    near = [layout for layout in LAYOUTS if names & layout.parts]
     if near:
         return f"expected {'; or '.join(f'{layout.name}: {layout.looks}' for layout in near)}"
     return f"expected one of {', '.join(layout.name for layout in LAYOUTS)}; --dataset NAME tells what one looks like"

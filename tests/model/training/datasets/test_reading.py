@@ -97,6 +97,12 @@ def test_when_a_part_is_missing_the_layouts_that_have_the_others_are_described(
     assert described == near
 
 
+@pytest.mark.parametrize("name", ["a", "or", "files", "of"])
+def test_a_word_of_a_description_is_no_part_of_a_data_set(tmp_path: Path, name: str) -> None:
+    write_picture(tmp_path / name / "1.jpg")
+    assert f"where there is {name}/; expected one of market1501, " in read_dataset_error(tmp_path)
+
+
 def read_dataset_error(path: Path, name: str = "auto") -> str:
     with pytest.raises(DatasetError) as caught:
         read_dataset(path, name)
