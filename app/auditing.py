@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 from app.answers import ranked_sample, sample_answer, time_text
 from app.errors import Overloaded, ServiceError, Stopped
 from app.suspects import Findings, GalleryAudit, MergeCandidate, SuspectSample
+from app.verdict import Line
 from index.errors import GalleryError, IdentityNotFound, SampleNotFound
 from index.gallery import GalleryStore
 from index.labels import Answered
@@ -53,7 +54,7 @@ class LabelAudits:
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._lock = threading.Lock()
 
-    def start(self, store: GalleryStore, gallery: str, threshold: float | None) -> Job:
+    def start(self, store: GalleryStore, gallery: str, line: Line) -> Job:
         """Begin an audit, or return the one under way; raise `GalleryNotFound`, `Overloaded` when many wait."""
         store.identities(gallery, limit=1)
         with self._lock:
@@ -65,7 +66,7 @@ class LabelAudits:
             job = self._jobs[gallery] = Job()
             self._jobs.move_to_end(gallery)
             self._prune()
-        self._pool.submit(self._run, job, store, gallery, threshold)
+        self._pool.submit(self._run, job, store, gallery, line)
         return job
 
     def latest(self, gallery: str) -> Job | None:
@@ -87,9 +88,10 @@ class LabelAudits:
         for gallery in [name for name, job in self._jobs.items() if job.state != "running"][:-_KEPT]:
             del self._jobs[gallery]
 
-    def _run(self, job: Job, store: GalleryStore, gallery: str, threshold: float | None) -> None:
+    def _run(self, job: Job, store: GalleryStore, gallery: str, line: Line) -> None:
         try:
-            job.end(GalleryAudit(store, gallery, self._stopped).run(threshold, job.follow))
+            audit = GalleryAudit(store, gallery, self._stopped)
+            job.end(audit.run(line.threshold, job.follow, line.false_match_rate))
         except (GalleryError, ServiceError) as exc:
             if not isinstance(exc, Stopped):
                 log.warning("the label audit of gallery %r failed: %s", gallery, exc)
@@ -124,8 +126,8 @@ def audit_answer(store: GalleryStore, gallery: str, job: Job | None, limit: int)
 
 def _told(gallery: str, state: State, **more: object) -> dict[str, Any]:
     nothing = {"done": 0, "total": 0, "started": None, "finished": None, "detail": None, "model_version": None}
-    counts: dict[str, Any] = {"samples": 0, "identities": 0, "threshold": None, "found": 0, "items": [], "merges": []}
-    return {"gallery": gallery, "state": state, **nothing, **counts, **more}
+    counts = {"samples": 0, "identities": 0, "alone": 0, "threshold": None, "by_chance": None, "found": 0}
+    return {"gallery": gallery, "state": state, **nothing, **counts, "items": [], "merges": [], **more}
 
 
 def _found(store: GalleryStore, findings: Findings, answered: Answered, limit: int) -> dict[str, Any]:
@@ -145,7 +147,9 @@ def _found(store: GalleryStore, findings: Findings, answered: Answered, limit: i
         "model_version": findings.model_version,
         "samples": findings.samples,
         "identities": findings.identities,
+        "alone": findings.alone,
         "threshold": findings.threshold,
+        "by_chance": findings.by_chance,
         "found": len(findings.suspects),
         "items": items,
         "merges": merges,

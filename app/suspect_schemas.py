@@ -40,7 +40,9 @@ _EXAMPLE: dict[str, Any] = {
     "model_version": "market1501@1",
     "samples": 15913,
     "identities": 751,
+    "alone": 12,
     "threshold": 0.61,
+    "by_chance": 281.6,
     "answered": 3,
     "found": 1,
     "items": [
@@ -117,7 +119,12 @@ class SuspectsAnswer(BaseModel):
     model_version: str | None
     samples: int
     identities: int
+    alone: int = Field(description="samples that are their identity's only one: nothing can be said of their labels")
     threshold: float | None = Field(description="of the merges; null: not looked for, the version has no calibration")
+    by_chance: float | None = Field(
+        description="pairs of two people that reach the threshold by chance among so many identities with one sample "
+        "each; fewer where they have more; null: the threshold was given as a score"
+    )
     answered: int = Field(
         description="labels called right, and pairs called two people, that are not asked about again"
     )

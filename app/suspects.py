@@ -51,7 +51,9 @@ class Findings:
     model_version: str
     samples: int
     identities: int
+    alone: int  # samples that are their identity's only one, which nothing can be said of
     threshold: float | None  # of the merges; None: nobody says from where on two are one
+    by_chance: float | None  # pairs of two people that are to be expected among the merges; None: not known
     suspects: tuple[SuspectSample, ...]
     merges: tuple[MergeCandidate, ...]
 
@@ -73,14 +75,15 @@ class GalleryAudit:
         self._names: list[str] = []
         self._own = np.empty(0, dtype=np.int32)
 
-    def run(self, threshold: float | None, progress: Progress = nobody) -> Findings:
+    def run(self, threshold: float | None, progress: Progress = nobody, rate: float | None = None) -> Findings:
         """Look for suspects, and for pairs of identities whose mean score reaches the threshold where there is one.
 
+        `rate` is the false match rate at the threshold, by which is told how many pairs reach it by chance.
         Raises `GalleryNotFound`; `ModelMismatch` when the version changes meanwhile; `Stopped`.
         """
         self._list()
         if not self._ids:
-            return Findings(self._gallery, self._version, 0, 0, threshold, (), ())
+            return self._findings(threshold, rate, (), ())
         total = 2 * len(self._ids)
         prototypes = Prototypes(len(self._names), self._store.dim)
         for rows, embeddings in self._blocks():
@@ -90,8 +93,27 @@ class GalleryAudit:
         suspects = self._suspects(judge, lambda done: progress(len(self._ids) + done, total))
         merges = () if threshold is None else self._merges(judge, threshold)
         progress(total, total)
-        samples, people = len(self._ids), len(self._names)
-        return Findings(self._gallery, self._version, samples, people, threshold, suspects, merges)
+        return self._findings(threshold, rate, suspects, merges)
+
+    def _findings(
+        self,
+        threshold: float | None,
+        rate: float | None,
+        suspects: tuple[SuspectSample, ...],
+        merges: tuple[MergeCandidate, ...],
+    ) -> Findings:
+        people = len(self._names)
+        return Findings(
+            gallery=self._gallery,
+            model_version=self._version,
+            samples=len(self._ids),
+            identities=people,
+            alone=int((np.bincount(self._own) == 1).sum()),
+            threshold=threshold,
+            by_chance=None if threshold is None or rate is None else rate * people * (people - 1) / 2,
+            suspects=suspects,
+            merges=merges,
+        )
 
     def _list(self) -> None:
         numbers: dict[str, int] = {}

@@ -12,7 +12,7 @@ from app.cli.options import Json
 from app.cli.progress import bar
 from app.cli.tables import print_table, table
 from app.cli.words import count
-from app.engine import Engine, open_engine
+from app.engine import open_engine
 from app.parameters import Decision
 from app.suspects import Findings, GalleryAudit
 from app.verdict import draw_line
@@ -31,19 +31,15 @@ def suspects(
     The console shows them with pictures and lets you act on them. Nothing is changed here.
     """
     with open_engine(settings_here()) as engine, bar("Looking") as progress:
-        line = merge_threshold(engine, Decision(threshold=threshold))
-        found = GalleryAudit(engine.gallery, gallery).run(line, progress)
+        calibration = engine.registry.card(engine.gallery.model_version).calibration
+        line = draw_line(calibration, Decision(threshold=threshold))
+        found = GalleryAudit(engine.gallery, gallery).run(line.threshold, progress, line.false_match_rate)
     if as_json:
         shown = asdict(found)
         suspected, merges = shown["suspects"], shown["merges"]
         typer.echo(json.dumps({**shown, "suspects": suspected[:limit], "merges": merges[:limit]}))
     else:
         _print(found, limit)
-
-
-def merge_threshold(engine: Engine, decision: Decision) -> float | None:
-    """Return the score from which on two identities may be one: given, or the serving version's, or None."""
-    return draw_line(engine.registry.card(engine.gallery.model_version).calibration, decision).threshold
 
 
 def _print(found: Findings, limit: int) -> None:
@@ -58,9 +54,14 @@ def _print(found: Findings, limit: int) -> None:
         for pair in found.merges[:limit]:
             rows.add_row(*map(Text, (pair.first, pair.second, f"{pair.score:.3f}")))
         print_table(rows)
-    typer.echo(
-        f"{len(found.suspects)} of {count(found.samples, 'sample')} look like another identity; "
-        f"{count(len(found.merges), 'pair')} of {found.identities} identities may be one person"
-    )
+    judged = found.samples - found.alone
+    typer.echo(f"{len(found.suspects)} of {count(judged, 'sample')} look like another identity")
+    if found.alone:
+        typer.echo(f"{count(found.alone, 'sample')} not judged: nothing else of the same identity to compare with")
+    pairs = f"{count(len(found.merges), 'pair')} of {count(found.identities, 'identity', 'identities')}"
     if found.threshold is None:
         typer.echo("pairs were not looked for: the version has no calibration; give --threshold")
+    elif found.by_chance is None:
+        typer.echo(f"{pairs} may be one person")
+    else:
+        typer.echo(f"{pairs} may be one person; with one sample each, some {found.by_chance:.0f} would by chance")

@@ -67,8 +67,18 @@ function told(audit, start, again) {
   if (audit.state === "failed") return [said("The audit failed"), el("p", {}, audit.detail ?? ""), el("div", { class: "buttons" }, act, ask)];
   if (audit.state === "none") return [said("Likely wrong labels"), intro, el("div", { class: "buttons" }, act, ask)];
   const facts = `${count(audit.samples, "sample")} of ${count(audit.identities, "identity", "identities")}, looked at ${when(audit.finished)} with ${audit.model_version}`;
-  const limits = audit.threshold === null ? " Identities were not compared: the model has no thresholds." : "";
-  return [said(`${count(audit.found, "sample")} may have a wrong label`), el("p", { class: "quiet" }, `${facts}.${limits}`), el("div", { class: "buttons" }, act, ask)];
+  const judged = audit.alone < audit.samples || !audit.samples;
+  const found = judged ? `${count(audit.found, "sample")} may have a wrong label` : "No label could be judged";
+  return [said(found), el("p", { class: "quiet" }, [`${facts}.`, ...limits(audit)].join(" ")), el("div", { class: "buttons" }, act, ask)];
+}
+
+/** What the audit cannot tell. */
+function limits({ alone, threshold, by_chance: chance }) {
+  return [
+    alone && `${count(alone, "sample is its", "samples are their")} identity's only one: there is nothing to compare ${alone === 1 ? "it" : "them"} with.`,
+    threshold === null && "Identities were not compared: the model has no thresholds.",
+    chance >= 1 && `Among so many identities some ${count(Math.round(chance), "pair")} would reach the threshold by chance, had each one sample.`,
+  ].filter(Boolean);
 }
 
 /** A list of cards. Those that are found again stay as they are, so that their pictures are not fetched again. */

@@ -32,12 +32,13 @@ async def find_suspects(request: Request, wanted: Annotated[AuditParameters, Que
     """Compare every sample with the means of all identities, in the background; `GET /suspects` says how far it is.
 
     One that is under way is answered as it is. Two identities may be one person when the mean score between their
-    samples reaches `threshold`, or the threshold at `false_match_rate`.
+    samples reaches `threshold`, or the threshold at `false_match_rate`. The more identities, the more pairs reach it by
+    chance: `by_chance` tells how many. An identity's only sample has nothing to be compared with; `alone` counts those.
     """
     service, wanted = service_of(request), caller_of(request).within(wanted)
     line = draw_line(service.engine.model.card.calibration, wanted)
     store = service.engine.gallery
-    job = await service.pipeline.keep(service.audits.start, store, wanted.gallery, line.threshold)
+    job = await service.pipeline.keep(service.audits.start, store, wanted.gallery, line)
     answer = await service.pipeline.keep(audit_answer, store, wanted.gallery, job, SHOWN_FINDINGS)
     return json_response(answer, 202)
 

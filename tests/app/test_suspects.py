@@ -56,6 +56,16 @@ def test_merges_are_not_looked_for_without_a_threshold(store: GalleryStore) -> N
     assert GalleryAudit(store, "default").run(None).merges == ()
 
 
+def test_what_cannot_be_judged_is_counted_and_how_many_pairs_chance_brings(store: GalleryStore) -> None:
+    enrol(store, [each for each in people() if each.identity != "p11"])
+    enrol(store, [sample(900 + number, f"once{number}") for number in range(5)])
+    found = GalleryAudit(store, "default").run(0.7, rate=0.01)
+    assert (found.samples, found.identities, found.alone) == (71, 17, 5)
+    assert found.by_chance == pytest.approx(0.01 * 17 * 16 / 2)
+    assert GalleryAudit(store, "default").run(0.7).by_chance is None
+    assert GalleryAudit(store, "default").run(None, rate=0.01).by_chance is None
+
+
 def test_what_was_answered_is_not_found_again(store: GalleryStore) -> None:
     ids = enrol(store, people())
     before = GalleryAudit(store, "default").run(0.7)
@@ -71,7 +81,8 @@ def test_what_was_answered_is_not_found_again(store: GalleryStore) -> None:
 
 
 def test_an_empty_gallery_has_nothing_wrong(store: GalleryStore) -> None:
-    assert GalleryAudit(store, "default").run(0.5) == Findings("default", store.model_version, 0, 0, 0.5, (), ())
+    nothing = Findings("default", store.model_version, 0, 0, 0, 0.5, 0, (), ())
+    assert GalleryAudit(store, "default").run(0.5, rate=0.001) == nothing
     with pytest.raises(GalleryNotFound):
         GalleryAudit(store, "none").run(0.5)
 

@@ -6,6 +6,7 @@ import pytest
 
 from app.engine import open_engine
 from app.settings import load_settings
+from index.records import SampleFilter
 from tests.app.cli.conftest import Reid
 from tests.app.parts import VERSION
 
@@ -232,5 +233,22 @@ def test_suspects_are_listed(reid: Reid, data_dir: Path, market: Path) -> None:
     assert len(told["merges"]) == 1
     assert set(told["merges"][0]) == {"first", "second", "score"}
     table = reid("gallery", "suspects", "--threshold", "0.2").out
-    assert f"of {total} samples look like another identity" in table
+    assert f"of {total - told['alone']} samples look like another identity" in table
     assert told["merges"][0]["first"] in table
+    assert (told["by_chance"], "by chance" in table) == (None, False)
+
+
+def test_suspects_tell_what_has_nothing_to_be_compared_with(reid: Reid, data_dir: Path, market: Path) -> None:
+    total = json.loads(reid("ingest", market, "--json").out.splitlines()[-1])["created"]
+    with open_engine(load_settings()) as engine:
+        left = set()
+        for each in engine.gallery.page("default", SampleFilter(), limit=1000).items:
+            if each.identity in left:
+                engine.gallery.delete("default", each.sample_id)
+            left.add(each.identity)
+    told = json.loads(reid("gallery", "suspects", "--json").out)
+    assert (told["samples"], told["alone"], told["by_chance"]) == (8, 8, 0.001 * 8 * 7 / 2)
+    said = reid("gallery", "suspects").out
+    assert "0 of 0 samples look like another identity\n8 samples not judged: nothing else of the same" in said
+    assert "of 8 identities may be one person; with one sample each, some 0 would by chance" in said
+    assert total > 8

@@ -54,6 +54,17 @@ def test_findings_fit_are_readable_and_named(watched: Watched, service: httpx.Cl
     assert page.evaluate(NAMELESS) == []
 
 
+def test_what_cannot_be_judged_is_told(watched: Watched, service: httpx.Client, gallery: str) -> None:
+    enrol(service, gallery, [0, 1, 2])
+    for name in ("p0", "p1", "p2"):
+        sample_id = samples(service, gallery, name)[0]["sample_id"]
+        service.delete(f"/gallery/{sample_id}", params={"gallery": gallery}).raise_for_status()
+    page = watched.open(f"identities?gallery={gallery}&suspects=")
+    page.get_by_role("button", name="Look for wrong labels").click()
+    page.wait_for_selector("text=No label could be judged")
+    page.wait_for_selector("text=3 samples are their identity's only one: there is nothing to compare them with.")
+
+
 def test_a_sample_is_moved_and_two_people_are_merged(watched: Watched, service: httpx.Client, gallery: str) -> None:
     plant(service, gallery)
     service.post("/suspects", params={"gallery": gallery, "threshold": "0.8"}).raise_for_status()

@@ -42,6 +42,7 @@ def test_findings_come_with_pictures_and_go_when_they_are_acted_on(client: httpx
     ids = plant(client)
     answer = audited(client, threshold=0.8)
     assert (answer["state"], answer["samples"], answer["identities"], answer["threshold"]) == ("done", 16, 5, 0.8)
+    assert (answer["alone"], answer["by_chance"]) == (0, None)
     first = next(item for item in answer["items"] if item["sample"]["sample_id"] == ids["0-3"])
     assert (first["sample"]["identity"], first["suggested"]) == ("p1", "p0")
     assert first["margin"] == pytest.approx(first["suggested_score"] - first["own_score"])
