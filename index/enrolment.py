@@ -15,7 +15,7 @@ from index.errors import DimensionMismatch, ExternalIdConflict, GalleryError, In
 from index.migration import written_versions
 from index.pictures import PictureStore
 from index.records import Enrolled, EnrolStatus, NewSample
-from index.schema import samples
+from index.schema import awaited_pictures, samples
 
 _log = logging.getLogger(__name__)
 _Content = tuple[bytes, str, str | None]
@@ -82,10 +82,13 @@ class Enrolment:
         new = {digest: data for digest, data in self._pictures.items() if digest not in stored}
         kept: set[bytes] = set()
         try:
-            if into.store_images:
+            if into.store_images and new:
+                with database.write() as connection:
+                    removal.note(connection, new, awaited_pictures)
                 pictures.put(new)
             with database.write() as connection:
                 written = self._commit(connection, pictures, gallery)
+                removal.settle(connection, written & new.keys(), awaited_pictures)
             kept = written  # not before: the commit itself may fail
         finally:
             if into.store_images and (left := new.keys() - kept):
@@ -188,10 +191,11 @@ def _note_stored(connection: Connection, keys: Iterable[int]) -> None:
 
 
 def _discard(database: Database, pictures: PictureStore, digests: set[bytes]) -> None:
-    """Remove pictures that no sample came to use; a failure leaves orphans, which `rebuild` removes."""
+    """Remove pictures that no sample came to use; what a failure leaves, the next opening removes."""
     try:
         pictures.require()  # here, where nobody waits for the answer of a dead server
         with database.write() as connection:
             pictures.remove(removal.unused(connection, digests))
+            removal.settle(connection, digests, awaited_pictures)
     except GalleryError as exc:
-        _log.warning("%d pictures of a failed enrolment stay until a rebuild: %s", len(digests), exc)
+        _log.warning("%d pictures of a failed enrolment stay until the store is opened again: %s", len(digests), exc)

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Callable
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Table, func, select
 
 from index import audit, catalogue, closing, known_backups, names, removal, residue
 from index.database import Database, chunks
@@ -14,7 +14,7 @@ from index.follower import Follower
 from index.pictures import PictureStore
 from index.records import Erased
 from index.removal import Removed
-from index.schema import embeddings, samples
+from index.schema import awaited_pictures, embeddings, picture_removals, samples
 from index.snapshots import Snapshots
 
 _log = logging.getLogger(__name__)
@@ -45,19 +45,22 @@ class Eraser:
         closing.finish(self._database)
         self._pictures.sweep()
         self.remove_pictures()
+        self.remove_pictures(awaited_pictures)
 
-    def remove_pictures(self) -> set[bytes]:
-        """Remove the pictures that deletions left unused."""
+    def remove_pictures(self, noted: Table = picture_removals) -> set[bytes]:
+        """Remove the pictures that deletions left unused, or that killed enrolments stored."""
         gone: set[bytes] = set()
+        last = b""  # once through: others may write down more all the while
         while True:
             with self._database.read() as connection:
-                pending = removal.pending_removals(connection, _BATCH)
+                pending = removal.pending(connection, last, _BATCH, noted)
             if not pending:
                 return gone
+            last = pending[-1]
             self._pictures.require()  # here, where nobody waits for the answer of a dead server
             with self._database.write() as connection:
                 gone |= self._pictures.remove(removal.unused(connection, pending))
-                removal.settle_removals(connection, pending)
+                removal.settle(connection, pending, noted)
 
     def delete(self, gallery: int, removed: Removed, entry: int) -> None:
         """Clear without reading back, and tell the audit log."""

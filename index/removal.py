@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, Table, delete, insert, select
 
 from index import catalogue, ledger, names
 from index.database import chunks
@@ -73,27 +73,28 @@ def _remove_chunk(connection: Connection, keys: list[int]) -> Removed:
     connection.execute(delete(attribute_pairs).where(attribute_pairs.c.sample_id.in_(keys)))
     connection.execute(delete(samples).where(samples.c.id.in_(keys)))
     names_gone = names.drop_empty_identities(connection, people)
-    note_removals(connection, found.digests)
+    note(connection, found.digests)
     return replace(found, texts=(*names_gone, *found.texts))
 
 
-def note_removals(connection: Connection, digests: Iterable[bytes]) -> None:
-    """Write down pictures that are to be removed unless a sample uses them."""
+def note(connection: Connection, digests: Iterable[bytes], into: Table = picture_removals) -> None:
+    """Write down pictures that are to be removed unless a sample uses them: now, or when their enrolment was killed."""
     for chunk in chunks(digests):
-        known = set(connection.scalars(select(picture_removals.c.digest).where(picture_removals.c.digest.in_(chunk))))
+        known = set(connection.scalars(select(into.c.digest).where(into.c.digest.in_(chunk))))
         if new := [{"digest": digest} for digest in chunk if digest not in known]:
-            connection.execute(insert(picture_removals), new)
+            connection.execute(insert(into), new)
 
 
-def pending_removals(connection: Connection, limit: int) -> list[bytes]:
-    """Return the first of the pictures that are to be removed."""
-    return list(connection.scalars(select(picture_removals.c.digest).order_by(picture_removals.c.digest).limit(limit)))
+def pending(connection: Connection, after: bytes, limit: int, noted: Table = picture_removals) -> list[bytes]:
+    """Return the next of the pictures that are written down, in the order of their digests."""
+    query = select(noted.c.digest).where(noted.c.digest > after).order_by(noted.c.digest)
+    return list(connection.scalars(query.limit(limit)))
 
 
-def settle_removals(connection: Connection, digests: Sequence[bytes]) -> None:
-    """Forget removals that are done."""
+def settle(connection: Connection, digests: Iterable[bytes], noted: Table = picture_removals) -> None:
+    """Forget pictures that are removed, or used."""
     for chunk in chunks(digests):
-        connection.execute(delete(picture_removals).where(picture_removals.c.digest.in_(chunk)))
+        connection.execute(delete(noted).where(noted.c.digest.in_(chunk)))
 
 
 def unused(connection: Connection, digests: Iterable[bytes]) -> list[bytes]:

@@ -18,7 +18,7 @@ from sqlalchemy import (
     func,
 )
 
-HEAD = "0007"  # the revision that these tables are at; the newest file in `revisions/versions`
+HEAD = "0008"  # the revision that these tables are at; the newest file in `revisions/versions`
 
 # SQLite makes only a column of the type INTEGER its row id.
 Key = BigInteger().with_variant(Integer(), "sqlite")
@@ -185,6 +185,15 @@ change_log = Table(
 # Pictures to be removed once no sample uses them, so that a removal that was cut short is taken up again.
 picture_removals = Table(
     "picture_removals",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+# Pictures that an enrolment stores before its samples are committed, so that those of one that was killed in between
+# are removed at the next opening. One that still runs elsewhere looks before it commits, and stores them again.
+awaited_pictures = Table(
+    "awaited_pictures",
     metadata,
     Column("digest", LargeBinary(32), primary_key=True),
     sqlite_with_rowid=False,

@@ -61,7 +61,7 @@ class Witness:
     def _look(self) -> None:
         with open_store(self.folder) as store:
             report = store.check()
-            assert report.problems == ()
+            assert (report.problems, report.orphans) == ((), 0)
             held: dict[str, Sample] = {}
             cursor = None
             while True:

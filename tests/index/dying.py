@@ -1,4 +1,4 @@
-"""A program that backs up or restores, and kills itself before its Nth step on the disk."""
+"""A program that enrols, backs up or restores, and kills itself before its Nth step on the disk."""
 
 import os
 import signal
@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from index.enrolment import Enrolment
 from index.restore import restore
-from tests.index.people import open_store
+from tests.index.people import enrol, open_store, sample
 
 STEPS = ("fsync", "rename", "replace", "unlink", "rmdir", "mkdir")
 
@@ -34,11 +35,14 @@ class Death:
 
 
 def main(at: int, work: str, data: Path, backups: Path, name: str | None = None) -> None:
-    store = open_store(data) if work == "backup" else None
+    store = None if work == "restore" else open_store(data)
     death = Death(at)
     for step in STEPS:
         setattr(os, step, death.before(getattr(os, step)))
-    if store is not None:
+    if store is not None and work == "enrol":
+        Enrolment._commit = death.before(Enrolment._commit)  # type: ignore[method-assign]
+        enrol(store, [sample(number) for number in range(3)])
+    elif store is not None:
         store.backup(backups, keep=1)
     else:
         restore(backups, f"sqlite:///{data}/reid.db", f"{data}/pictures", name=name)

@@ -195,7 +195,16 @@ def rows(folder: Path) -> dict[str, list[tuple[object, ...]]]:
         for name in names
         if not name.startswith("sqlite_")
         and name
-        not in ("audit_log", "backups", "keys", "migrations", "right_labels", "people_apart", "alembic_version")
+        not in (
+            "audit_log",
+            "backups",
+            "keys",
+            "migrations",
+            "right_labels",
+            "people_apart",
+            "awaited_pictures",
+            "alembic_version",
+        )
     ]
     found = {name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr) for name in kept}
     connection.close()

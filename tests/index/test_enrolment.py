@@ -1,7 +1,7 @@
 import hashlib
 import resource
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from index.enrolment import Enrolment
 from index.errors import DimensionMismatch, ExternalIdConflict, InvalidValue, ModelMismatch, StoreUnavailable
 from index.gallery import GalleryStore
 from index.migration import State
@@ -326,3 +327,38 @@ def test_pictures_of_a_commit_that_fails_are_removed_again(store: GalleryStore, 
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (count(store), files(folder)) == (1, stored)
     enrol(store, [sample(2), sample(3)])
+
+
+def test_what_a_failure_left_is_removed_at_the_next_opening(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise StoreUnavailable("gone")
+
+    with open_store(folder) as store, monkeypatch.context() as patched:
+        patched.setattr(Enrolment, "_commit", fail)
+        patched.setattr(PictureStore, "require", fail)
+        with pytest.raises(StoreUnavailable):
+            run(store, sample(1), sample(2))
+    assert len(files(folder)) == 2
+    with open_store(folder):
+        assert files(folder) == []
+
+
+def test_an_opening_beside_an_enrolment_takes_nothing_from_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = PictureStore.put
+    seen: list[list[str]] = []
+
+    def watched(pictures: PictureStore, given: Mapping[bytes, bytes]) -> None:
+        put(pictures, given)
+        if not seen:
+            seen.append(files(folder))
+            with open_store(folder):
+                seen.append(files(folder))
+
+    with open_store(folder) as store:
+        monkeypatch.setattr(PictureStore, "put", watched)
+        run(store, sample(1), sample(2))
+        assert [len(each) for each in seen] == [2, 0]
+        assert files(folder) == seen[0]
+        assert store.check().clean
+    with open_store(folder):
+        assert files(folder) == seen[0]
