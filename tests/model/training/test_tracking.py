@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from model.training.difference import People
 from model.training.evaluation import Retrieval
 from model.training.journal import Journal
 from model.training.recipe import read_recipe
-from model.training.tracking import EXPERIMENT, MlflowRun
+from model.training.tracking import EXPERIMENT, RUN_ID, MlflowRun
 from model.training.train import train
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # mlflow's own
@@ -39,6 +40,32 @@ def test_run_is_recorded_with_settings_figures_and_report(
     assert len(found.data.tags["data_sha256"]) == 64
     assert 0 < found.data.metrics["validation/mAP"] <= 1
     assert {file.path for file in client.list_artifacts(found.info.run_id)} == {"report.html", "history.jsonl"}
+
+
+def test_a_copied_folder_gets_a_record_of_its_own_and_a_moved_one_keeps_its(
+    server: str, recipe_file: Path, tmp_path: Path
+) -> None:
+    recipe, client, first, second = read_recipe(str(recipe_file)), MlflowClient(server), tmp_path / "a", tmp_path / "b"
+
+    def records() -> list[str]:
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        assert experiment is not None
+        return [each.info.run_id for each in client.search_runs([experiment.experiment_id], order_by=["start_time"])]
+
+    first.mkdir()
+    MlflowRun(server, first, recipe, {})
+    (original,) = records()
+    shutil.copytree(first, second)
+    for folder in (second, second, first):
+        MlflowRun(server, folder, recipe, {})
+    assert len(records()) == 2
+    (copied,) = set(records()) - {original}
+    assert client.get_run(copied).data.tags["copy_of"] == original
+    first.rename(tmp_path / "c")
+    MlflowRun(server, tmp_path / "c", recipe, {})
+    (tmp_path / "c" / RUN_ID).write_text(original)  # as earlier releases wrote it
+    MlflowRun(server, tmp_path / "c", recipe, {})
+    assert len(records()) == 2
 
 
 def test_server_that_does_not_answer_stops_nothing_but_the_start(
