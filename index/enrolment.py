@@ -198,4 +198,4 @@ def _discard(database: Database, pictures: PictureStore, digests: set[bytes]) ->
             pictures.remove(removal.unused(connection, digests))
             removal.settle(connection, digests, awaited_pictures)
     except GalleryError as exc:
-        _log.warning("%d pictures of a failed enrolment stay until the store is opened again: %s", len(digests), exc)
+        _log.warning("%d pictures of a failed enrolment stay until the next expiry or opening: %s", len(digests), exc)

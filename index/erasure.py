@@ -2,14 +2,15 @@
 
 import logging
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from sqlalchemy import Connection, Table, func, select
 
 from index import audit, catalogue, closing, known_backups, names, removal, residue
 from index.database import Database, chunks
-from index.errors import GalleryError
+from index.errors import GalleryError, StoreUnavailable
 from index.follower import Follower
 from index.pictures import PictureStore
 from index.records import Erased
@@ -18,7 +19,20 @@ from index.schema import awaited_pictures, embeddings, picture_removals, samples
 from index.snapshots import Snapshots
 
 _log = logging.getLogger(__name__)
+_REST = "once that is put right, the service's expiry, its next start or `reid gallery expire` removes the rest"
 _BATCH = 200  # pictures of one transaction: all writers wait while a slow store removes them
+
+
+@contextmanager
+def committed(what: str) -> Iterator[None]:
+    """Say of a store that fails after a deletion was committed what holds: its own words are of a request not taken."""
+    try:
+        yield
+    except StoreUnavailable as exc:
+        reason = str(exc).partition(": nothing ")[0]
+        raise StoreUnavailable(
+            f"the {what} is deleted and nobody finds it any more, but not all of it is off the disk: {reason}; {_REST}"
+        ) from exc
 
 
 class Eraser:

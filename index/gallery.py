@@ -16,7 +16,7 @@ from index.catalogue import DEFAULT_GALLERY
 from index.check import Check, remove_orphans
 from index.database import Database
 from index.enrolment import Enrolment, Prepared, known, prepare
-from index.erasure import Eraser
+from index.erasure import Eraser, committed
 from index.errors import GalleryError, InvalidValue, PictureNotStored, SampleNotFound
 from index.follower import Shard
 from index.indexes import Indexes
@@ -226,8 +226,9 @@ class GalleryStore:
             row = catalogue.sample(connection, into, sample_id)
             removed = removal.remove(connection, into.id, [row.id])
             entry = audit.write(connection, Action.DELETE_SAMPLE, into, removed, actor)
-        self.indexes.follow()
-        self._eraser.delete(into.id, removed, entry)
+        with committed("sample"):
+            self.indexes.follow()
+            self._eraser.delete(into.id, removed, entry)
 
     # --- identities -------------------------------------------------------------------------------------------
 
@@ -261,8 +262,9 @@ class GalleryStore:
             keys = catalogue.numbers_of(connection, samples.c.identity_id == number)
             removed = removal.remove(connection, into.id, keys)
             entry = audit.write(connection, Action.ERASE_IDENTITY, into, removed, actor)
-        self.indexes.follow()
-        return self._eraser.erase(into.id, removed, entry)
+        with committed("identity"):
+            self.indexes.follow()
+            return self._eraser.erase(into.id, removed, entry)
 
     # --- galleries --------------------------------------------------------------------------------------------
 
@@ -290,11 +292,12 @@ class GalleryStore:
             closing.close(connection, into.id)
             if name == DEFAULT_GALLERY:
                 catalogue.put_gallery(connection, name, None, True)
-        with self._database.read() as connection:
-            removed = removal.contents(connection, into.id)  # all of it, for nobody can add to it any more
-        self.indexes.follow()
-        closing.empty(self._database, into.id, entry)
-        return self._eraser.erase(into.id, removed, entry)
+        with committed("gallery"):
+            with self._database.read() as connection:
+                removed = removal.contents(connection, into.id)  # all of it, for nobody can add to it any more
+            self.indexes.follow()
+            closing.empty(self._database, into.id, entry)
+            return self._eraser.erase(into.id, removed, entry)
 
     # --- search -----------------------------------------------------------------------------------------------
 

@@ -166,12 +166,14 @@ def test_a_server_that_refuses_is_told_with_its_reason(
 
 @pytest.mark.parametrize("state", ["closing", "denying"])
 def test_nothing_is_lost_while_the_server_is_away(store: GalleryStore, relay: Relay, state: str) -> None:
-    enrol(store, [sample(1, "a"), sample(2, "b")])
+    *_, third = enrol(store, [sample(1, "a"), sample(2, "b"), sample(4, "d")])
     relay.become(state)
     with pytest.raises(StoreUnavailable):
         store.enrol("default", [sample(3, "c")], model_version=VERSION)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable, match="the identity is deleted and nobody finds it any more"):
         store.erase("default", "a")
+    with pytest.raises(StoreUnavailable, match="the sample is deleted and nobody finds it any more"):
+        store.delete("default", third)
     relay.become("passing")
     store.retention.expire()  # as the service does by itself: what could not be removed is
     report = store.check()

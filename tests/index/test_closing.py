@@ -99,13 +99,14 @@ def test_a_deletion_that_failed_goes_on_with_the_expiry(
     def failing(connection: Connection, gallery: int, keys: Sequence[int]) -> Removed:
         rounds.append(keys)
         if len(rounds) == 3:
-            raise StoreUnavailable("planted: the disk is full")
+            raise StoreUnavailable("the disk is full: nothing of this request was taken; send it again")
         return remove(connection, gallery, keys)
 
     monkeypatch.setattr(closing, "_BATCH", 7)
     monkeypatch.setattr(removal, "remove", failing)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable, match=r"gallery is deleted .* the disk is full; once that is put") as failed:
         store.delete_gallery("g")
+    assert "nothing of this request" not in str(failed.value)
     assert bare in store.galleries()
     assert store.check().problems == ()
     assert store.retention.overdue() == {}
