@@ -109,16 +109,17 @@ def rebuild(as_json: Json = False) -> None:
 def stats(as_json: Json = False) -> None:
     """Count samples and identities, and tell how each gallery is searched."""
     with open_engine(settings_here()) as engine:
-        galleries = engine.gallery.galleries()
-        index = engine.gallery.indexes.info()
+        index = {how.gallery: how for how in engine.gallery.indexes.info()}
+        galleries = [each for each in engine.gallery.galleries() if each.name in index]  # others were made meanwhile
         version = engine.gallery.model_version
     if as_json:
-        told = [{**asdict(each), "index": asdict(how)} for each, how in zip(galleries, index, strict=True)]
+        told = [{**asdict(each), "index": asdict(index[each.name])} for each in galleries]
         typer.echo(json.dumps({"model_version": version, "galleries": told}))
         return
     headings = ("gallery", "samples", "identities", "pictures kept", "retention", "search", "recall", "bytes a sample")
     rows = table(*headings, whole=headings[1:3])
-    for each, how in zip(galleries, index, strict=True):
+    for each in galleries:
+        how = index[each.name]
         retention = "–" if each.retention_days is None else count(each.retention_days, "day")
         search = "exact" if how.engine == "exact" else f"codes, {how.candidates} compared"
         rows.add_row(

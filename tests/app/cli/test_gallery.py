@@ -1,12 +1,14 @@
 import json
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.engine import open_engine
 from app.settings import load_settings
-from index.records import SampleFilter
+from index.gallery import GalleryStore
+from index.records import GalleryInfo, SampleFilter
 from tests.app.cli.conftest import Reid
 from tests.app.parts import VERSION
 
@@ -44,6 +46,20 @@ def test_stats_counts_each_gallery(reid: Reid, data_dir: Path, market: Path) -> 
     [found] = json.loads(reid("gallery", "stats", "--json").out)["galleries"]
     assert (found["name"], found["samples"], found["identities"]) == ("default", total, 8)
     assert "default" in reid("gallery", "stats").out
+
+
+def test_stats_bears_a_gallery_that_is_made_meanwhile(
+    reid: Reid, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = GalleryStore.galleries
+
+    def later(store: GalleryStore) -> list[GalleryInfo]:
+        return [*listed(store), replace(listed(store)[0], name="new")]
+
+    reid("gallery", "create", "shop")
+    monkeypatch.setattr(GalleryStore, "galleries", later)
+    told = json.loads(reid("gallery", "stats", "--json").out)["galleries"]
+    assert [(each["name"], each["index"]["gallery"]) for each in told] == [("default",) * 2, ("shop",) * 2]
 
 
 def test_a_gallery_is_made_once_and_what_is_given_is_changed(reid: Reid, data_dir: Path) -> None:
