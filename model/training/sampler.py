@@ -18,7 +18,11 @@ class IdentitySampler:
     def __init__(self, identities: NDArray[np.int64], *, p: int, k: int, seed: int) -> None:
         self.images_of = {name: np.flatnonzero(identities == name) for name in np.unique(identities)}
         if len(self.images_of) < p:
-            raise DatasetError(f"expected at least {p} identities for a batch, found {len(self.images_of)}")
+            raise DatasetError(
+                f"expected at least {p} identities to train on for a batch, found {len(self.images_of)} beside those "
+                "held out: give smaller batches by --set batch.identities=N, or hold out fewer by --set "
+                "held_out_identities=N"
+            )
         self.p, self.k, self.seed = p, k, seed
         self.batches_per_epoch = max(1, len(identities) // (p * k))
 

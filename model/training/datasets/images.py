@@ -11,6 +11,7 @@ from model.errors import DatasetError
 
 JUNK = -1
 _SHOWN = 3
+_LEAST_HELD_OUT = 2  # and as many to train on
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,15 @@ def shown(items: list[Path]) -> str:
 def hold_out(images: LabelledImages, identities: int, seed: int) -> tuple[LabelledImages, LabelledImages]:
     """Split off `identities` whole identities; return what is left for training, and the held-out images."""
     names = np.unique(images.identities)
+    if len(names) < 2 * _LEAST_HELD_OUT:
+        raise DatasetError(
+            f"{images.name}: expected at least {2 * _LEAST_HELD_OUT} identities, two to train on and two to hold out, "
+            f"found {len(names)}; add images of others"
+        )
     if identities >= len(names) - 1:
         raise DatasetError(
             f"cannot hold out {identities} of {len(names)} identities: give a smaller number, such as "
-            f"--set held_out_identities={len(names) // 5}"
+            f"--set held_out_identities={max(_LEAST_HELD_OUT, len(names) // 5)}"
         )
     chosen = np.random.default_rng(seed).permutation(names)[:identities]
     held = np.isin(images.identities, chosen)

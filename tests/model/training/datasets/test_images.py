@@ -24,8 +24,13 @@ def test_held_out_identities_are_disjoint_and_whole() -> None:
     assert set(train.identities) | set(held.identities) == {1, 2, 3, 4}
     assert not set(train.identities) & set(held.identities)
     assert hold_out(images, 2, seed=3)[1].paths == held.paths
-    with pytest.raises(DatasetError, match="smaller number"):
+    with pytest.raises(DatasetError, match="such as --set held_out_identities=2"):  # and not a fifth of four
         hold_out(images, 3, seed=3)
+
+
+def test_too_few_identities_to_hold_any_out_are_told() -> None:
+    with pytest.raises(DatasetError, match="at least 4 identities, two to train on and two to hold out, found 3"):
+        hold_out(labelled([1, 1, 2, 2, 3, 3], [1, 2] * 3), 2, seed=3)
 
 
 def test_which_identities_are_held_out_never_changes() -> None:
