@@ -23,6 +23,7 @@ from model.training.datasets.reading import read_dataset
 from model.training.journal import HISTORY
 from model.training.memory import keep_freed_memory
 from model.training.network import ReidNetwork
+from model.training.precision import use_bfloat16
 from model.training.recipe import Recipe, Stage, read_recipe
 
 IDENTITIES = 40
@@ -35,7 +36,7 @@ def bare(recipe: Recipe, stage: Stage, steps: int, device: str) -> float:
     batch = recipe.batch.identities * recipe.batch.images
     images = torch.randn(batch, 3, stage.height, stage.width, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
-    autocast = torch.autocast(device, torch.bfloat16, enabled=training.use_bfloat16(recipe, device))
+    autocast = torch.autocast(device, torch.bfloat16, enabled=use_bfloat16(recipe, device))
     started = 0.0
     for step in range(steps + 2):
         if step == 2:  # warm

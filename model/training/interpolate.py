@@ -24,8 +24,9 @@ from model.training.evaluation import Embedded, Retrieval, evaluate_retrieval
 from model.training.journal import Journal, read_history
 from model.training.network import ReidNetwork
 from model.training.pictures import load_pictures
+from model.training.precision import use_bfloat16
 from model.training.report import REPORT, Trained, write_report
-from model.training.train import embed_pictures, use_bfloat16
+from model.training.train import embed_pictures
 
 
 @dataclass(frozen=True)

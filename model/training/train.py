@@ -45,6 +45,7 @@ from model.training.noise import corrupt
 from model.training.origin import read_origin
 from model.training.parallel import distribute, gather, mean_over_processes, share
 from model.training.pictures import load_pictures
+from model.training.precision import use_bfloat16
 from model.training.recipe import OptimiserRecipe, Recipe, differing
 from model.training.report import REPORT, Trained, write_report
 from model.training.sampler import IdentitySampler
@@ -242,13 +243,6 @@ def rate_factor(recipe: OptimiserRecipe, epoch: float, epochs: int) -> float:
         return float(0.1 ** sum(epoch >= step for step in recipe.steps))
     done = (epoch - recipe.warmup_epochs) / (epochs - recipe.warmup_epochs)
     return 0.5 * (1 + math.cos(math.pi * done))
-
-
-def use_bfloat16(recipe: Recipe, device: str) -> bool:
-    """Return whether to compute in bfloat16: as the recipe says, or where the hardware is fast at it."""
-    if recipe.precision != "auto":
-        return recipe.precision == "bfloat16"
-    return device != "cpu" or torch.cpu._is_avx512_bf16_supported()
 
 
 def compiled(network: nn.Module, recipe: Recipe) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
