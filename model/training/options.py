@@ -7,6 +7,7 @@ from typing import Annotated
 import torch
 import typer
 
+from model.errors import RecipeError
 from model.training.datasets.reading import NAMES
 
 DataOption = Annotated[Path, typer.Option(help="the data set: its folder, or a CSV manifest")]
@@ -34,6 +35,15 @@ CacheOption = Annotated[
 DeviceOption = Annotated[str, typer.Option(help="cpu or cuda; the default is cuda where there is one")]
 
 
-def default_device() -> str:
-    """Return the fastest device there is."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def choose_device(asked: str) -> str:
+    """Return the device asked for, or the fastest there is; raise `RecipeError` when it is none, or not there."""
+    if asked not in ("", "cpu", "cuda"):
+        raise RecipeError(
+            f"expected the device cpu or cuda, found {asked}; CUDA_VISIBLE_DEVICES=1 chooses a second GPU"
+        )
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise RecipeError(
+            f"expected a GPU for --device cuda, found none that torch {torch.__version__} can use: install its driver, "
+            "or give --device cpu"
+        )
+    return asked or ("cuda" if torch.cuda.is_available() else "cpu")

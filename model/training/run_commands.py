@@ -27,7 +27,7 @@ from model.training.options import (
     DeviceOption,
     RegistryOption,
     WeightsOption,
-    default_device,
+    choose_device,
 )
 from model.training.parallel import joined, share
 from model.training.recipe import Recipe, bundled_recipes, differing, override, parse_settings, read_recipe
@@ -65,8 +65,8 @@ def train(
     tell_progress()
     plan = override(read_recipe(recipe), parse_settings(settings or ()))
     begin = find_weights(weights, registry)
+    device = choose_device(device)
     images = read_dataset(data, dataset)
-    device = device or default_device()
     with joined(device):
         result = run_training(
             plan,
@@ -105,10 +105,11 @@ def study(
     tell_progress()
     asked = read_study(plan)
     found = find_weights(weights, registry)
+    device = choose_device(device)
     images = read_dataset(data, dataset)
 
     def train_cell(recipe: Recipe, folder: Path) -> Retrieval:
-        return run_training(recipe, images, folder, weights=found, device=device or default_device(), cache=cache)
+        return run_training(recipe, images, folder, weights=found, device=device, cache=cache)
 
     found_plan = asked.model_copy(update={"recipe": recipe or asked.recipe})
     rows = run_study(found_plan, out, train_cell, data=images.require("train").sha256())
@@ -176,7 +177,8 @@ def interpolate(
         raise RecipeError("expected --share and --out together, or neither to see what each share is worth")
     for run in (first, second):
         require_run(run)
-    line = Line.read(first, second, read_dataset(data, dataset), device=device or default_device(), cache=cache)
+    device = choose_device(device)
+    line = Line.read(first, second, read_dataset(data, dataset), device=device, cache=cache)
     rows = list(line.measure([part] if part is not None else [tenth / 10 for tenth in range(11)]))
     if part is not None and out is not None:
         line.write(part, out)

@@ -3,6 +3,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from app.cli import main
 from model.card import read_card
@@ -49,6 +50,11 @@ def test_train_takes_settings_beside_the_recipe(
         (("export", "--run", "nope", "--out", "version"), "expected a training run with a checkpoint.pt in nope"),
         (("interpolate", "nope", "nope"), "expected a training run with a checkpoint.pt in nope"),
         (("train", "--weights", "nope@1", "--out", "run"), "found nope@1: "),
+        (
+            ("train", "--device", "cuda:1", "--out", "run"),
+            "expected the device cpu or cuda, found cuda:1; CUDA_VISIBLE",
+        ),
+        (("study", "losses", "--device", "gpu", "--out", "study"), "expected the device cpu or cuda, found gpu"),
     ],
 )
 def test_what_else_is_wrong_is_told_before_the_data_is_read(
@@ -56,6 +62,12 @@ def test_what_else_is_wrong_is_told_before_the_data_is_read(
 ) -> None:
     assert reid(*arguments, "--data", "nowhere") == 1
     assert expected in capsys.readouterr().err
+
+
+def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert reid("train", "--device", "cuda", "--data", "nowhere", "--out", "run") == 1
+    assert "expected a GPU for --device cuda, found none" in capsys.readouterr().err
 
 
 def test_people_who_are_only_to_be_measured_are_not_trained_on(
