@@ -24,8 +24,11 @@ class _Sheet:
     other: tuple[Thumbnail, ...]
 
 
-def write_sheet(suspects: Sequence[Suspect], images: LabelledImages, path: Path) -> None:
-    """Write an HTML page to look at: each suspect, images of its own identity, and of the suggested one."""
+def write_sheet(suspects: Sequence[Suspect], images: LabelledImages, path: Path, *, found: int) -> None:
+    """Write an HTML page to look at: each suspect, images of its own identity, and of the suggested one.
+
+    `found` is how many there are, of which the suspects may be the worst.
+    """
     template = Environment(autoescape=True).from_string(
         (resources.files("model.training") / "audit.html").read_text(encoding="utf-8")
     )
@@ -38,7 +41,8 @@ def write_sheet(suspects: Sequence[Suspect], images: LabelledImages, path: Path)
         )
         for suspect in suspects
     ]
-    path.write_text(template.render(name=images.name, count=len(images), sheets=sheets), encoding="utf-8")
+    page = template.render(name=images.name, count=len(images), found=found, sheets=sheets)
+    path.write_text(page, encoding="utf-8")
 
 
 def write_list(suspects: Sequence[Suspect], images: LabelledImages, path: Path) -> None:

@@ -151,14 +151,16 @@ def audit(
     embedder, _ = open_version(model, registry, None)
     images = read_dataset(data, dataset).require("train")
     embedded = embed_images(embedder, images)
-    suspects = find_suspects(embedded.embeddings, embedded.identities, limit=limit)
-    write_sheet(suspects, images, out)
+    found = find_suspects(embedded.embeddings, embedded.identities, limit=len(images))
+    suspects = found[:limit]
+    write_sheet(suspects, images, out, found=len(found))
     write_list(suspects, images, out.with_suffix(".csv"))
     if json_output:
         rows = [{"path": str(images.paths[each.index]), **asdict(each)} for each in suspects]
-        typer.echo(json.dumps({"images": len(images), "suspects": rows}))
+        typer.echo(json.dumps({"images": len(images), "found": len(found), "suspects": rows}))
     else:
-        typer.echo(f"{len(suspects)} of {len(images)} images look like another identity: {out}")
+        listed = f"the worst {limit} are in " if len(found) > limit else ""
+        typer.echo(f"{len(found)} of {len(images)} images look like another identity: {listed}{out}")
 
 
 def next_version(run: Path, registry: Path) -> str:

@@ -221,3 +221,15 @@ def test_an_audit_s_page_is_not_its_list(folder: Path, tmp_path: Path, capsys: p
     for out in (tmp_path, tmp_path / "audit.csv"):
         assert reid("audit", "--data", tmp_path / "none", "--model", folder, "--out", out) == 1
         assert f"expected an HTML page as --out, such as audit.html, found {out}" in capsys.readouterr().err
+
+
+def test_an_audit_that_is_cut_tells_how_many_there_are(
+    folder: Path, market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("audit", "--data", market, "--model", folder, "--out", tmp_path / "audit.html")
+    assert reid(*asked, "--json") == 0
+    every = json.loads(capsys.readouterr().out)
+    assert every["found"] == len(every["suspects"]) > 1
+    assert reid(*asked, "--limit", "1") == 0
+    told = f"{every['found']} of {every['images']} images look like another identity: the worst 1 are in "
+    assert told in capsys.readouterr().out
