@@ -81,7 +81,7 @@ def scores(positive: NDArray[np.float32], negative: NDArray[np.float32], thresho
         axes.axvline(row.threshold, linestyle="--", linewidth=1, color="grey")
         place = (row.threshold, 0.98 - 0.06 * line)
         axes.annotate(f"{row.false_match_rate:g}", place, xycoords=("data", "axes fraction"), va="top")
-    axes.legend(loc="upper left")
+    figure.legend(loc="outside lower center", ncols=2)  # within, it would lie on the scores of two identities
     return to_svg(figure)
 
 

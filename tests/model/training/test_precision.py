@@ -8,9 +8,7 @@ from model.training.recipe import override, read_recipe
 
 
 @pytest.mark.parametrize(("major", "fast"), [(7, False), (8, True)])
-def test_bfloat16_is_left_to_gpus_that_are_fast_at_it(
-    major: int, fast: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bfloat16_is_left_to_gpus_that_are_fast_at_it(major: int, fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = read_recipe("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
