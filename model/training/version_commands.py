@@ -17,6 +17,7 @@ from model.errors import DatasetError, RecipeError
 from model.labels import find_suspects
 from model.registry import Registry, check_hash
 from model.runtime import Embedder
+from model.training.checkpoint import NAME as CHECKPOINT
 from model.training.checkpoint import require_run
 from model.training.class_retrieval import PROTOCOL as CLASSES
 from model.training.class_retrieval import ClassRetrieval
@@ -208,6 +209,8 @@ def open_version(model: str, registry: Path, precision: Precision | None) -> tup
         path = Path(model, FILES[found])
         check_hash(path, card.files[path.name], card.version)
         return Embedder(path, card.input, card.output, card.version), found
+    if Path(model, CHECKPOINT).is_file() and model:
+        raise RecipeError(f"{model} is a training run: make a version of it by reid export, and give that one's folder")
     versions = Registry(registry)
     version = model or versions.active()
     return versions.open(version, precision=precision), versions.card(version).precision(precision)
@@ -215,13 +218,15 @@ def open_version(model: str, registry: Path, precision: Precision | None) -> tup
 
 def print_metrics(title: str, rows: Sequence[Metrics]) -> None:
     """Print figures as a table, and below it the protocols that its rows name by number."""
-    headings = ("", "precision", "rank-1", "rank-5", "rank-10", "mAP", "mINP", "queries", "gallery")
-    table = Table(*headings, box=None)  # lines between them would cut words off in a narrow window
+    skipped = any(row.skipped for row in rows)  # queries without a right answer, which seldom are
+    headings = ["", "precision", "rank-1", "rank-5", "rank-10", "mAP", "mINP", "queries", *["skipped"] * skipped]
+    table = Table(*headings, "gallery", box=None)  # lines between them would cut words off in a narrow window
     protocols = list(dict.fromkeys(row.protocol for row in rows))
     for row in rows:
         figures = (f"{value:.1f}" for value in (row.rank1, row.rank5, row.rank10, row.mAP, row.mINP))
         number = protocols.index(row.protocol) + 1
-        table.add_row(str(number), row.precision, *figures, str(row.queries), str(row.gallery))
+        counts = (row.queries, *[row.skipped] * skipped, row.gallery)
+        table.add_row(str(number), row.precision, *figures, *map(str, counts))
     console = Console(markup=False)
     console.print(title, table)
     for number, protocol in enumerate(protocols, start=1):

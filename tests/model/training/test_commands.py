@@ -12,6 +12,7 @@ from model.registry import Registry
 from model.synthetic import write_market
 from model.training.checkpoint import load_checkpoint
 from model.training.recipe import override, read_recipe
+from model.training.version_commands import print_metrics
 from tests.model.training.conftest import LOOSE
 from tests.model.training.datasets.trees import cub200
 
@@ -203,6 +204,21 @@ def test_a_run_whose_name_is_none_for_a_version_is_one_line(
 ) -> None:
     assert reid("export", "--run", tmp_path / "A b", "--data", market, "--out", tmp_path / "version") == 1
     assert "'A b' cannot be a version's name" in capsys.readouterr().err
+
+
+def test_a_run_is_not_measured_as_a_version(run: Path, market: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert reid("evaluate", "--data", market, "--model", run) == 1
+    assert f"{run} is a training run: make a version of it by reid export" in capsys.readouterr().err
+
+
+def test_queries_that_were_skipped_are_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    measured = read_card(folder / "card.json").metrics[0].model_copy(update={"queries": 11, "gallery": 13})
+    for skipped in (0, 7):
+        print_metrics("", [measured.model_copy(update={"skipped": skipped})])
+        headings, row, *_ = (line.split() for line in capsys.readouterr().out.splitlines() if line.strip())
+        expected = {"queries": "11", "gallery": "13"} | ({"skipped": "7"} if skipped else {})
+        shown = dict(zip(headings, row[1:], strict=True))
+        assert {name: value for name, value in shown.items() if name in ("queries", "skipped", "gallery")} == expected
 
 
 def test_export_without_a_run_is_one_line(tmp_path: Path, market: Path, capsys: pytest.CaptureFixture[str]) -> None:
