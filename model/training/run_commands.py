@@ -86,7 +86,7 @@ def train(
     else:
         figures = "  ".join(f"{name} {100 * value:.1f}" for name, value in metrics.items())
         typer.echo(f"held-out identities: {figures}\nreport: {out / REPORT}")
-        _tell_next(out, data)
+        _tell_next(out, data, dataset)
 
 
 def study(
@@ -206,11 +206,12 @@ def interpolate(
         table.add_row(f"{row.share:g}", *shown, str(to_best), f"{100 * shifted:.1f}", str(balanced_to_best))
     Console(markup=False).print(table)
     if out is not None:
-        _tell_next(out, data)
+        _tell_next(out, data, dataset)
 
 
-def _tell_next(run: Path, data: Path) -> None:
-    typer.echo(next_step("reid", "export", "--run", run, "--data", data, "--out", f"{run}-export"))
+def _tell_next(run: Path, data: Path, dataset: str) -> None:
+    named = () if dataset == AUTO else ("--dataset", dataset)
+    typer.echo(next_step("reid", "export", "--run", run, "--data", data, *named, "--out", f"{run}-export"))
 
 
 def _told(name: str, found: Difference | str) -> dict[str, object]:

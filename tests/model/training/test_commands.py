@@ -1,4 +1,5 @@
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -28,6 +29,16 @@ def test_train_goes_on_where_a_run_ended(
 ) -> None:
     assert reid("train", "--data", market, "--recipe", recipe_file, "--out", run, "--device", "cpu", "--json") == 0
     assert set(json.loads(capsys.readouterr().out)) == {"rank1", "mAP", "mINP"}
+
+
+def test_the_next_command_names_the_data_set_where_it_was_named(
+    run: Path, recipe_file: Path, market: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = ("train", "--data", market, "--recipe", recipe_file, "--out", run, "--device", "cpu")
+    for named in ((), ("--dataset", "market1501")):
+        assert reid(*known, *named) == 0
+        told = ("reid", "export", "--run", run, "--data", market, *named, "--out", f"{run}-export")
+        assert capsys.readouterr().out.endswith(f"next: {shlex.join(map(str, told))}\n")
 
 
 def test_train_takes_settings_beside_the_recipe(
