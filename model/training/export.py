@@ -90,9 +90,9 @@ def export(
 ) -> Card:
     """Write a run's network to `out` as fp32 and int8 with its card, ready for `reid models import`.
 
-    A file that is not to be kept is measured all the same, and removed. The weights that training can go on from are
-    in it where `weights` says so, and otherwise where fp32 is. `baseline` is another version, measured on the same
-    data. An `embedding` takes the place of the recipe's.
+    An fp32 file that is not to be kept is measured all the same, and removed; an int8 one is not made. The weights
+    that training can go on from are in it where `weights` says so, and otherwise where fp32 is. `baseline` is another
+    version, measured on the same data. An `embedding` takes the place of the recipe's.
 
     The pictures as served are compared with training's own decoding, and the files with the network, on real crops at
     several batch sizes, and on the test split where there is one. Raises `ExportError` for what differs by more than
@@ -127,14 +127,13 @@ def write_version(
 ) -> Card:
     """Write the files one by one, each measured before the next is made, and the card last."""
     folder = exported.folder
-    embedded: dict[Precision, Embedded] = {}
     parities: list[Parity] = []
     metrics: list[Metrics] = []
-    for precision in PRECISIONS:
+    for precision in PRECISIONS if "int8" in keep else PRECISIONS[:1]:
         embedder = write_file(exported, precision, version)
-        embedded[precision] = embed_images(embedder, exported.held_out)
-        parities.append(check_parity(exported, embedder, embedded[precision], precision))
-        metrics += measure(Running(embedder, precision), exported.held_out, embedded[precision], dataset, command)
+        served = embed_images(embedder, exported.held_out)  # in the end by int8, where it is kept
+        parities.append(check_parity(exported, embedder, served, precision))
+        metrics += measure(Running(embedder, precision), exported.held_out, served, dataset, command)
     card = Card(
         version=version,
         created=created_now(),
@@ -144,8 +143,8 @@ def write_version(
         seed=exported.run.recipe.seed,
         commit=current_commit(),
         metrics=tuple(metrics),
-        calibration=calibrate(embedded["int8"]),  # the file that is served
-        open_set=measure_open_set(embedded["int8"]),
+        calibration=calibrate(served),
+        open_set=measure_open_set(served),
         input=exported.contract,
         output=exported.output,
         parity=tuple(parities),
@@ -153,7 +152,7 @@ def write_version(
         terms=f"{dataset.terms} {terms}",
         parent=exported.run.parent,
         baseline=None if baseline is None else measure_baseline(baseline, exported.held_out, dataset, command),
-        reference=held_out_reference(exported.held_out, embedded["int8"], exported.contract),
+        reference=held_out_reference(exported.held_out, served, exported.contract),
     )
     write_card(card, folder / CARD_NAME)
     return card
@@ -275,8 +274,9 @@ def check_parity(exported: Exported, embedder: Embedder, embedded: Embedded, pre
 
 def judge(parity: Parity) -> None:
     """Raise `ExportError` for the first figure out of its precision's tolerance."""
+    advice = "; --fp32-only exports without int8" if parity.precision == "int8" else ""
     for shortfall in shortfalls(parity):
-        raise ExportError(shortfall)
+        raise ExportError(f"{shortfall}{advice}")
 
 
 def rank_all(images: Embedded) -> Retrieval:

@@ -89,6 +89,9 @@ def export(
     int8_only: Annotated[
         bool, typer.Option("--int8-only", help="keep no fp32 file, which is four times as large; its figures stay")
     ] = False,
+    fp32_only: Annotated[
+        bool, typer.Option("--fp32-only", help="make no int8 file, where it loses too much or the GPU serves")
+    ] = False,
     with_weights: Annotated[
         bool | None,
         typer.Option(
@@ -107,11 +110,13 @@ def export(
 ) -> None:
     """Export a run to ONNX, fp32 and int8, with parity, thresholds and figures in its card."""
     tell_progress()
+    if int8_only and fp32_only:
+        raise RecipeError("expected --int8-only or --fp32-only, found both: without either, both files are kept")
+    keep: tuple[Precision, ...] = ("int8",) if int8_only else ("fp32",) if fp32_only else ("int8", "fp32")
     version = version or next_version(run, registry)
     require_run(run)
     measured_beside = find_baseline(baseline, registry)
     images = read_dataset(data, dataset)
-    keep: tuple[Precision, ...] = ("int8",) if int8_only else ("int8", "fp32")
     card = run_export(
         run,
         images,

@@ -60,6 +60,7 @@ def test_train_takes_settings_beside_the_recipe(
     [
         (("study", "nope", "--out", "study"), "expected a study out of "),
         (("export", "--run", "nope", "--out", "version"), "expected a training run with a checkpoint.pt in nope"),
+        (("export", "--run", "nope", "--out", "version", "--int8-only", "--fp32-only"), "found both: without either"),
         (("interpolate", "nope", "nope"), "expected a training run with a checkpoint.pt in nope"),
         (("train", "--weights", "nope@1", "--out", "run"), "found nope@1: "),
         (

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from model.card import Card, Parity, Precision, read_card
 from model.errors import DatasetError, ExportError
-from model.parity import TOLERANCES
+from model.parity import TOLERANCES, Tolerance
 from model.registry import Registry
 from model.synthetic import encode_jpeg, render
 from model.training import serving
@@ -156,6 +157,24 @@ def test_int8_alone_keeps_the_figures_of_both_and_can_be_registered(
     assert registry.import_version(out) == "tiny@1"
     registry.activate("tiny@1")
     assert registry.file("tiny@1").name == "model.int8.onnx"
+
+
+def test_fp32_alone_is_exported_where_int8_loses_too_much(
+    run: Path, market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TOLERANCES, "int8", Tolerance(1.1, 1.1, 0, 0))
+    out = tmp_path / "out"
+    make = partial(export, run, read_dataset(market), out, version="tiny@1", terms="none", command="reid export")
+    with pytest.raises(ExportError, match=r"^int8: .*; --fp32-only exports without int8$"):
+        make()
+    fp32: tuple[Precision, ...] = ("fp32",)
+    card = make(keep=fp32)
+    assert sorted(path.name for path in out.iterdir()) == ["card.json", "model.onnx", "weights.safetensors"]
+    assert {row.precision for row in card.metrics} == {row.precision for row in card.parity} == {"fp32"}
+    registry = Registry(tmp_path / "models")
+    assert registry.import_version(out) == "tiny@1"
+    registry.activate("tiny@1")
+    assert registry.file("tiny@1").name == "model.onnx"
 
 
 def test_card_survives_its_own_json(folder: Path) -> None:
