@@ -23,16 +23,17 @@ TOLERANCES: dict[Precision, Tolerance] = {
 
 
 def shortfalls(parity: Parity) -> Iterator[str]:
-    """Yield a line for each figure that is out of its precision's tolerance."""
+    """Yield a line for each figure that is out of its precision's tolerance; one query may lose its first place."""
     tolerance = TOLERANCES[parity.precision]
+    one_query = 100 / parity.images + 1e-9
     for what, found, least in (
         ("least cosine", parity.least_cosine, tolerance.least_cosine),
         ("mean cosine", parity.mean_cosine, tolerance.mean_cosine),
-        ("rank-1 difference", parity.rank1_difference, -tolerance.rank1),
+        ("rank-1 difference", parity.rank1_difference, -max(tolerance.rank1, one_query)),
         ("mAP difference", parity.mAP_difference, -tolerance.mAP),
     ):
         if not found >= least:
             yield (
-                f"{parity.precision}: expected a {what} to the network of at least {least}, found {found:.5f} "
+                f"{parity.precision}: expected a {what} to the network of at least {least:.7g}, found {found:.5f} "
                 f"over {parity.images} held-out images"
             )
