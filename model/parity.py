@@ -25,7 +25,7 @@ TOLERANCES: dict[Precision, Tolerance] = {
 def shortfalls(parity: Parity) -> Iterator[str]:
     """Yield a line for each figure that is out of its precision's tolerance; one query may lose its first place."""
     tolerance = TOLERANCES[parity.precision]
-    one_query = 100 / parity.images + 1e-9
+    one_query = 100 / max(1, parity.images) + 1e-9
     for what, found, least in (
         ("least cosine", parity.least_cosine, tolerance.least_cosine),
         ("mean cosine", parity.mean_cosine, tolerance.mean_cosine),
