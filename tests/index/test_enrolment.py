@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from index import removal
 from index.enrolment import Enrolment
 from index.errors import DimensionMismatch, ExternalIdConflict, InvalidValue, ModelMismatch, StoreUnavailable
 from index.gallery import GalleryStore
 from index.migration import State
 from index.pictures import PictureStore
 from index.records import Enrolled, EnrolStatus, NewSample, SampleFilter
+from index.schema import awaited_pictures
 from index.upkeep import Keeper
 from tests.index.moving import NEW, NEW_DIM, advance, embed_all, fill, free_all, move, new, seen
 from tests.index.people import DIM, VERSION, behind_its_back, enrol, open_store, sample, vector
@@ -329,10 +331,22 @@ def test_pictures_of_a_commit_that_fails_are_removed_again(store: GalleryStore, 
     enrol(store, [sample(2), sample(3)])
 
 
-def test_what_a_failure_left_is_removed_at_the_next_opening(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise StoreUnavailable("gone")
+@pytest.mark.parametrize("fails", [False, True])
+def test_no_picture_is_awaited_once_an_enrolment_is_over(
+    store: GalleryStore, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    if fails:
+        monkeypatch.setattr(Enrolment, "_commit", raising(StoreUnavailable("gone")))
+        with pytest.raises(StoreUnavailable):
+            run(store, sample(1), sample(2))
+    else:
+        run(store, sample(1), sample(2))
+    with store._database.read() as connection:
+        assert removal.pending(connection, b"", 10, awaited_pictures) == []
 
+
+def test_what_a_failure_left_is_removed_at_the_next_opening(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail = raising(StoreUnavailable("gone"))
     with open_store(folder) as store, monkeypatch.context() as patched:
         patched.setattr(Enrolment, "_commit", fail)
         patched.setattr(PictureStore, "require", fail)
@@ -362,3 +376,10 @@ def test_an_opening_beside_an_enrolment_takes_nothing_from_it(folder: Path, monk
         assert store.check().clean
     with open_store(folder):
         assert files(folder) == seen[0]
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
