@@ -74,6 +74,7 @@ _CODES: tuple[tuple[type[Exception], int, str], ...] = (
     (gallery.MigrationRefused, 409, "migration_state"),
     (gallery.InvalidValue, 400, "invalid_parameter"),
     (gallery.SampleDamaged, 500, "internal_error"),
+    (gallery.DeletionUnfinished, 500, "internal_error"),  # no 503: sent again, it finds nothing to delete
     (gallery.StoreUnavailable, 503, "not_ready"),
     (model.UnsupportedMedia, 415, "unsupported_media"),
     (model.ImageTruncated, 422, "image_truncated"),
@@ -128,6 +129,8 @@ def item_error(error: Exception) -> dict[str, Any]:
 
 
 def _detail(error: Exception) -> str:
+    if isinstance(error, gallery.DeletionUnfinished):
+        return f"{error.holds}; the log says why, and the service goes on removing it"
     if isinstance(error, _INWARD):
         return "a store or file that the service needs cannot be used; the log says which"
     return advised(error)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, func, select
 
 from index import audit, catalogue, closing, known_backups, names, removal, residue
 from index.database import Database, chunks
-from index.errors import GalleryError, StoreUnavailable
+from index.errors import DeletionUnfinished, GalleryError, StoreUnavailable
 from index.follower import Follower
 from index.pictures import PictureStore
 from index.records import Erased
@@ -30,9 +30,7 @@ def committed(what: str) -> Iterator[None]:
         yield
     except StoreUnavailable as exc:
         reason = str(exc).partition(": nothing ")[0]
-        raise StoreUnavailable(
-            f"the {what} is deleted and nobody finds it any more, but not all of it is off the disk: {reason}; {_REST}"
-        ) from exc
+        raise DeletionUnfinished(what, f"{reason}; {_REST}") from exc
 
 
 class Eraser:

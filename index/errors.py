@@ -75,3 +75,11 @@ class SampleDamaged(StoreDamaged):
 
 class StoreUnavailable(GalleryError):
     """The catalogue or the picture store cannot be read or written (disk full, read-only, locked)."""
+
+
+class DeletionUnfinished(StoreUnavailable):
+    """A deletion was committed, and what is left of it on the disk could not be removed yet; `holds` is the former."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        self.holds = f"the {what} is deleted and nobody finds it any more, but not all of it is off the disk"
+        super().__init__(f"{self.holds}: {reason}")

@@ -61,8 +61,9 @@ def test_every_image_error_keeps_its_code(kind: type[Exception], code: str) -> N
 def test_gallery_errors_are_told_unless_they_are_our_own() -> None:
     untold = (index.errors.BackupRefused, index.errors.KeyNotFound)  # these have no route
     own = (index.errors.GalleryError, index.errors.StoreDamaged, *untold)
+    of_two_texts = (index.errors.InvalidValue, index.errors.DeletionUnfinished)
     for kind in kinds(index.errors):
-        error = kind("camera", "found that") if kind is index.errors.InvalidValue else kind("found that")
+        error = kind("camera", "found that") if kind in of_two_texts else kind("found that")
         problem = describe(error)
         assert (problem is None) == (kind in own), kind
 
@@ -80,6 +81,14 @@ def test_text_of_a_broken_store_stays_inside() -> None:
     assert problem is not None
     assert "SELECT" not in problem.detail
     assert problem.code == "not_ready"
+
+
+def test_a_deletion_that_holds_is_no_request_to_send_again() -> None:
+    problem = describe(index.errors.DeletionUnfinished("sample", "/data/pictures is full"))
+    assert problem is not None
+    assert (problem.status, problem.code) == (500, "internal_error")
+    assert problem.detail.startswith("the sample is deleted and nobody finds it any more")
+    assert "/data" not in problem.detail
 
 
 def test_refused_picture_has_the_code_of_its_reason() -> None:

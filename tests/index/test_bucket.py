@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from index import pictures as module
-from index.errors import InvalidValue, PictureNotStored, StoreDamaged, StoreUnavailable
+from index.errors import DeletionUnfinished, InvalidValue, PictureNotStored, StoreDamaged, StoreUnavailable
 from index.gallery import GalleryStore
 from index.migration import State
 from index.pictures import PictureStore
@@ -170,9 +170,9 @@ def test_nothing_is_lost_while_the_server_is_away(store: GalleryStore, relay: Re
     relay.become(state)
     with pytest.raises(StoreUnavailable):
         store.enrol("default", [sample(3, "c")], model_version=VERSION)
-    with pytest.raises(StoreUnavailable, match="the identity is deleted and nobody finds it any more"):
+    with pytest.raises(DeletionUnfinished, match="the identity is deleted and nobody finds it any more"):
         store.erase("default", "a")
-    with pytest.raises(StoreUnavailable, match="the sample is deleted and nobody finds it any more"):
+    with pytest.raises(DeletionUnfinished, match="the sample is deleted and nobody finds it any more"):
         store.delete("default", third)
     relay.become("passing")
     store.retention.expire()  # as the service does by itself: what could not be removed is
