@@ -39,10 +39,8 @@ class Check:
             pass
         looked_at = self._look_at_pictures()
         orphans = self._count_orphans()
-        problems = self._problems[:_SHOWN]
-        if len(self._problems) > _SHOWN:
-            problems.append(f"and {len(self._problems) - _SHOWN} more")
-        return CheckReport(self._samples, looked_at, self._vectors, orphans, tuple(problems))
+        first = tuple(self._problems[:_SHOWN])
+        return CheckReport(self._samples, looked_at, self._vectors, orphans, first, len(self._problems))
 
     def _compare(self) -> bool:
         """Compare catalogue and index at one moment; False when the index has moved on meanwhile."""

@@ -224,18 +224,19 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What `check()` looked at, and what it found wrong (one line each)."""
+    """What `check()` looked at, and what it found wrong: one line each of the first `problems`, of how many in all."""
 
     samples: int
     pictures: int
     vectors: int
     orphans: int  # pictures that no sample uses, such as a crash leaves: no problem, `rebuild` removes them
     problems: tuple[str, ...]
+    problems_in_all: int
 
     @property
     def clean(self) -> bool:
         """Whether nothing was wrong."""
-        return not self.problems
+        return self.problems_in_all == 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli.checking import tell_problems
 from app.cli.data_folder import no_gallery_in
 from app.cli.failures import CommandError, explain
 from app.cli.options import Json
@@ -82,10 +83,8 @@ def restore(
     if as_json:
         typer.echo(json.dumps({**asdict(done), "clean": report.clean, "missing": missing}))
     else:
-        for problem in report.problems:
-            typer.echo(problem)
+        state = tell_problems(report)
         held = f"{count(report.samples, 'sample')}, {count(report.pictures, 'picture')}"
-        state = "clean" if report.clean else count(len(report.problems), "problem")
         typer.echo(f"{done.name}: {held}: {state}")
         typer.echo(f"its model version is {done.model_version}")
         for version, reason in missing.items():

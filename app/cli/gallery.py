@@ -8,6 +8,7 @@ import typer
 
 from app.answers import erased_answer, gallery_answer, time_text
 from app.cli.backups import backup, restore
+from app.cli.checking import tell_problems
 from app.cli.data_folder import settings_here
 from app.cli.datasets import export_dataset
 from app.cli.failures import CommandError
@@ -85,13 +86,11 @@ def check(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps({**asdict(report), "clean": report.clean}))
     else:
-        for problem in report.problems:
-            typer.echo(problem)
+        state = tell_problems(report)
         if report.orphans:
             orphans = count(report.orphans, "picture")
             typer.echo(f"{orphans} that no sample uses: `reid gallery rebuild` removes them")
         looked_at = f"{count(report.samples, 'sample')}, {count(report.pictures, 'picture')}"
-        state = "clean" if report.clean else count(len(report.problems), "problem")
         typer.echo(f"{looked_at}, {count(report.vectors, 'vector')}: {state}")
     if not report.clean:
         raise typer.Exit(1)

@@ -1,4 +1,5 @@
 import json
+import shutil
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,17 @@ def test_check_fails_when_a_picture_is_gone(reid: Reid, data_dir: Path, market: 
     ran = reid("gallery", "check")
     assert ran.code == 1
     assert ran.out.endswith(": 1 problem\n")
+
+
+def test_check_tells_how_many_problems_it_left_out(
+    reid: Reid, data_dir: Path, market: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reid("ingest", market, "--json")
+    shutil.rmtree(next(path for path in (data_dir / "pictures").iterdir() if any(path.iterdir())))
+    ran = reid("gallery", "check")
+    *problems, summary = ran.out.splitlines()
+    monkeypatch.setattr("index.check._SHOWN", 0)
+    assert reid("gallery", "check").out.splitlines() == [f"and {len(problems)} more", summary]
 
 
 def test_rebuild_indexes_every_vector(reid: Reid, data_dir: Path, market: Path) -> None:
