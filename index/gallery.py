@@ -17,7 +17,7 @@ from index.check import Check, remove_orphans
 from index.database import Database
 from index.enrolment import Enrolment, Prepared, known, prepare
 from index.erasure import Eraser, committed
-from index.errors import GalleryError, InvalidValue, PictureNotStored, SampleNotFound
+from index.errors import InvalidValue, PictureNotStored, SampleNotFound
 from index.follower import Shard
 from index.indexes import Indexes
 from index.keys import Keys
@@ -95,7 +95,7 @@ class GalleryStore:
             require_pictures(database, store._pictures)
             store._eraser.finish()
             indexes.serving.snapshots.sweep()
-        except GalleryError:
+        except BaseException:
             database.close()
             raise
         return store

@@ -52,7 +52,7 @@ def learn(follower: Follower, gallery: int, shard: Shard, recall: float) -> None
             return
         codes.add(shard.vectors.read(np.arange(len(codes), len(shard.vectors))))
         shard.vectors.codes = codes
-    shard.unsaved = max(shard.unsaved, 1)
+        shard.unsaved = max(shard.unsaved, 1)
     _log.info("gallery %d of %d samples: searched by codes from now on, recall %s", *told)
 
 

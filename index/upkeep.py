@@ -176,7 +176,8 @@ def save(database: Database, follower: Follower, snapshots: Snapshots, gallery: 
             draft.unlink(missing_ok=True)
             return False
         snapshots.publish(draft, gallery)
-    shard.unsaved -= unsaved
+    with follower.lock.writing():
+        shard.unsaved -= unsaved
     return True
 
 

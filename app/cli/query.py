@@ -96,6 +96,8 @@ def query(
         raise typer.BadParameter(f"expected either pictures or --sample, found {'both' if pictures else 'neither'}")
     if len(pictures) > MAX_IMAGES:
         raise typer.BadParameter(f"expected at most {MAX_IMAGES} pictures, found {len(pictures)}")
+    if folder := next((printable(str(path)) for path in pictures if path.is_dir()), None):
+        raise typer.BadParameter(f"expected pictures of one person, found the folder {folder}: name those in it")
     try:
         parameters = validate(QueryForm, given)
         answer = _answer(pictures, parameters, url, key)

@@ -150,6 +150,12 @@ def test_a_wrong_value_is_wrong_usage(
     assert told in ran.err
 
 
+def test_a_folder_is_no_picture(reid: Reid, data_dir: Path, tmp_path: Path) -> None:
+    ran = reid("query", tmp_path)
+    assert ran.code == 2
+    assert "found the folder" in ran.err
+
+
 def test_the_bar_shows_score_and_threshold() -> None:
     assert bar(0.5, None) == "█" * 8 + " " * 8
     assert bar(0.5, 0.75) == "█" * 8 + " " * 4 + "┃" + " " * 3
