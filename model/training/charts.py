@@ -19,6 +19,7 @@ _MAPPED = 600  # embeddings; more make the map slow and no clearer
 _COLOURED = 20  # identities
 _BINS = 80
 _LINE = 0.2  # inches, of a legend
+_BESIDE = 0.4  # of the way to the next x, in which the series lie side by side
 
 
 def to_svg(figure: Figure) -> Markup:
@@ -44,11 +45,14 @@ def lines(
 
 
 def error_bars(series: Mapping[str, Sequence[tuple[float, float, float]]], x_label: str, y_label: str) -> Markup:
-    """Draw series by name, each as its points' x, y and deviation."""
+    """Draw series by name, each as its points' x, y and deviation; the values of x are told evenly spaced."""
     figure, axes = _axes(x_label, y_label)
-    for name, points in series.items():
+    values = sorted({x for points in series.values() for x, _, _ in points})
+    for number, (name, points) in enumerate(series.items()):
         x, y, deviation = np.array(points, dtype=np.float64).reshape(-1, 3).T
-        axes.errorbar(x, y, yerr=deviation, label=name, marker=".", capsize=3)
+        aside = _BESIDE * ((number + 0.5) / len(series) - 0.5)  # else the bars would lie on each other
+        axes.errorbar(np.searchsorted(values, x) + aside, y, yerr=deviation, label=name, marker=".", capsize=3)
+    axes.set_xticks(range(len(values)), [f"{x:g}" for x in values])
     figure.set_figheight(SIZE[1] + _LINE * -(-len(series) // 2))
     figure.legend(loc="outside lower center", ncols=2, fontsize="small")  # of many series, it would lie on them
     return to_svg(figure)
