@@ -18,8 +18,8 @@ from pydantic import (
 from index.errors import InvalidValue
 from index.records import SampleFilter
 from index.values import ATTRIBUTES_BYTES, ATTRIBUTES_DEPTH, NAME_LENGTH, name
+from model.calibration import USUAL_RATE
 
-DEFAULT_FALSE_MATCH_RATE = 0.001
 SHOWN_FINDINGS = 50
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 
@@ -108,7 +108,7 @@ class Decision(Parameters):
     """Where the line between a match and none is drawn."""
 
     false_match_rate: float = Field(
-        DEFAULT_FALSE_MATCH_RATE,
+        USUAL_RATE,
         gt=0,
         lt=1,
         description="picks the model's calibrated threshold: the share of comparisons of two different people's "

@@ -161,8 +161,9 @@ class QueryAnswer(BaseModel):
     gallery: str
     verdict: Literal["match", "unknown", "uncalibrated"] = Field(
         description="`match`: the best score reaches the threshold; `unknown`: none does, or nothing was searched; "
-        "`uncalibrated`: the active model has no calibration and no `threshold` was given, or the gallery is too small "
-        "for the `false_alarm_rate` that was: it takes 20 identities, and for one in a hundred 99 samples"
+        "`uncalibrated`: there is no threshold. The active model has none, or none at the usual 0.001 for a query that "
+        "names nothing else, or the gallery is too small for the `false_alarm_rate` that was given: it takes 20 "
+        "identities, and for one in a hundred 99 samples"
     )
     threshold: float | None
     false_match_rate: float | None = Field(description="null when `threshold` or `false_alarm_rate` was given")

@@ -120,7 +120,7 @@ class SuspectsAnswer(BaseModel):
     samples: int
     identities: int
     alone: int = Field(description="samples that are their identity's only one: nothing can be said of their labels")
-    threshold: float | None = Field(description="of the merges; null: not looked for, the version has no calibration")
+    threshold: float | None = Field(description="of the merges; null: not looked for, the version has none at 0.001")
     by_chance: float | None = Field(
         description="pairs of two people that reach the threshold by chance among so many identities with one sample "
         "each; fewer where they have more; null: the threshold was given as a score"

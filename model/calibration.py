@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from model.card import Calibration, Threshold
 
 RATES = (1e-2, 1e-3, 1e-4)
+USUAL_RATE = 1e-3  # of a query that names none
 _RESAMPLED = 200
 
 
@@ -46,6 +47,12 @@ def pair_images(embeddings: NDArray[np.float32], identities: NDArray[np.int64], 
 def resolved_rates(negative_pairs: int, rates: tuple[float, ...], errors: float = 1) -> tuple[float, ...]:
     """Return the rates at which so many negative pairs are expected to make at least so many errors."""
     return tuple(rate for rate in rates if rate * negative_pairs >= errors)
+
+
+def decides_usually(calibration: Calibration) -> bool:
+    """Tell whether a query that names no rate gets a verdict."""
+    rates = [each.false_match_rate for each in calibration.thresholds]
+    return min(rates) <= USUAL_RATE <= max(rates)
 
 
 def calibrate_pairs(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from model.calibration import USUAL_RATE, decides_usually
 from model.card import Card, Metrics, Precision, created_now
 from model.errors import PromotionRefused, RegistryError
 from model.history import Promotion
@@ -78,6 +79,12 @@ def incomplete(card: Card) -> Iterator[str]:
             yield f"parity of {precision}: missing, so nothing says that the file computes what was trained"
     if card.calibration is None:
         yield "calibration: missing, so the version has no thresholds and every verdict would be uncalibrated"
+    elif not decides_usually(card.calibration):
+        rates = ", ".join(f"{each.false_match_rate:g}" for each in card.calibration.thresholds)
+        yield (
+            f"calibration: no threshold at the usual false match rate of {USUAL_RATE:g}, only at {rates}, so a query "
+            "that names no rate would get no verdict"
+        )
     if not card.metrics:
         yield "metrics: missing, so nothing says what the version is worth"
 

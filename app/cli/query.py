@@ -31,6 +31,7 @@ from app.querying import Query, query_answer
 from app.rerank import rerank as reranked
 from app.verdict import among_strangers, draw_line
 from index.records import Embedding
+from model.calibration import USUAL_RATE
 from model.errors import ImageError
 from model.preprocess import prepare
 
@@ -188,7 +189,10 @@ def _verdict(answer: dict[str, Any], rate: float | None) -> str:
         least = f"that takes {LEAST_IDENTITIES} people and {count(math.ceil(1 / rate) - 1, 'sample')}"
         return f"uncalibrated: the gallery is too small for a false alarm rate of {rate:g}, {least} ({searched})"
     if answer["threshold"] is None:
-        return f"uncalibrated: the model has no threshold, give one with --threshold ({searched})"
+        least = f"no threshold at the usual false match rate of {USUAL_RATE:g}"
+        return (
+            f"uncalibrated: the model has {least}; name another with --false-match-rate, or a --threshold ({searched})"
+        )
     shown = f"best {best:.3f} {'≥' if best >= answer['threshold'] else '<'}"
     if answer["verdict"] == "match" and best < answer["threshold"]:
         shown = "somebody whom re-ranking left out ≥"

@@ -17,6 +17,7 @@ from app.open_set import Searched, search
 from app.recalibration import Choice, Measured, measure, measure_reference, register, require_new
 from app.suspects import GalleryAudit
 from index.gallery import GalleryStore
+from model.calibration import USUAL_RATE, decides_usually
 from model.card import Calibration
 
 _WITHOUT = (
@@ -64,7 +65,7 @@ def recalibrate(
         typer.echo(json.dumps({"source": source, "version": version, **_told(found, asked)}))
     else:
         _print(found, asked, before)
-        typer.echo(f"{_WITHOUT if without_suspects else _LABELS}\n{_next(version)}")
+        typer.echo(f"{_WITHOUT if without_suspects else _LABELS}\n{_next(version, found.calibration)}")
 
 
 def _suspects(store: GalleryStore, gallery: str) -> frozenset[str]:
@@ -109,7 +110,12 @@ def _print(found: Measured, asked: Searched, before: Calibration | None) -> None
         typer.echo(f"left out: {left_out} without a camera, which --any-camera takes")
 
 
-def _next(version: str | None) -> str:
+def _next(version: str | None, calibration: Calibration) -> str:
     if version is None:
         return "nothing was registered; --as NAME@N does it"
+    if not decides_usually(calibration):
+        return (
+            f"registered {version}, which gives no verdict to a query that names no false match rate: the usual one is "
+            f"{USUAL_RATE:g}; reid models activate {version} takes --force"
+        )
     return f"registered {version}; activate it with: reid models activate {version}"

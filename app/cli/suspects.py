@@ -16,6 +16,7 @@ from app.engine import open_engine
 from app.parameters import Decision
 from app.suspects import Findings, GalleryAudit
 from app.verdict import draw_line
+from model.calibration import USUAL_RATE
 
 
 def suspects(
@@ -60,7 +61,7 @@ def _print(found: Findings, limit: int) -> None:
         typer.echo(f"{count(found.alone, 'sample')} not judged: nothing else of the same identity to compare with")
     pairs = f"{count(len(found.merges), 'pair')} of {count(found.identities, 'identity', 'identities')}"
     if found.threshold is None:
-        typer.echo("pairs were not looked for: the version has no calibration; give --threshold")
+        typer.echo(f"pairs were not looked for: the version has no threshold at {USUAL_RATE:g}; give --threshold")
     elif found.by_chance is None:
         typer.echo(f"{pairs} may be one person")
     else:

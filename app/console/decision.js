@@ -26,13 +26,13 @@ export function decision(params, changed, { strangers = false } = {}) {
     const offered = rates.map(each => [String(each), `${rate(each)}${each === DEFAULT_RATE ? " (usual)" : ""}`]);
     const alarms = shares.map(share => [`${OF_STRANGERS}${share}`, `${rate(share)} strangers`]);
     choice.replaceChildren(...select([...offered, ...alarms, ["other", "Another rate…"], ["own", "A threshold of my own…"]], "").children);
-    choice.value = before || String(DEFAULT_RATE);
+    pick(choice, other, before || String(DEFAULT_RATE));
   }
 
   offer(USUAL);
   start(params, choice, own, other, shares);
   show();
-  calibrated().then(rates => { if (rates.length) offer(rates); }, () => {}); // who may not see the models has the usual rates
+  calibrated().then(rates => { if (rates.length) { offer(rates); show(); } }, () => {}); // who may not see the models has the usual rates
   const node = el("div", { class: "fields" }, field("False matches", choice, strangers ? "of comparisons with another person, or of people who are not in the gallery" : "of comparisons with another person"), otherField, ownField);
   return { node, read: () => read(choice, own, other) };
 }
@@ -46,12 +46,15 @@ function start(params, choice, own, other, shares) {
   } else if (shares.includes(alarms)) {
     choice.value = `${OF_STRANGERS}${alarms}`;
   } else if (share !== null) {
-    choice.value = share;
-    if (choice.value !== share) {
-      other.value = share;
-      choice.value = "other";
-    }
+    pick(choice, other, share);
   }
+}
+
+function pick(choice, other, wanted) {
+  choice.value = wanted;
+  if (choice.value === wanted) return;
+  other.value = wanted;
+  choice.value = "other";
 }
 
 function read(choice, own, other) {

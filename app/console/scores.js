@@ -6,7 +6,7 @@ import { cosine, percent, rate } from "./words.js";
 export const VERDICTS = {
   match: { word: "Match", means: "The best score reaches the threshold." },
   unknown: { word: "Unknown", means: "No score reaches the threshold." },
-  uncalibrated: { word: "Uncalibrated", means: "The model has no thresholds: scores can be ranked, not decided. Set a threshold of your own." },
+  uncalibrated: { word: "Uncalibrated", means: "The model has no threshold at this rate: scores can be ranked, not decided. Choose another rate of false matches, or a threshold of your own." },
 };
 
 /** A verdict as a mark. */

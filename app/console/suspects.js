@@ -76,7 +76,7 @@ function told(audit, start, again) {
 function limits({ alone, threshold, by_chance: chance }) {
   return [
     alone && `${count(alone, "sample is its", "samples are their")} identity's only one: there is nothing to compare ${alone === 1 ? "it" : "them"} with.`,
-    threshold === null && "Identities were not compared: the model has no thresholds.",
+    threshold === null && "Identities were not compared: the model has no threshold at 0.001.",
     chance >= 1 && `Among so many identities some ${count(Math.round(chance), "pair")} would reach the threshold by chance, had each one sample.`,
   ].filter(Boolean);
 }

@@ -6,7 +6,7 @@ from model.card import Baseline, Card, Metrics, Parity, read_card
 from model.errors import PromotionRefused, VersionNotFound
 from model.promotion import approve, check_promotion, reasons_against, shared_check_sets
 from model.registry import Registry
-from tests.tiny_model import METRICS, write_version
+from tests.tiny_model import CALIBRATION, METRICS, write_version
 
 TEST, HELD_OUT = "single query; test", "single query; held-out"
 
@@ -45,6 +45,19 @@ def test_everything_that_is_missing_is_told_at_once(candidate: Card, active: Car
     bare = changed(candidate, parity=(), calibration=None, metrics=())
     told = [reason.partition(":")[0] for reason in reasons_against(bare, active)]
     assert told == ["parity of fp32", "calibration", "metrics"]
+
+
+@pytest.mark.parametrize(("rates", "passes"), [((0.01,), False), ((0.0001,), False), ((0.01, 0.0001), True)])
+def test_a_query_that_names_no_rate_must_get_a_verdict(
+    candidate: Card, active: Card, rates: tuple[float, ...], passes: bool
+) -> None:
+    kept = tuple(each for each in CALIBRATION.thresholds if each.false_match_rate in rates)
+    calibration = CALIBRATION.model_copy(update={"thresholds": kept})
+    reasons = reasons_against(changed(candidate, calibration=calibration), active)
+    assert (reasons == ()) is passes
+    assert passes or reasons[0].startswith(
+        f"calibration: no threshold at the usual false match rate of 0.001, only at {rates[0]:g}"
+    )
 
 
 @pytest.mark.parametrize(

@@ -48,3 +48,24 @@ def test_too_few_people_are_told(reid: Reid, data_dir: Path, market: Path) -> No
     reid("ingest", market, "--json")
     ran = reid("models", "recalibrate")
     assert (ran.code, ran.err.startswith("reid: expected 20 identities or more")) == (1, True)
+
+
+def test_a_version_without_the_usual_rate_is_told_and_refused(
+    reid: Reid, data_dir: Path, market: Path, tmp_path: Path
+) -> None:
+    people = write_market(tmp_path / "people", train_identities=0, test_identities=20, cameras=2, views=3)
+    assert reid("ingest", people, "--json").code == 0
+    ran = reid("models", "recalibrate", "--as", "tiny@2")
+    assert "no threshold at 0.001: expected 30000 pairs" in ran.out
+    assert ran.out.splitlines()[-1].startswith(
+        "registered tiny@2, which gives no verdict to a query that names no false"
+    )
+    refused = reid("models", "activate", "tiny@2")
+    assert (refused.code, "no threshold at the usual false match rate of 0.001, only at 0.01" in refused.err) == (
+        1,
+        True,
+    )
+    assert reid("models", "activate", "tiny@2", "--force").code == 0
+    query = next((people / "query").iterdir())
+    assert "the model has no threshold at the usual false match rate of 0.001" in reid("query", query).out
+    assert "threshold 0." in reid("query", query, "--false-match-rate", "0.01").out

@@ -211,6 +211,22 @@ def test_a_rate_out_of_range_is_told_with_what_to_do(watched: Watched, service: 
     assert "Look at the field “false match rate”." in alert.inner_text()
 
 
+def test_a_rate_that_the_version_does_not_have_stays_chosen(watched: Watched) -> None:
+    def one_rate(route: Route) -> None:
+        answer = route.fetch()
+        body = answer.json()
+        for item in body["items"]:
+            item["card"]["calibration"]["thresholds"] = item["card"]["calibration"]["thresholds"][:1]
+        route.fulfill(response=answer, json=body)
+
+    watched.page.route("**/models", one_rate)
+    page = watched.open("query?false_match_rate=0.0001")
+    page.get_by_label("Rate", exact=True).wait_for()  # hidden until the version's own rates are known
+    assert page.get_by_label("False matches").locator("option:checked").inner_text() == "Another rate…"
+    assert page.get_by_label("Rate", exact=True).input_value() == "0.0001"
+    assert "1 in 1,000" not in page.get_by_label("False matches").inner_text()
+
+
 def test_several_pictures_are_one_person(watched: Watched, service: httpx.Client, gallery: str) -> None:
     enrol(service, gallery, [0, 1])
     page = watched.open(f"query?gallery={gallery}")
