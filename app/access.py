@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from fastapi import FastAPI
 from starlette.requests import Request
 
+from app.documentation import EXAMPLES
 from app.service import service_of
 from index.keys import Scope
 
@@ -94,7 +95,11 @@ class GuardedAPI(FastAPI):
 
 
 def _describe(document: dict[str, Any]) -> None:
-    document.setdefault("components", {})["securitySchemes"] = SECURITY_SCHEMES
+    components = document.setdefault("components", {})
+    components["securitySchemes"] = SECURITY_SCHEMES
+    for name, schema in components["schemas"].items():
+        if name in EXAMPLES:
+            schema["examples"] = EXAMPLES[name]  # FastAPI has taken every null out of them
     for path, methods in document["paths"].items():
         for method, route in methods.items():
             rule = RULES[method.upper(), path]

@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
+from app import drift_schemas, schemas, suspect_schemas
 from app.problems import MEDIA_TYPE, STATUS_OF
 from app.schemas import ProblemAnswer
 
@@ -24,6 +25,12 @@ FORM_ERRORS = ("invalid_parameter", "malformed_request", "request_too_large", "t
 JSON_ERRORS = ("invalid_parameter", "malformed_request", "request_too_large")
 MODEL_ERRORS = ("overloaded", "not_ready")
 KEY_ERRORS = ("unauthorized", "forbidden", "overloaded", "not_ready")
+EXAMPLES: dict[str, Any] = {
+    kind.__name__: kind.model_config["json_schema_extra"]["examples"]  # type: ignore[index]
+    for module in (schemas, drift_schemas, suspect_schemas)
+    for kind in vars(module).values()
+    if isinstance(kind, type) and issubclass(kind, BaseModel) and "json_schema_extra" in kind.model_config
+}
 
 
 def answers(kind: type[BaseModel], *codes: str, status: int = 200) -> Responses:

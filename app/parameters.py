@@ -208,10 +208,14 @@ class NewSampleFields(Parameters):
     external_id: Name | None = Field(None, description="your own name for this picture, unique in the gallery")
 
 
+def _without_default(schema: dict[str, Any]) -> None:
+    del schema["default"]  # it stands for a field that was not given, and is refused where it is
+
+
 class SampleChanges(Parameters):
     """The fields of a sample that may be replaced; null clears (not `identity`)."""
 
-    identity: Name = Field("", description="whose picture it is")
+    identity: Name = Field("", description="whose picture it is", json_schema_extra=_without_default)
     camera: Name | None = Field(None, description="which camera took it")
     captured_at: Time | None = Field(None, description="when it was taken")
     attributes: Attributes | None = Field(None, description="anything else, as a JSON object")

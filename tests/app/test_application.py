@@ -119,6 +119,16 @@ def test_openapi_refers_to_nothing_that_is_missing(openapi: dict[str, Any]) -> N
     assert references <= {f"#/components/schemas/{name}" for name in schemas}
 
 
+def test_examples_have_all_that_is_required_and_no_default_is_refused(openapi: dict[str, Any]) -> None:
+    shown = [
+        (schema, each) for schema in openapi["components"]["schemas"].values() for each in schema.get("examples", ())
+    ]
+    assert [(schema["title"], name) for schema, each in shown for name in schema["required"] if name not in each] == []
+    assert ("next_cursor", None) in {item for _, each in shown for item in each.items() if item[1] is None}
+    changes = openapi["paths"]["/gallery/{sample_id}"]["patch"]["requestBody"]["content"]["application/json"]["schema"]
+    assert "default" not in changes["properties"]["identity"]
+
+
 def test_openapi_has_the_query_fields_with_their_limits(openapi: dict[str, Any]) -> None:
     content = openapi["paths"]["/query"]["post"]["requestBody"]["content"]
     form = content["multipart/form-data"]["schema"]["properties"]
