@@ -6,7 +6,7 @@ from pathlib import Path
 
 from model.errors import DatasetError
 from model.training.datasets.dataset import Dataset, Release
-from model.training.datasets.images import JUNK, LabelledImages, label_files
+from model.training.datasets.images import JUNK, LabelledImages, label_files, no_images
 
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
 PARTS = frozenset({TRAIN, QUERY, GALLERY})
@@ -32,7 +32,7 @@ class BoundingBoxes:
     def fits(self, root: Path) -> bool:
         """Return whether the folders are there and a file has a name of this data set's."""
         folder = self._folder(root)
-        files = (path for split in (TRAIN, QUERY, GALLERY) for path in (folder / split).iterdir()) if folder else ()
+        files = (path for split in PARTS for path in (folder / split).glob("*")) if folder else ()
         return any(self.pattern.fullmatch(path.name) for path in files)
 
     def read(self, root: Path) -> Dataset:
@@ -43,10 +43,13 @@ class BoundingBoxes:
     def read_split(self, root: Path, split: str) -> LabelledImages:
         """Read one split's file list, by name; junk images (identity -1) are left out.
 
-        Nothing to train on is no error: what is only measured needs none. Raises `DatasetError` when the folder or its
-        names are not what they should be.
+        Nothing to train on is no error, for what is only measured needs none, and neither is nothing to measure, where
+        there are neither queries nor a gallery. Raises `DatasetError` when the folder or its names are not what they
+        should be.
         """
         folder = self.find(root) / split
+        if not folder.is_dir():
+            return replace(no_images(f"{self.name}/{split}"), folder=folder)
         files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
         if not files and split != TRAIN:
             raise DatasetError(f"expected JPEG or PNG files in {folder}, found none; unpack the data set again")
@@ -54,7 +57,7 @@ class BoundingBoxes:
         return replace(images.subset(images.identities != JUNK), folder=folder)
 
     def find(self, root: Path) -> Path:
-        """Return the folder that holds the three splits."""
+        """Return the folder that holds the three splits, or that to train on alone."""
         folder = self._folder(root)
         if folder is None:
             places = " or ".join(str(root / name) for name in self.roots)
@@ -73,6 +76,7 @@ class BoundingBoxes:
 
     def _folder(self, root: Path) -> Path | None:
         for candidate in (root / name for name in self.roots):
-            if all((candidate / split).is_dir() for split in (TRAIN, QUERY, GALLERY)):
+            there = {split for split in PARTS if (candidate / split).is_dir()}
+            if there in ({TRAIN}, PARTS):
                 return candidate
         return None

@@ -33,6 +33,17 @@ def test_what_is_only_measured_needs_nothing_to_train_on(tmp_path: Path) -> None
         dataset.require("train")
 
 
+def test_what_is_only_trained_on_needs_nothing_to_measure(tmp_path: Path) -> None:
+    whole = BOXES.read(market(tmp_path / "whole"))
+    (tmp_path / "whole" / TRAIN).rename(tmp_path / TRAIN)
+    assert BOXES.fits(tmp_path)
+    dataset = BOXES.read(tmp_path)
+    assert (len(dataset.train), len(dataset.query), len(dataset.gallery)) == (len(whole.train), 0, 0)
+    assert [path.name for path in dataset.train.paths] == [path.name for path in whole.train.paths]
+    with pytest.raises(DatasetError, match=f"expected query images in {tmp_path / QUERY}, found none"):
+        dataset.require("query")
+
+
 def empty(folder: Path) -> None:
     for path in folder.iterdir():
         path.unlink()
