@@ -1,52 +1,54 @@
 #!/bin/bash
 # The strong models and the studies on one GPU, in steps of at most ten minutes that go on where they were.
 #
-#   DATA=market WEIGHTS=folder OUT=runs benchmarks/gpu.sh STEP
+#   DATA=market WEIGHTS=folder RUNS=runs benchmarks/gpu.sh STEP
 #
 # STEP, in the order of worth, each by itself and to be run again until its exit code is 0:
 #
-#       setup    a virtual environment over the machine's torch; where pip is offline, from the folder WHEELS
+#       setup    what the Python in use lacks, by its pip; where that is offline, from the folder WHEELS
 #       strong   ResNet-50 at 256×128: one training of 120 epochs, by far the longest
-#       strong-export    its version, with figures on the test split: no training and no GPU; begun again where cut off
 #       student  a ResNet-18 that it teaches: one training of 120 epochs
-#       student-export   as above
 #       losses   the studies of docs/RESULTS.md, three short epochs a training: 18 trainings
 #       sigma    24 trainings
 #       alpha    24 trainings
 #       noise    72 trainings
-#       collect  what is done so far, under $OUT/collected: reports, cards, figures, and each run in pieces of 15 MiB
-#                (python -m benchmarks.pieces join); every other step ends with it, also where it is cut off
-#       all      everything in this order, as far as ten minutes go
+#       strong-export    its version, with figures on the test split: no training and no GPU; begun again where cut off
+#       student-export   as above
+#       collect  what is done so far, under $RUNS/collected: reports, cards, figures, and each run in pieces of 15 MiB
+#                (python -m benchmarks.pieces join), also one that is not finished, to be exported as it is; every other
+#                step ends with it, also where it is cut off
+#       all      everything in this order, as far as ten minutes go; a step that fails does not keep the next ones back
 #
 # The exports can as well be made from the pieces on another machine. A training that is cut off goes on from its
 # checkpoint of the last minute, a study from its first cell that is not done.
 #
-# DATA is the unpacked data set, WEIGHTS holds resnet{50,18}_imagenet.safetensors[.xz]. Exit code 0: done;
-# 75: not done, run it again. Python 3.12, torch 2.11, torchvision and onnx are all that the machine must have; `setup`
-# installs the rest, with onnxruntime, which every verb imports, and onnxscript, by which torch exports.
+# DATA is the unpacked data set, of which training needs bounding_box_train alone; WEIGHTS holds
+# resnet{50,18}_imagenet.safetensors[.xz]; RUNS must outlast the steps. Exit code 0: done; 75: not done, run it again.
+# Python 3.12, torch 2.11, torchvision and onnx are all that the machine must have; the Python is the `python3` of the
+# environment that is active, or the one that PYTHON names.
 set -euo pipefail
 
-STEPS=(strong strong-export student student-export losses sigma alpha noise)
+STEPS=(strong student losses sigma alpha noise strong-export student-export)
 STEP=${1:?give a step: setup, ${STEPS[*]}, collect or all}
 LIMIT=${LIMIT:-570} # seconds
 DEVICE=${DEVICE:-cuda}
-: "${OUT:?give a folder for runs as OUT}"
+: "${RUNS:?give a folder for runs as RUNS}"
+PYTHON=${PYTHON:-python3}
 AGAIN=75
 STARTED=$SECONDS
 cd "$(dirname "$0")/.."
-mkdir -p "$OUT"
-export REID_PICTURE_CACHE=${REID_PICTURE_CACHE:-$OUT/pictures}
+mkdir -p "$RUNS"
+export REID_PICTURE_CACHE=${REID_PICTURE_CACHE:-$RUNS/pictures}
 
-python() { # the one that PYTHON names, or that of `setup`, or the machine's
-    local own=$OUT/venv/bin/python
-    [ -x "$own" ] || own=python3
-    echo "${PYTHON:-$own}"
+whole() { # whether nothing is lacking
+    "$PYTHON" -c 'import h5py, jinja2, matplotlib, onnx, onnxruntime, onnxscript, PIL, pydantic_settings, rich, scipy
+import pytorch_metric_learning, safetensors, sklearn, tensorboard, torchvision, typer' 2>/dev/null
 }
 
 reid() { # within what is left of the limit; a run that is cut off has its checkpoint
     local left=$((LIMIT - (SECONDS - STARTED))) code=0
     [ "$left" -gt 5 ] || exit $AGAIN
-    timeout --signal=INT --kill-after=20 "$left" "$(python)" -m app.cli "$@" || code=$?
+    timeout --signal=INT --kill-after=20 "$left" "$PYTHON" -m app.cli "$@" || code=$?
     if [ "$code" -eq 124 ] || [ "$code" -eq 137 ]; then exit $AGAIN; fi
     return $code
 }
@@ -60,49 +62,54 @@ weights() {
 training() { # NAME RECIPE BACKBONE [more options]
     local name=$1 recipe=$2 backbone=$3
     shift 3
-    [ -e "$OUT/$name/report.html" ] && return
+    [ -e "$RUNS/$name/report.html" ] && return
     reid train --data "${DATA:?give the data set as DATA}" --recipe "$recipe" --weights "$(weights "$backbone")" \
-        --out "$OUT/$name" --device "$DEVICE" "$@"
+        --out "$RUNS/$name" --device "$DEVICE" "$@"
 }
 
 exported() { # NAME
-    [ -e "$OUT/$1-export/card.json" ] && return
-    [ -e "$OUT/$1/report.html" ] || { echo "expected a finished run in $OUT/$1: run the step $1 first" >&2 && exit 2; }
-    reid export --data "${DATA:?give the data set as DATA}" --run "$OUT/$1" --out "$OUT/$1-export"
+    [ -e "$RUNS/$1-export/card.json" ] && return
+    [ -e "$RUNS/$1/report.html" ] || { echo "expected a finished run in $RUNS/$1: run the step $1 first" >&2 && exit 2; }
+    reid export --data "${DATA:?give the data set as DATA}" --run "$RUNS/$1" --out "$RUNS/$1-export"
 }
 
 collect() {
     local run study
     for run in strong student; do
-        [ -e "$OUT/$run/report.html" ] || continue
-        mkdir -p "$OUT/collected/$run"
-        [ "$OUT/collected/$run/pieces.json" -nt "$OUT/$run/report.html" ] ||
-            "$(python)" -m benchmarks.pieces split "$OUT/$run" "$OUT/collected/$run"
-        cp "$OUT/$run/report.html" "$OUT/$run/history.jsonl" "$OUT/collected/$run/"
-        if [ -e "$OUT/$run-export/card.json" ]; then cp "$OUT/$run-export/card.json" "$OUT/collected/$run/"; fi
+        [ -e "$RUNS/$run/checkpoint.pt" ] || continue
+        mkdir -p "$RUNS/collected/$run"
+        [ "$RUNS/collected/$run/pieces.json" -nt "$RUNS/$run/checkpoint.pt" ] ||
+            "$PYTHON" -m benchmarks.pieces split "$RUNS/$run" "$RUNS/collected/$run"
+        copy "$RUNS/collected/$run" "$RUNS/$run/report.html" "$RUNS/$run/history.jsonl" "$RUNS/$run-export/card.json"
     done
-    for study in "$OUT"/study-*; do
-        [ -e "$study/study.html" ] || continue
-        mkdir -p "$OUT/collected/$(basename "$study")"
-        cp "$study/study.html" "$study/results.jsonl" "$OUT/collected/$(basename "$study")/"
+    for study in "$RUNS"/study-*; do
+        [ -d "$study" ] || continue
+        mkdir -p "$RUNS/collected/$(basename "$study")"
+        copy "$RUNS/collected/$(basename "$study")" "$study/study.html" "$study/results.jsonl"
+    done
+}
+
+copy() { # FOLDER FILE… of those that are there
+    local file
+    for file in "${@:2}"; do
+        if [ -e "$file" ]; then cp "$file" "$1/"; fi
     done
 }
 
 run_step() {
     case $1 in
     setup)
-        python3 -m venv --system-site-packages "$OUT/venv"
-        "$OUT/venv/bin/pip" install --quiet ${WHEELS:+--no-index --find-links "$WHEELS"} \
+        whole || "$PYTHON" -m pip install --quiet ${WHEELS:+--no-index --find-links "$WHEELS"} \
             pydantic pydantic-settings pillow safetensors scikit-learn scipy h5py jinja2 matplotlib \
             pytorch-metric-learning tensorboard typer rich onnxruntime onnxscript
-        "$OUT/venv/bin/python" -m app.cli train --help >/dev/null # what is missing shows before a paid step
+        "$PYTHON" -m app.cli train --help >/dev/null # what is missing shows before a paid step
         ;;
     *-export) exported "${1%-export}" ;;
     strong) training strong "${STRONG:-strong}" resnet50 ;;
-    student) training student "${STUDENT:-student}" resnet18 --teacher "$OUT/strong" ;;
+    student) training student "${STUDENT:-student}" resnet18 --teacher "$RUNS/strong" ;;
     losses | sigma | alpha | noise)
         reid study "$1" --data "${DATA:?give the data set as DATA}" --weights "$(weights resnet18)" \
-            --out "$OUT/study-$1" --device "$DEVICE"
+            --out "$RUNS/study-$1" --device "$DEVICE"
         ;;
     collect) ;; # as every step at its end
     *)
@@ -112,10 +119,17 @@ run_step() {
     esac
 }
 
-trap collect EXIT
 if [ "$STEP" = all ]; then
-    [ -x "$OUT/venv/bin/python" ] || run_step setup
-    for step in "${STEPS[@]}"; do run_step "$step"; done
+    failed=()
+    for step in setup "${STEPS[@]}"; do
+        code=0
+        LIMIT=$((LIMIT - (SECONDS - STARTED))) bash benchmarks/gpu.sh "$step" || code=$?
+        [ "$code" -ne "$AGAIN" ] || exit "$AGAIN"
+        [ "$code" -eq 0 ] || failed+=("$step")
+        [ "$step" != setup ] || [ "$code" -eq 0 ] || exit "$code"
+    done
+    [ "${#failed[@]}" -eq 0 ] || { echo "failed: ${failed[*]}; all else is done" >&2 && exit 1; }
 else
+    trap collect EXIT
     run_step "$STEP"
 fi
