@@ -14,6 +14,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from model.card import Calibration
+from model.disk import replace_file
 from model.errors import DatasetError
 from model.training import charts
 from model.training.calibration import calibrate, draw, pairs_of
@@ -67,7 +68,7 @@ def write_report(run: Trained, path: Path) -> None:
         worst=list(_ranked(run, result.precisions, worst(result.precisions))),
         drawn=list(_ranked(run, result.precisions, drawn(result.precisions, run.recipe.seed))),
     )
-    path.write_text(page, encoding="utf-8")
+    replace_file(path, page.encode())
 
 
 def worst(precision: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ import torch
 from jinja2 import Environment
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from model.disk import replace_file
 from model.errors import RecipeError
 from model.training import charts
 from model.training.backbones import build_backbone
@@ -200,7 +201,7 @@ def write_page(study: Study, rows: list[Summary], path: Path) -> None:
         for series in study.series
     }
     plot = charts.error_bars(bars, study.x_label, "held-out mAP, %")
-    path.write_text(template.render(study=study, rows=rows, plot=plot), encoding="utf-8")
+    replace_file(path, template.render(study=study, rows=rows, plot=plot).encode())
 
 
 def require_buildable(recipes: Sequence[Recipe]) -> None:

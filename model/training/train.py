@@ -275,6 +275,10 @@ def resume(
             f"{out} holds a run that learns from another teacher: give the run that it began with as --teacher, as it "
             "was then, or another --out"
         )
+    if not checkpoint.optimiser:
+        raise RecipeError(
+            f"{out} was joined from pieces: it can be exported and teach, but not go on; give another --out"
+        )
     averaged.network.load_state_dict(checkpoint.network)
     averaged.restore(checkpoint.averaged)
     # the groups are the recipe's: those of an older checkpoint have the same parameters, in fewer groups

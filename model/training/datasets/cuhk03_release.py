@@ -10,7 +10,7 @@ shared unpacked copies and the lists of the new protocol name them.
 
 import logging
 import re
-import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,17 +67,19 @@ def read_test_sets(release: Path) -> list[frozenset[tuple[int, int]]]:
 
 
 def unpack(release: Path, boxes: Boxes, folder: Path) -> None:
-    """Write the pictures as PNG files; the folder appears when it is complete."""
-    part = folder.with_name(f"{folder.name}.part")
-    if part.exists():
-        shutil.rmtree(part)
-    part.mkdir()
-    with _opened(release) as file:
+    """Write the pictures as PNG files; the folder appears when it is complete, and of several processes' the first."""
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as own, _opened(release) as file:
+        part = Path(own) / folder.name
+        part.mkdir()
         pairs = list(enumerate(file[boxes][0], start=1))
         for pair, reference in track(pairs, f"unpacking {boxes}", console=Console(stderr=True), transient=True):
             for name, picture in _pictures(file, file[reference], pair):
                 Image.fromarray(picture).save(part / name)
-    part.rename(folder)
+        try:
+            part.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
 
 
 def _pictures(file: Stored, cells: Stored, pair: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:

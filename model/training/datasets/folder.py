@@ -3,6 +3,7 @@
 It has no cameras, so that it is a data set of classes. Since nearly every tree would do, it is read only when named.
 """
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from model.training.datasets.dataset import Dataset, Layout
 from model.training.datasets.images import LabelledImages, label_list, no_images
 from model.training.datasets.manifest import TERMS, number_names
 
+logger = logging.getLogger(__name__)
+_SUFFIXES = SUFFIXES | {".webp", ".bmp"}
 LOOKS = "one subfolder of pictures for each identity, alone or in the folders train and test (read only when named)"
 
 
@@ -39,9 +42,14 @@ def take_part(images: LabelledImages, part: Path) -> LabelledImages:
 
 def find_pictures(root: Path) -> list[Path]:
     """Return the pictures in the subfolders, in the order of their paths; raise `DatasetError` when there are none."""
-    found = sorted(path for path in root.glob("*/*") if path.suffix.lower() in SUFFIXES)
+    files = sorted(path for path in root.glob("*/*") if path.is_file() and not path.name.startswith("."))
+    found = [path for path in files if path.suffix.lower() in _SUFFIXES]
     if not found:
-        raise DatasetError(f"expected a subfolder of JPEG or PNG files for each identity in {root}, found none")
+        raise DatasetError(
+            f"expected a subfolder of JPEG, PNG, WebP or BMP files for each identity in {root}, found none"
+        )
+    if others := len(files) - len(found):
+        logger.warning("left out %d files in %s that are not named as JPEG, PNG, WebP or BMP pictures", others, root)
     return found
 
 

@@ -48,6 +48,22 @@ def test_pictures_are_unpacked_once(release: Path, tmp_path: Path) -> None:
     assert picture_folder(tmp_path, "labeled") == folder
 
 
+def test_of_two_that_unpack_at_once_each_has_every_picture(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, folder = Image.Image.save, tmp_path / "images_labeled"
+
+    def save_behind_another(self: Image.Image, path: Path) -> None:
+        monkeypatch.setattr(Image.Image, "save", save)
+        save(self, path)
+        unpack(release, "labeled", folder)
+
+    monkeypatch.setattr(Image.Image, "save", save_behind_another)
+    unpack(release, "labeled", folder)
+    assert len(list(folder.iterdir())) == 12
+    assert {path.name for path in tmp_path.iterdir()} == {folder.name, release.parent.name}
+
+
 def test_unpacking_that_was_stopped_starts_again(
     release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

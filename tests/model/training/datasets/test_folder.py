@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from model.errors import DatasetError
-from model.training.datasets.folder import LAYOUT, read
+from model.training.datasets.folder import LAYOUT, find_pictures, read
 from tests.model.training.datasets.trees import write_picture
 
 
@@ -43,8 +43,20 @@ def test_a_picture_in_another_subfolder_is_another_data_set(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("names", [(), ("a.jpg",), ("train/Ann/1.jpg", "test/1.jpg")])
 def test_a_folder_without_pictures_in_subfolders_is_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
-    with pytest.raises(DatasetError, match="expected a subfolder of JPEG or PNG files for each identity in"):
+    with pytest.raises(DatasetError, match="expected a subfolder of JPEG, PNG, WebP or BMP files for each identity in"):
         read(pictures(tmp_path, *names))
+
+
+def test_every_kind_of_picture_is_read_and_what_is_none_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("anna/1.jpg", "anna/2.WEBP", "bert/1.bmp", "bert/2.png", "bert/notes.txt", "bert/.DS_Store"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [path.name for path in find_pictures(tmp_path)] == ["1.jpg", "2.WEBP", "1.bmp", "2.png"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"left out 1 files in {tmp_path} that are not named as JPEG, PNG, WebP or BMP pictures"
+    ]
 
 
 def test_it_is_read_only_when_named(tmp_path: Path) -> None:
