@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from importlib.metadata import version
 
 from fastapi import Depends, FastAPI
@@ -12,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.access import GuardedAPI, authorize
+from app.access import RULES, GuardedAPI, authorize
 from app.admission import Admission
 from app.auditing import LabelAudits
 from app.documentation import KEY_ERRORS, problems
@@ -161,7 +162,9 @@ def _handle_errors(app: FastAPI, metrics: Metrics) -> None:
     async def refused(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, HTTPException)
         response = _told(request, exc, http_problem(exc.status_code, request.method, str(exc.detail)), metrics)
-        response.headers.update(exc.headers or {})  # the Allow of a 405
+        response.headers.update(exc.headers or {})
+        if exc.status_code == HTTPStatus.METHOD_NOT_ALLOWED and "route" in request.scope:
+            response.headers["Allow"] = _methods(request.scope["route"].path_format)
         return response
 
     async def invalid(request: Request, exc: Exception) -> Response:
@@ -174,6 +177,11 @@ def _handle_errors(app: FastAPI, metrics: Metrics) -> None:
         app.add_exception_handler(kind, known)
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(RequestValidationError, invalid)
+
+
+def _methods(path: str) -> str:
+    """Return what a path takes; the router's own `Allow` has the first route's method alone."""
+    return ", ".join(sorted(method for method, other in RULES if other == path))
 
 
 def _told(request: Request, exc: Exception, problem: Problem, metrics: Metrics) -> Response:

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import cycle
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -106,6 +107,7 @@ class Batcher:
         self._observe = observe
         self._died = died
         self._few_sizes = few_sizes
+        self._of_one = cycle((0, 0, 0, 1))  # where there is room for one: whether it is kept for what is enrolled
         self._waiting = 0  # pictures; counted, because it is asked for with every request
         self._queries: deque[_Job] = deque()
         self._bulk: deque[_Job] = deque()
@@ -244,7 +246,9 @@ class Batcher:
     def _take(self, room: int) -> list[_Slice]:
         if self._few_sizes:
             room = 1 << min(room, max(1, self._waiting)).bit_length() - 1
-        kept = max(1, room // 4) if self._bulk and room > 1 else 0  # so that queries never starve an enrolment
+        kept = 0  # of the room, so that queries never starve an enrolment
+        if self._bulk:
+            kept = max(1, room // 4) if room > 1 else next(self._of_one)
         batch: list[_Slice] = []
         for queue, limit in ((self._queries, room - kept), (self._bulk, room), (self._queries, room)):
             while queue and (free := limit - sum(len(part.images) for part in batch)) > 0:

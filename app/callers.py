@@ -22,9 +22,13 @@ class Caller:
     gallery: str | None = None  # the only one that the key reaches
     rate: float | None = None  # requests a second at most
 
+    def has(self, scope: Scope) -> bool:
+        """Tell whether the key has the scope, or `admin`, which includes all."""
+        return bool(self.scopes & {scope, Scope.ADMIN})
+
     def require(self, scope: Scope) -> None:
-        """Raise `Forbidden` unless the key has the scope, or `admin`, which includes all."""
-        if not self.scopes & {scope, Scope.ADMIN}:
+        """Raise `Forbidden` unless the key has the scope."""
+        if not self.has(scope):
             found = ", ".join(each for each in Scope if each in self.scopes)
             raise Forbidden(f"expected a key with the scope {scope}, found one with {found}")
 

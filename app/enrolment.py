@@ -11,7 +11,7 @@ import orjson
 from app.callers import Caller
 from app.errors import InvalidMetadata, InvalidParameter, Overloaded
 from app.forms import Form, Upload, form_values, parse_json, validate
-from app.parameters import GalleryName, NewSampleFields, Parameters
+from app.parameters import GalleryName, InGallery, NewSampleFields, Parameters
 from app.pipeline import Pixels, Timing
 from app.problems import item_error
 from app.service import Service
@@ -67,9 +67,9 @@ def read_enrolment(form: Form, caller: Caller) -> Enrolment:
     if len(form.files) > 1:
         raise InvalidMetadata(f"expected metadata for {len(form.files)} images, found none")
     # the gallery is the request's own field; the others are the item's, and fail as an item
-    gallery = dict(given).get("gallery", "default")
+    into = validate(InGallery, form_values(InGallery, [field for field in given if field[0] == "gallery"]))
     fields = [field for field in given if field[0] != "gallery"]
-    return Enrolment(gallery, form.files, [_form_entry(fields)])
+    return Enrolment(into.gallery, form.files, [_form_entry(fields)])
 
 
 def _objects(metadata: str, count: int) -> list[dict[str, Any]]:

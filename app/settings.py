@@ -30,6 +30,11 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
+def _file_url(path: Path) -> str:
+    """Return SQLAlchemy's address of a file; it takes `%20` for a space, and what follows a `?` for no part of it."""
+    return "sqlite:///" + str(path).replace("%", "%25").replace("?", "%3F")
+
+
 # What any admin may be told. Addresses may hold passwords and folders say where things lie: those are not here, and
 # neither is a new setting until it is put here.
 TOLD = (
@@ -75,7 +80,7 @@ class Settings(BaseSettings):
     )
     data_dir: Folder = Field(Path("data"), validate_default=True, description="a folder that can be made or written")
     database_url: str = Field(
-        default_factory=lambda data: f"sqlite:///{data['data_dir']}/reid.db",
+        default_factory=lambda data: _file_url(data["data_dir"] / "reid.db"),
         pattern=r"^(sqlite(\+\w+)?:///[^:]|postgresql(\+psycopg)?://)",  # SQLite's `:memory:` would not last
         description="a file such as sqlite:////data/reid.db or a server such as "
         "postgresql+psycopg://user:password@host/reid",
@@ -174,7 +179,10 @@ def _explain(error: ErrorDetails, overrides: Mapping[str, object]) -> str:
     field = name.removeprefix(PREFIX).removeprefix(PREFIX.lower()).lower()
     given = overrides.get(field, os.environ.get(PREFIX + field.upper(), error["input"]))
     expected = Settings.model_fields[field].description if field in Settings.model_fields else error["msg"]
-    return f"{PREFIX}{field.upper()}={_mask(str(given))}: expected {expected}"
+    told = f"{PREFIX}{field.upper()}={_mask(str(given))}: expected {expected}"
+    if field.endswith("port") and str(given).startswith("tcp://"):
+        return f"{told}; Kubernetes sets it for a Service of this name: enableServiceLinks: false keeps it from that"
+    return told
 
 
 def _text(value: object) -> str:

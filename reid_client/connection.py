@@ -22,8 +22,8 @@ class Connection:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The key, where there is one."""
-        return {} if self.key is None else {"Authorization": f"Bearer {self.key}"}
+        """The key, where there is one; `Authorization` is left to user and password for a proxy in the address."""
+        return {} if self.key is None else {"X-API-Key": self.key}
 
 
 def connection(url: str | None, key: str | None, timeout: float) -> Connection:

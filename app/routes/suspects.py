@@ -15,6 +15,7 @@ from app.parameters import SHOWN_FINDINGS, AuditParameters, FindingsPage, InGall
 from app.service import service_of
 from app.suspect_schemas import ForgottenAnswer, SuspectsAnswer
 from app.verdict import draw_line
+from index.keys import Scope
 
 router = APIRouter(prefix="/suspects", tags=["suspects"])
 
@@ -39,7 +40,8 @@ async def find_suspects(request: Request, wanted: Annotated[AuditParameters, Que
     line = draw_line(service.engine.model.card.calibration, wanted)
     store = service.engine.gallery
     job = await service.pipeline.keep(service.audits.start, store, wanted.gallery, line)
-    answer = await service.pipeline.keep(audit_answer, store, wanted.gallery, job, SHOWN_FINDINGS)
+    shown = SHOWN_FINDINGS if caller_of(request).has(Scope.QUERY) else 0  # who may not read is told how far it is
+    answer = await service.pipeline.keep(audit_answer, store, wanted.gallery, job, shown)
     return json_response(answer, 202)
 
 

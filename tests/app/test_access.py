@@ -15,7 +15,9 @@ from fastapi.routing import APIRoute, iter_route_contexts
 
 from app.access import OPEN, RULES
 from app.application import create_app
+from app.auditing import Job, LabelAudits
 from app.settings import Settings
+from app.suspects import Findings, MergeCandidate
 from index.gallery import GalleryStore
 from index.keys import Keys, Scope
 from tests.app.parts import VERSION, person, tiny_settings
@@ -232,11 +234,26 @@ def test_no_unknown_path_or_method_tells_more(service: Service) -> None:
     service.key(ADMIN)
     for path in ("/nothing", "/gallery/", "/galleries/own/..%2fown/x/y", "/docs/oauth2-redirect", "/console/../x"):
         assert service.client.get(path).status_code in (404, 405), path
-    refused(service.client.put("/query"), 405, "method_not_allowed")
+    assert service.client.put("/query").headers["Allow"] == "POST"
+    refused(service.client.put("/gallery/x"), 405, "method_not_allowed")
+    assert service.client.put("/gallery/x").headers["Allow"] == "DELETE, GET, PATCH"
     for method in ("HEAD", "OPTIONS", "TRACE"):
         answer = service.client.request(method, "/gallery", headers={"Origin": "https://example.org"})
         assert answer.status_code == 405
         assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_who_may_not_read_starts_an_audit_and_sees_no_finding(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrol(service.client, person(1), "another")
+    ended = Job()
+    pair = MergeCandidate("person of default", "another", 0.9)
+    ended.state, ended.findings = "done", Findings("default", VERSION, 2, 2, 2, 0.8, None, (), (pair,))
+    monkeypatch.setattr(LabelAudits, "start", lambda *_: ended)
+    for scopes, shown in (((ENROLL,), 0), ((ENROLL, QUERY), 1), ((ADMIN,), 1)):
+        answer = service.client.post("/suspects", headers={"X-API-Key": service.key(*scopes)}).json()
+        assert (answer["state"], len(answer["merges"])) == ("done", shown)
 
 
 def test_both_headers_must_agree(service: Service) -> None:

@@ -222,6 +222,20 @@ def test_queries_go_before_bulk_work_and_bulk_work_goes_on() -> None:
     run(scenario())
 
 
+def test_bulk_work_goes_on_where_a_batch_is_one_picture() -> None:
+    async def scenario() -> None:
+        world = World(max_queue=100, max_batch=1)
+        first = await world.block()
+        bulk, queries = world.ask(101, 102, bulk=True), world.ask(1, 2, 3, 4, 5, 6, 7, 8)
+        await asyncio.sleep(0)
+        world.embedder.go.set()
+        await asyncio.gather(first, bulk, queries)
+        assert world.embedder.batches == [[0], [1], [2], [3], [101], [4], [5], [6], [102], [7], [8]]
+        await world.stop()
+
+    run(scenario())
+
+
 def test_two_models_never_share_a_batch() -> None:
     async def scenario() -> None:
         world = World()

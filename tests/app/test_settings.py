@@ -3,6 +3,7 @@ import re
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from app.errors import SettingsInvalid
 from app.settings import READ_ELSEWHERE, TOLD, Settings, is_loopback, load_settings, unknown_variables
@@ -20,6 +21,14 @@ def test_everything_follows_the_data_folder(monkeypatch: pytest.MonkeyPatch, tmp
     assert settings.database_url == f"sqlite:///{tmp_path}/reid.db"
     assert settings.blob_url == str(tmp_path / "pictures")
     assert settings.registry_dir == tmp_path / "models"
+
+
+@pytest.mark.parametrize("name", ["feature%2Fx", "My%20Project", "2026? spring", "100%", "a#b&c=d", "me:you@home"])
+def test_the_catalogue_lies_in_the_data_folder_whatever_its_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    monkeypatch.setenv("REID_DATA_DIR", str(tmp_path / name))
+    assert make_url(load_settings().database_url).database == str(tmp_path / name / "reid.db")
 
 
 def test_data_folder_is_absolute_wherever_the_process_goes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,6 +104,13 @@ def test_wrong_value_names_variable_value_and_expectation(
     assert expected in text
     assert "\n" not in text
     assert text.count("expected") == 1
+
+
+@pytest.mark.parametrize("name", ["REID_PORT", "REID_METRICS_PORT"])
+def test_who_sets_a_port_to_an_address_is_told(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "tcp://10.3.2.1:8000")
+    with pytest.raises(SettingsInvalid, match=f"^{name}=tcp://10.3.2.1:8000: expected a port .*Kubernetes sets it"):
+        load_settings()
 
 
 def test_wrong_override_is_told_like_a_variable() -> None:

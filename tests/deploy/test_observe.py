@@ -13,6 +13,7 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from app.metrics import Metrics
+from app.settings import Settings
 from tests.deploy.engine import ROOT
 
 FOLDER = ROOT / "docker" / "observe"
@@ -195,11 +196,12 @@ def test_no_log_of_a_container_grows_for_ever() -> None:
         assert service["logging"]["driver"] == "local", name
 
 
-def test_the_image_can_be_made_with_what_compose_passes_on() -> None:
+def test_compose_passes_every_setting_on_and_the_image_can_be_made_with_it() -> None:
     service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["reid"]
-    assert {"REID_DATABASE_URL", "REID_BLOB_URL", "AWS_ENDPOINT_URL", "AWS_SECRET_ACCESS_KEY"} <= set(
-        service["environment"]
-    )
+    passed = {each.partition("=")[0] for each in service["environment"]}
+    within_the_image = {"REID_DATA_DIR", "REID_REGISTRY_DIR", "REID_INDEX_URL"}
+    assert {each for each in passed if each.startswith("REID_")} == set(Settings().shown()) - within_the_image
+    assert {"AWS_ENDPOINT_URL", "AWS_SECRET_ACCESS_KEY"} <= passed
     [argument] = service["build"]["args"]
     recipe = (ROOT / service["build"]["dockerfile"]).read_text()
     assert f"requirements/${{{argument}}}.txt" in recipe

@@ -66,7 +66,7 @@ def test_what_the_service_asks_for_is_waited(kind: str, refusal: tuple[int, str]
     with scripted(kind, script) as (client, time):
         assert client.identity("0005").samples == 1
     assert time.slept == [7.2, 0.4, 0.8]
-    assert [request.headers["Authorization"] for request in script.asked] == ["Bearer secret"] * 4
+    assert [request.headers["X-API-Key"] for request in script.asked] == ["secret"] * 4
 
 
 def test_retry_after_may_be_a_date() -> None:

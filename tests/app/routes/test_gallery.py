@@ -127,6 +127,12 @@ def test_wrong_requests(client: httpx.Client) -> None:
     refused(answer, 400, "invalid_parameter", "identity")
     answer = client.post("/gallery", files=files([person(0)]), data={"identity": "a", "gallery": "none"})
     refused(answer, 404, "gallery_not_found")
+    twice = [
+        *files([person(0)]),
+        *(("gallery", (None, name)) for name in ("none", "default")),
+        ("identity", (None, "a")),
+    ]
+    refused(client.post("/gallery", files=twice), 400, "invalid_parameter", "gallery")
     huge = [b"\xff\xd8\xff" + bytes(9_999_000)] * 7
     refused(client.post("/gallery", files=files(huge), data={"metadata": "[]"}), 413, "request_too_large")
 
