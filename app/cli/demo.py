@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -50,9 +51,18 @@ def demo(
 
 
 def draw(folder: Path) -> Path:
-    """Draw the people unless they are there."""
-    if not (folder / GALLERY_FOLDER).is_dir():
-        write_market(folder, train_identities=0, test_identities=IDENTITIES, cameras=CAMERAS, views=VIEWS)
+    """Draw the people unless they are there; what is cut short leaves nothing."""
+    if (folder / GALLERY_FOLDER).is_dir():
+        return folder
+    if folder.exists() and any(folder.iterdir()):
+        raise CommandError(f"expected no folder {folder} or an empty one, found files there")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".drawing-", dir=folder.absolute().parent) as own:
+        drawn = write_market(
+            Path(own) / "people", train_identities=0, test_identities=IDENTITIES, cameras=CAMERAS, views=VIEWS
+        )
+        for part in sorted(drawn.iterdir(), key=lambda path: path.name == GALLERY_FOLDER):  # by it is told that all are
+            part.rename(folder / part.name)
     return folder
 
 

@@ -191,7 +191,7 @@ def audit(
         entries = [{**asdict(entry), "at": time_text(entry.at)} for entry in page.items]
         typer.echo(json.dumps({"entries": entries, "next_cursor": page.next_cursor}))
         return
-    rows = table("at", "action", "actor", "of", "samples and files", whole=("at", "action"))
+    rows = table("at (UTC)", "action", "actor", "of", "samples and files", whole=("at (UTC)", "action"))
     for entry in page.items:
         rows.add_row(*_audit_row(entry))
     print_table(rows)

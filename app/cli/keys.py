@@ -54,7 +54,7 @@ def list_keys(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps({"items": [_item(each) for each in found]}))
         return
-    headings = ("id", "scopes", "gallery", "rate", "label", "made", "last used", "revoked")
+    headings = ("id", "scopes", "gallery", "rate", "label", "made", "last used (UTC)", "revoked")
     rows = table(*headings, whole=("id", "made", "revoked"))
     for each in found:
         rows.add_row(*_row(each))

@@ -1,10 +1,11 @@
 import json
 import logging
 import os
+import time
 
 import pytest
 
-from app.logs import JsonFormatter, logging_to_stderr, request_id
+from app.logs import JsonFormatter, TextFormatter, logging_to_stderr, request_id
 from app.settings import load_settings
 
 
@@ -52,6 +53,17 @@ def test_text_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert "WARNING" in first
     assert "part [the-id] 3 things" in first
     assert trace[-1] == "ValueError: planted"
+
+
+def test_the_time_of_a_text_line_is_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        record = logging.makeLogRecord({"created": 0.25, "msecs": 250, "msg": "hello"})
+        assert TextFormatter().format(record).startswith("1970-01-01 00:00:00.250Z ")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_level_is_the_settings(capsys: pytest.CaptureFixture[str]) -> None:

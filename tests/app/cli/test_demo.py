@@ -46,6 +46,24 @@ def test_a_folder_of_other_files_is_left_alone(reid: Reid, tmp_path: Path) -> No
     assert (tmp_path / "letter.txt").read_text() == "dear"
 
 
+def test_drawing_that_was_cut_short_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Path] = []
+
+    def write(path: Path, data: bytes) -> int:
+        if len(written) == 30:
+            raise KeyboardInterrupt
+        written.append(path)
+        with path.open("wb") as file:
+            return file.write(data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", write)
+        with pytest.raises(KeyboardInterrupt):
+            draw(tmp_path / "demo")
+    assert [path.name for path in tmp_path.rglob("*")] == ["demo"]
+    assert len(list(draw(tmp_path / "demo").rglob("*.jpg"))) > len(written)
+
+
 def test_ingest_enrols_them(reid: Reid, data_dir: Path, drawn: Path) -> None:
     ran = reid("demo", drawn, "--ingest")
     assert ran.code == 0
