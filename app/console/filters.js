@@ -4,7 +4,7 @@ import { call, withQuery } from "./api.js";
 import { chips } from "./chips.js";
 import { decision } from "./decision.js";
 import { check, el, field } from "./dom.js";
-import { toInstant, toLocal } from "./words.js";
+import { timeInput } from "./times.js";
 
 const DEFAULT_TOP = 10;
 
@@ -23,12 +23,12 @@ export function filters(params, changed) {
     line.node,
     el("div", { class: "fields" }, field("People shown", top), rerank.node),
     el("div", { class: "fields" }, keep.node, drop.node),
-    el("div", { class: "fields" }, field("Taken from", after), field("Taken before", before)),
+    el("div", { class: "fields" }, field("Taken from", after.input), field("Taken before", before.input)),
     field("Attributes", attributes, "a JSON object that samples must equal"));
   const read = () => ({
     ...line.read(),
     camera: keep.read(), exclude_camera: drop.read(),
-    captured_after: toInstant(after.value), captured_before: toInstant(before.value),
+    captured_after: after.read(), captured_before: before.read(),
     attributes: attributes.value.trim() || null,
     top_k: Number(top.value) === DEFAULT_TOP ? null : top.value || null,
     rerank: rerank.box.checked ? "true" : null,
@@ -38,10 +38,6 @@ export function filters(params, changed) {
 
 /** How many of the fields differ from the defaults. */
 export const inUse = fields => Object.values(fields).flat().filter(value => value !== null).length;
-
-function timeInput(text, changed) {
-  return el("input", { type: "datetime-local", step: "1", value: toLocal(text), onchange: changed });
-}
 
 async function suggestCameras(...inputs) {
   try {

@@ -5,7 +5,8 @@ import { confirm, edit, open } from "./dialogs.js";
 import { button, el, field } from "./dom.js";
 import { enrolled } from "./pictures.js";
 import { link } from "./route.js";
-import { toInstant, toLocal, when, whereAndWhen } from "./words.js";
+import { timeInput } from "./times.js";
+import { when, whereAndWhen } from "./words.js";
 
 const address = sample => withQuery(`/gallery/${encodeURIComponent(sample.sample_id)}`);
 
@@ -35,22 +36,22 @@ function details(scope, sample) {
 async function correct(sample, changed) {
   const identity = el("input", { type: "text", value: sample.identity, required: true, maxlength: "256" });
   const camera = el("input", { type: "text", value: sample.camera ?? "", maxlength: "256" });
-  const time = el("input", { type: "datetime-local", step: "1", value: toLocal(sample.captured_at) });
+  const time = timeInput(sample.captured_at);
   const attributes = el("textarea", { rows: "3", spellcheck: "false" }, JSON.stringify(sample.attributes));
   const done = await edit("Correct this sample", {
-    contents: [field("Identity", identity), field("Camera", camera, "empty: none"), field("Taken", time, "empty: not known"), field("Attributes", attributes, "a JSON object")],
+    contents: [field("Identity", identity), field("Camera", camera, "empty: none"), field("Taken", time.input, "empty: not known"), field("Attributes", attributes, "a JSON object")],
     action: "Save",
-    save: () => call("PATCH", address(sample), { json: differences(sample, identity.value, camera.value || null, time, attributes.value) }),
+    save: () => call("PATCH", address(sample), { json: differences(sample, identity.value, camera.value || null, time.read(), attributes.value) }),
   });
   if (done) changed(done);
 }
 
-/** Only what was changed is sent: a time keeps its fractions of a second unless another was given. */
-function differences(sample, identity, camera, time, attributes) {
+/** Only what was changed is sent. */
+function differences(sample, identity, camera, taken, attributes) {
   const changes = {};
   if (identity !== sample.identity) changes.identity = identity;
   if (camera !== sample.camera) changes.camera = camera;
-  if (time.value !== time.defaultValue) changes.captured_at = toInstant(time.value);
+  if (taken !== sample.captured_at) changes.captured_at = taken;
   if (attributes.trim() !== JSON.stringify(sample.attributes)) changes.attributes = parsed(attributes);
   return changes;
 }

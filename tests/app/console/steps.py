@@ -15,6 +15,7 @@ FOLDER = Path(__file__).parent
 CONTRAST = (FOLDER / "contrast.js").read_text(encoding="utf-8")
 NAMELESS = (FOLDER / "nameless.js").read_text(encoding="utf-8")
 HOSTILE = "<img src=x onerror=\"alert('hacked')\">/../?#%2F&'\u202e"
+BERLIN = {"timezone_id": "Europe/Berlin"}  # far from UTC, and an hour is there twice in autumn
 # Files arrive by a paste or a drop as they do by hand: in a DataTransfer.
 SEND = """([type, selector, pictures]) => {
   const transfer = new DataTransfer();
