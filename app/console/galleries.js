@@ -1,6 +1,6 @@
 /** The galleries: list, make, set, delete. */
 
-import { call, path } from "./api.js";
+import { ApiError, call, path } from "./api.js";
 import { confirm, edit, tell } from "./dialogs.js";
 import { button, check, el, field } from "./dom.js";
 import { erasure } from "./person.js";
@@ -55,9 +55,18 @@ async function put(info, again) {
       pictures.node, el("p", { class: "quiet small" }, "Without pictures only embeddings are kept: results cannot be looked at, and a change of the model version cannot re-embed them."),
     ].filter(Boolean),
     action: info ? "Save" : "Make",
-    save: () => call("PUT", path`/galleries/${info?.name ?? name.value}`, { json: { retention_days: days.value ? Number(days.value) : null, store_images: pictures.box.checked } }),
+    save: async () => {
+      if (!info) await refuseTaken(name.value);
+      return call("PUT", path`/galleries/${info?.name ?? name.value}`, { json: { retention_days: days.value ? Number(days.value) : null, store_images: pictures.box.checked } });
+    },
   });
   if (done) again();
+}
+
+/** The service would replace the settings of a gallery that is there. */
+async function refuseTaken(name) {
+  const { items } = await call("GET", "/galleries");
+  if (items.some(info => info.name === name)) throw new ApiError(0, { code: "gallery_exists", detail: `The gallery “${name}” is there already; “Change” sets it.` });
 }
 
 async function remove(info, again) {
