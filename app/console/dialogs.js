@@ -15,12 +15,20 @@ export function open(title, build) {
     let value = null;
     const close = result => { value = result; box.close(); };
     box.append(heading, ...build(close, box));
-    box.addEventListener("click", event => { if (event.target === box && box.closedBy !== "none") box.close(); }); // the backdrop
+    let pressed = false; // on the backdrop, and not in a field from which a selection is drawn out of the dialog
+    box.addEventListener("pointerdown", event => { pressed = isOutside(box, event); });
+    box.addEventListener("click", event => { if (pressed && isOutside(box, event) && box.closedBy !== "none") box.close(); });
     box.addEventListener("cancel", event => { if (box.closedBy === "none") event.preventDefault(); }); // where browsers do not know it
     box.addEventListener("close", () => { box.remove(); if (before?.isConnected) before.focus(); resolve(value); });
     document.body.append(box);
     box.showModal();
   });
+}
+
+/** Whether an event is on the backdrop: that and the dialog's own padding are one target. */
+function isOutside(box, { target, clientX: x, clientY: y }) {
+  const { left, right, top, bottom } = box.getBoundingClientRect();
+  return target === box && (x < left || x > right || y < top || y > bottom); // a click by a key is at 0, 0
 }
 
 /** A dialog with fields; `save` does the work and its value closes the dialog. */
