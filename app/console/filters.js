@@ -4,16 +4,17 @@ import { call, withQuery } from "./api.js";
 import { chips } from "./chips.js";
 import { decision } from "./decision.js";
 import { check, el, field } from "./dom.js";
-import { timeInput } from "./times.js";
+import { timeField } from "./times.js";
 
 const DEFAULT_TOP = 10;
 
 /** Return `{node, read()}`; `read` gives the query's fields, null where the service's default holds. */
-export function filters(params, changed) {
+export function filters(params, search) {
+  const changed = () => { if ([after.isWhole(), before.isWhole()].every(Boolean)) search(); };
   const keep = chips("Only cameras", "Enter adds one", params.getAll("camera"), changed);
   const drop = chips("Without cameras", "", params.getAll("exclude_camera"), changed);
-  const after = timeInput(params.get("captured_after"), changed);
-  const before = timeInput(params.get("captured_before"), changed);
+  const after = timeField("Taken from", params.get("captured_after"), changed);
+  const before = timeField("Taken before", params.get("captured_before"), changed);
   const attributes = el("input", { type: "text", value: params.get("attributes") ?? "", placeholder: '{"bag": true}', spellcheck: "false", onchange: changed });
   const top = el("input", { type: "number", min: "1", max: "1000", value: params.get("top_k") ?? DEFAULT_TOP, onchange: changed });
   const rerank = check("Re-rank the shortlist", params.get("rerank") === "true", changed);
@@ -23,7 +24,7 @@ export function filters(params, changed) {
     line.node,
     el("div", { class: "fields" }, field("People shown", top), rerank.node),
     el("div", { class: "fields" }, keep.node, drop.node),
-    el("div", { class: "fields" }, field("Taken from", after.input), field("Taken before", before.input)),
+    el("div", { class: "fields" }, after.node, before.node),
     field("Attributes", attributes, "a JSON object that samples must equal"));
   const read = () => ({
     ...line.read(),

@@ -5,7 +5,8 @@ import pytest
 from playwright.sync_api import Request
 
 from tests.app.console.conftest import Watched
-from tests.app.console.steps import BERLIN, enrol, samples
+from tests.app.console.steps import BERLIN, CONTRAST, arrive, enrol, picture, samples
+from tests.app.parts import person
 
 AUTUMN = "2026-10-25T01:30:00Z"  # when clocks in Berlin show 02:30 for the second time
 
@@ -29,3 +30,28 @@ def test_a_time_in_the_address_is_asked_for_as_it_is(watched: Watched, service: 
     assert asked(second.value, "captured_after") == "2026-05-01T10:00:00.000Z"
     assert asked(second.value, "captured_before") == AUTUMN
     page.wait_for_selector(".verdict")
+
+
+def test_a_date_without_a_time_of_day_asks_nothing(watched: Watched, service: httpx.Client, gallery: str) -> None:
+    enrol(service, gallery, [0])
+    page = watched.open(f"query?gallery={gallery}")
+    page.get_by_label("Choose pictures").set_input_files(picture(0))
+    page.wait_for_selector(".verdict")
+    sent: list[Request] = []
+    page.on("request", lambda request: sent.append(request) if request.method == "POST" else None)
+    taken = page.get_by_label("Taken from")
+    taken.focus()
+    page.keyboard.type("06012026")  # the month, the day and the year
+    page.get_by_label("People shown").fill("5")
+    page.get_by_label("People shown").press("Tab")
+    told = page.locator(".field", has=taken).get_by_role("alert")
+    assert "Give the time of day too" in told.inner_text()
+    assert taken.get_attribute("aria-invalid") == "true"
+    assert page.evaluate(CONTRAST) == []
+    arrive(page, "paste", "body", person(1))  # another way to ask
+    page.get_by_text("“Taken from” holds a date without a time of day").wait_for()
+    assert not sent
+    taken.fill("2026-06-01T00:00:00")
+    page.wait_for_selector("text=the filters leave nothing")
+    assert "top_k=5" in page.url
+    assert told.count() == 0
