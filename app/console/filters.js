@@ -13,8 +13,8 @@ export function filters(params, search) {
   const changed = () => { if ([after.isWhole(), before.isWhole()].every(Boolean)) search(); };
   const keep = chips("Only cameras", "Enter adds one", params.getAll("camera"), changed);
   const drop = chips("Without cameras", "", params.getAll("exclude_camera"), changed);
-  const after = timeField("Taken from", params.get("captured_after"), changed);
-  const before = timeField("Taken before", params.get("captured_before"), changed);
+  const after = timeField("Taken from", timeIn(params.get("captured_after")), changed);
+  const before = timeField("Taken before", timeIn(params.get("captured_before")), changed);
   const attributes = el("input", { type: "text", value: params.get("attributes") ?? "", placeholder: '{"bag": true}', spellcheck: "false", onchange: changed });
   const top = el("input", { type: "number", min: "1", max: "1000", value: params.get("top_k") ?? DEFAULT_TOP, onchange: changed });
   const rerank = check("Re-rank the shortlist", params.get("rerank") === "true", changed);
@@ -39,6 +39,13 @@ export function filters(params, search) {
 
 /** How many of the fields differ from the defaults. */
 export const inUse = fields => Object.values(fields).flat().filter(value => value !== null).length;
+
+/** The time that an address gives, or null for none and for what is no time. A plus sign that was not escaped is a space. */
+function timeIn(text) {
+  const time = text?.replace(/ (?=\d\d:\d\d$)/, "+");
+  if (!/^\d{4}-/.test(time) || Number.isNaN(Date.parse(time))) return null;
+  return /(Z|[+-]\d\d:\d\d)$/i.test(time) ? time : new Date(time).toISOString(); // the service takes none without an offset
+}
 
 async function suggestCameras(...inputs) {
   try {

@@ -32,6 +32,22 @@ def test_a_time_in_the_address_is_asked_for_as_it_is(watched: Watched, service: 
     page.wait_for_selector(".verdict")
 
 
+def test_an_address_may_have_a_time_with_an_offset_or_a_wrong_one(
+    watched: Watched, service: httpx.Client, gallery: str
+) -> None:
+    enrol(service, gallery, [0])
+    where = f"query?gallery={gallery}&sample={samples(service, gallery, 'p0')[0]['sample_id']}"
+    for after, sent, wrong in (
+        ("2026-05-01T10:00:00+02:00", "2026-05-01T10:00:00+02:00", "yesterday"),
+        ("2026-05-01", "2026-05-01T00:00:00.000Z", "9"),
+    ):
+        with watched.page.expect_request("**/query") as request:
+            page = watched.open(f"{where}&captured_after={after}&captured_before={wrong}")
+        assert asked(request.value, "captured_after") == sent
+        assert asked(request.value, "captured_before") is None
+        page.wait_for_selector(".verdict")
+
+
 def test_a_date_without_a_time_of_day_asks_nothing(watched: Watched, service: httpx.Client, gallery: str) -> None:
     enrol(service, gallery, [0])
     page = watched.open(f"query?gallery={gallery}")
