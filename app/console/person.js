@@ -123,7 +123,7 @@ export function erasure(erased) {
   const verified = erased.verified
     ? el("p", { class: "mark match" }, "Read back afterwards: none of these samples is left in the service.")
     : el("p", { class: "notice bad", role: "alert" }, "Reading back did not confirm it; the service's log says what is left. Once that is put right, reid gallery rebuild removes it.");
-  const shared = erased.images_deleted < erased.samples_deleted && el("p", {}, "Fewer pictures than samples: one that is enrolled under another name too, or in another gallery, stays there.");
+  const shared = erased.images_deleted < erased.samples_deleted && el("p", {}, "Fewer pictures than samples may mean that the gallery keeps none, that one was enrolled several times, or that one is enrolled under another name too, or in another gallery, and stays there.");
   return [el("p", {}, `Deleted: ${facts.join(", ")}.`), verified, shared, ...backups(erased.backups ?? [])].filter(Boolean);
 }
 
