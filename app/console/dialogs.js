@@ -3,12 +3,14 @@
 import { button, el, field } from "./dom.js";
 import { problem } from "./problems.js";
 
+let dialogs = 0; // one may open over another
+
 /**
  * Open a dialog and return the value it is closed with, or null.
  * `build(close, box)` returns the contents; `submit` is called by the form, and an error of it is told inside.
  */
 export function open(title, build) {
-  const heading = el("h2", { id: "dialog-title" }, title);
+  const heading = el("h2", { id: `dialog-${++dialogs}` }, title);
   const box = el("dialog", { "aria-labelledby": heading.id });
   const before = document.activeElement;
   return new Promise(resolve => {
