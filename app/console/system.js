@@ -45,12 +45,15 @@ async function checkHealth(place, scope) {
     const took = milliseconds(performance.now() - started);
     renew(place, said(mark("match", "Everything works")), el("p", { class: "quiet" }, `A built-in picture was decoded, embedded and searched in ${took}.`));
   } catch (error) {
-    if (!isLeft(error)) renew(place, said(mark("bad", "Not ready")), problem(error));
+    if (!isLeft(error)) renew(place, said(mark("bad", "Not ready")), lasting(error));
   }
 }
 
 /** The words that a screen reader is told when they change; how long the check took is not among them. */
 const said = words => el("div", { role: "status" }, el("h2", {}, words));
+
+/** An error without its request, which is another at every look: the alert would be read out each time. */
+const lasting = error => problem(Object.assign(error, { requestId: null }));
 
 async function showNumbers(place, scope, version) {
   try {
@@ -59,7 +62,7 @@ async function showNumbers(place, scope, version) {
   } catch (error) {
     if (isLeft(error)) return;
     // metrics may be on a port of their own
-    renew(place, error.status === 404 ? el("p", { class: "quiet" }, "Metrics are not served on this port.") : problem(error));
+    renew(place, error.status === 404 ? el("p", { class: "quiet" }, "Metrics are not served on this port.") : lasting(error));
   }
 }
 

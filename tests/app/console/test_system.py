@@ -1,5 +1,6 @@
 """The System view, and the page of the routes."""
 
+import itertools
 import re
 
 import httpx
@@ -97,6 +98,26 @@ def test_system_is_whole_again_after_the_service_was_away(watched: Watched) -> N
     page.wait_for_selector("text=REID_PORT")
     page.wait_for_selector("text=Nothing was queried or enrolled")
     expect(page.locator(".tile").first).not_to_contain_text("not known")
+
+
+def test_system_says_once_that_it_is_not_ready(watched: Watched) -> None:
+    watched.refusals = {503}
+    watched.page.add_init_script(SOON)
+    looks = itertools.count()
+    problem = {"status": 503, "code": "not_ready", "detail": "search: the index cannot be read"}
+    watched.page.route(
+        "**/health/ready", lambda route: route.fulfill(status=503, json={**problem, "request_id": f"R{next(looks)}"})
+    )
+    page = watched.open("system")
+    page.get_by_role("alert").evaluate(
+        "alert => { window.told = 0; window.first = alert; new MutationObserver(all => { told += all.length; })"
+        ".observe(alert, {childList: true, characterData: true, attributes: true, subtree: true}); }"
+    )
+    answered = page.get_by_role("region", name="Requests by route").locator("tr", has_text="GET /metrics")
+    for _ in range(2):  # the second time after a whole look
+        expect(answered).not_to_have_text(answered.inner_text(), timeout=30_000)
+    assert page.evaluate("told") == 0
+    assert page.evaluate("first.isConnected")
 
 
 def test_system_says_which_part_failed(watched: Watched) -> None:
