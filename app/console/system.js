@@ -95,15 +95,17 @@ function requests(samples) {
   const asked = found.filter(({ labels }) => !labels.route.startsWith("/console/")); // the page itself
   const routes = [...sums(asked, labels => `${labels.method} ${labels.route}`)].sort((a, b) => b[1] - a[1]);
   const codes = [...sums(found, labels => labels.status)].sort();
-  const rows = routes.map(([route, total]) => [el("code", {}, route), figure(total), figure(latency(samples, route))]);
+  const rows = routes.map(([route, total]) => [el("code", {}, route), figure(total), figure(latency(samples, route, routes))]);
   return el("section", { class: "panel" }, el("h2", {}, "Requests"), el("p", { class: "codes" }, codes.map(([code, total]) => el("span", { class: `code code-${code[0]}` }, el("strong", {}, code), ` ${whole(total)}`))),
     table("Requests by route", ["route", "answered", "mean time"], rows));
 }
 
-function latency(samples, route) {
+/** The mean time of a route, of all its methods together: the service does not measure them apart. */
+function latency(samples, route, routes) {
   const name = route.split(" ")[1];
+  const shared = routes.filter(([each]) => each.endsWith(` ${name}`)).length > 1;
   const of = part => named(samples, `reid_request_seconds_${part}`).find(sample => sample.labels.route === name)?.value;
-  return of("count") ? milliseconds((of("sum") / of("count")) * 1000) : "";
+  return of("count") ? `${milliseconds((of("sum") / of("count")) * 1000)}${shared ? ", all methods" : ""}` : "";
 }
 
 function stages(samples) {

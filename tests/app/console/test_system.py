@@ -63,6 +63,25 @@ def test_system_looks_again_without_taking_the_focus(watched: Watched) -> None:
     assert page.evaluate("told") == 0
 
 
+def test_system_says_where_a_mean_time_is_of_several_methods(watched: Watched) -> None:
+    text = (
+        'reid_requests_total{route="/gallery",method="GET",status="200"} 9\n'
+        'reid_requests_total{route="/gallery",method="POST",status="201"} 1\n'
+        'reid_requests_total{route="/query",method="POST",status="200"} 1\n'
+        'reid_request_seconds_count{route="/gallery"} 10\nreid_request_seconds_sum{route="/gallery"} 0.5\n'
+        'reid_request_seconds_count{route="/query"} 1\nreid_request_seconds_sum{route="/query"} 0.02\n'
+    )
+    watched.page.route("**/metrics", lambda route: route.fulfill(body=text, content_type="text/plain"))
+    page = watched.open("system")
+    page.wait_for_selector(".tiles")
+    rows = page.get_by_role("region", name="Requests by route").locator("tbody tr").all_inner_texts()
+    assert [row.split("\t") for row in rows] == [
+        ["GET /gallery", "9", "50 ms, all methods"],
+        ["POST /gallery", "1", "50 ms, all methods"],
+        ["POST /query", "1", "20 ms"],
+    ]
+
+
 def test_system_shows_what_the_service_is_set_to(watched: Watched) -> None:
     page = watched.open("system")
     settings = page.get_by_role("region", name="Settings in effect")
