@@ -2,7 +2,7 @@
 
 import { call, path, withQuery } from "./api.js";
 import { confirm, edit, tell } from "./dialogs.js";
-import { button, el, field } from "./dom.js";
+import { button, el, field, renew } from "./dom.js";
 import { isLeft, problem } from "./problems.js";
 import { go, link } from "./route.js";
 import { sampleCard } from "./samples.js";
@@ -15,42 +15,78 @@ const PAGE = 48;
 export async function showPerson(stage, view, identity) {
   const scope = new Scope(view); // of this drawing: the next one lets its pictures go
   const head = el("div", { class: "panel headline" });
-  const grid = el("ul", { class: "samples", "aria-label": "Samples" });
-  const more = el("div", { class: "pages" });
-  stage.append(el("p", {}, el("a", { href: link("identities") }, "All identities")), head, grid, more);
   const again = () => {
     if (scope.closed) return;
     scope.close();
     stage.replaceChildren();
     showPerson(stage, view, identity);
   };
-  const changed = sample => {
-    if (!sample || sample.identity === identity) again();
-    else if (!scope.closed) go("identities", { identity: sample.identity });
-  };
-
-  async function load(cursor) {
-    const page = await call("GET", withQuery("/gallery", { identity, limit: PAGE, cursor }), { signal: scope.signal });
-    grid.append(...page.items.map(each => sampleCard(scope, each, changed)));
-    more.replaceChildren();
-    if (page.next_cursor) more.append(button("More samples", () => loadMore(page.next_cursor)));
-    return page.items.length;
-  }
-  async function loadMore(cursor) {
-    more.querySelector("button").disabled = true;
+  const facts = async () => {
     try {
-      await load(cursor);
+      renew(head, ...await about(scope, identity, again));
     } catch (error) {
-      if (!isLeft(error)) more.replaceChildren(problem(error), button("More samples", () => loadMore(cursor)));
+      if (!isLeft(error)) head.replaceChildren(problem(error, again));
     }
-  }
-
+  };
+  const samples = new Samples(scope, identity, { changed: facts, empty: () => { again(); stage.querySelector("a").focus(); } });
+  stage.append(el("p", {}, el("a", { href: link("identities") }, "All identities")), head, samples.grid, samples.pages);
   try {
-    const shown = await load(null);
-    if (!shown) head.replaceChildren(nobody(identity));
-    else head.replaceChildren(...await about(scope, identity, again));
+    if (await samples.load(null)) await facts();
+    else head.replaceChildren(nobody(identity));
   } catch (error) {
     if (!isLeft(error)) head.replaceChildren(problem(error, again));
+  }
+}
+
+/** A person's samples, page by page. One that is changed or deleted leaves the others as they are. */
+class Samples {
+  constructor(scope, identity, { changed, empty }) {
+    Object.assign(this, { scope, identity, changed, empty });
+    this.grid = el("ul", { class: "samples", "aria-label": "Samples" });
+    this.pages = el("div", { class: "pages" });
+  }
+
+  async load(cursor) {
+    const page = await call("GET", withQuery("/gallery", { identity: this.identity, limit: PAGE, cursor }), { signal: this.scope.signal });
+    this.grid.append(...page.items.map(each => this.card(each)));
+    this.pages.replaceChildren();
+    if (page.next_cursor) this.pages.append(this.more(page.next_cursor));
+    return page.items.length;
+  }
+
+  more(cursor) {
+    const node = button("More samples", async () => {
+      const last = this.grid.lastElementChild;
+      node.disabled = true;
+      try {
+        await this.load(cursor);
+      } catch (error) {
+        if (!isLeft(error)) this.pages.replaceChildren(problem(error), this.more(cursor));
+      }
+      if (document.activeElement === document.body) (last.nextElementSibling ?? this.pages.querySelector("button"))?.focus(); // it was on this one
+    });
+    return node;
+  }
+
+  card(sample) {
+    const scope = new Scope(this.scope); // its picture goes with it
+    const node = sampleCard(scope, sample, given => {
+      if (this.scope.closed) return;
+      if (given && given.identity !== this.identity) go("identities", { identity: given.identity });
+      else this.put(node, given);
+      scope.close();
+    });
+    return node;
+  }
+
+  /** Put a sample's new card into the place of the one before, or take that away; the focus goes on from there. */
+  put(node, sample) {
+    const next = sample ? this.card(sample) : node.nextElementSibling ?? node.previousElementSibling;
+    if (sample) node.replaceWith(next);
+    else node.remove();
+    if (!next) { this.empty(); return; }
+    next.focus();
+    this.changed();
   }
 }
 

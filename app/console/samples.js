@@ -13,7 +13,7 @@ const address = sample => withQuery(`/gallery/${encodeURIComponent(sample.sample
 /** A sample in a grid; `changed` is called with the new sample, or with null once it is deleted. */
 export function sampleCard(scope, sample, changed) {
   const look = el("button", { type: "button", class: "bare", onclick: () => details(scope, sample), "aria-label": `Details of the sample ${whereAndWhen(sample)}` }, enrolled(scope, sample.image_url, ""));
-  return el("li", { class: "card" }, look,
+  return el("li", { class: "card", tabindex: "-1" }, look,
     el("p", { class: "small" }, el("span", { class: "name" }, sample.camera ?? "no camera"), el("br"), el("span", { class: "quiet" }, when(sample.captured_at) || "no time")),
     el("div", { class: "buttons small" },
       el("a", { class: "button", href: link("query", { sample: sample.sample_id }) }, "Search"),
