@@ -6,10 +6,16 @@ export const MOST_BYTES = 10e6; // of one picture
 
 /** What the service refused, or that it could not be reached; `detail` is in words. */
 export class ApiError extends Error {
-  constructor(status, { code = "unreachable", detail, field = null, request_id = null, retryAfter = null }, needs = "") {
+  constructor(status, { code = "unreachable", detail, field = null, request_id = null, retryAfter = null, unread = [] }, needs = "") {
     super(detail);
-    Object.assign(this, { status, code, detail, field, requestId: request_id, retryAfter, needs });
+    Object.assign(this, { status, code, detail, field, requestId: request_id, retryAfter, unread, needs });
   }
+}
+
+/** That files of this machine cannot be read any more, which the error has as `unread`. */
+export function cannotRead(files) {
+  const detail = `${files.map(file => `“${file.name}”`).join(", ")} cannot be read any more`;
+  return new ApiError(0, { code: "file_unreadable", detail, unread: files });
 }
 
 let key = ""; // in this tab's memory only
@@ -36,6 +42,22 @@ export async function call(method, path, request = {}) {
     const error = toError(answer, method, path);
     if (error.status !== 401 || !(await otherKey(used, error))) throw error;
   }
+}
+
+/** Post a form of fields and files; files that cannot be read any more are told from a service that does not answer. */
+export async function post(where, fields, files, request = {}) {
+  try {
+    return await call("POST", where, { ...request, body: form(fields, files) });
+  } catch (error) {
+    const unread = error.status === 0 ? await unreadable(files.map(([, file]) => file)) : [];
+    throw unread.length ? cannotRead(unread) : error;
+  }
+}
+
+/** The files that the browser refuses. They are read as a whole: the first byte of one that is gone is no error. */
+async function unreadable(files) {
+  const read = await Promise.allSettled(files.map(file => file.arrayBuffer()));
+  return files.filter((_, place) => read[place].status === "rejected");
 }
 
 /** Ask for another key because of an error that was told; who gives none keeps the one in use. */
@@ -75,7 +97,7 @@ export function withQuery(where, parameters = {}) {
 }
 
 /** A form of fields (lists repeat, null is left out) and files. */
-export function form(fields, files) {
+function form(fields, files) {
   const made = new FormData();
   for (const [name, value] of Object.entries(fields))
     for (const each of [value].flat()) if (each !== null && each !== undefined) made.append(name, each);

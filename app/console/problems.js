@@ -14,6 +14,7 @@ const ADVICE = {
   image_undecodable: "The file is damaged. Use another copy, or another picture.",
   image_truncated: "Only a part of the file arrived or was saved. Copy it again, or use another picture.",
   image_too_small: "Use a picture of at least 8 pixels a side.",
+  file_unreadable: "Moved, deleted or saved again after it was chosen? Choose it again.",
   file_too_large: "Use a picture of at most 10 MB; a crop of the person is enough.",
   request_too_large: "Send fewer or smaller pictures at once: 64 MB together.",
   too_many_images: "A query takes up to 32 pictures of one person.",

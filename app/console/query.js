@@ -1,6 +1,6 @@
 /** Who is this? A picture, several of one person, or an enrolled sample; the ranked people with the verdict. */
 
-import { ApiError, call, form, MOST_BYTES, withQuery } from "./api.js";
+import { ApiError, call, MOST_BYTES, post, withQuery } from "./api.js";
 import { el } from "./dom.js";
 import { droppable, dropzone, label, picker } from "./dropzone.js";
 import { filters, inUse } from "./filters.js";
@@ -135,7 +135,7 @@ class QueryView {
     this.found.replaceChildren(skeleton());
     try {
       refuseEarly(this.sample ? [] : pictures);
-      const answer = await call("POST", "/query", { body: this.body(), signal: running.signal });
+      const answer = await this.ask(running.signal);
       this.found.replaceChildren(...result(running, answer));
       this.said.textContent = inOneSentence(answer);
     } catch (error) {
@@ -146,10 +146,10 @@ class QueryView {
     this.found.removeAttribute("aria-busy");
   }
 
-  body() {
+  ask(signal) {
     const fields = { gallery: gallery(), samples_per_identity: SAMPLES_SHOWN, ...this.filters.read() };
-    if (this.sample) return form({ ...fields, sample_id: this.sample }, []);
-    return form(fields, pictures.map(file => ["image", file]));
+    if (this.sample) return post("/query", { ...fields, sample_id: this.sample }, [], { signal });
+    return post("/query", fields, pictures.map(file => ["image", file]), { signal });
   }
 }
 

@@ -1,6 +1,6 @@
 /** Enrolling many pictures: in requests of bounded size, one after the other, each picture with its own outcome. */
 
-import { ApiError, call, form, MOST_BYTES } from "./api.js";
+import { ApiError, cannotRead, MOST_BYTES, post } from "./api.js";
 import { bytes } from "./words.js";
 
 const MOST_FILES = 32; // of one request; the service takes 256 and 64 MB
@@ -10,15 +10,24 @@ const TRIES = 4;
 /** Send rows of `{file, fields}`; `told(row, state, more)` hears of `sending`, `created`, `duplicate`, `failed`. */
 export async function sendAll(rows, gallery, signal, told) {
   for (const part of parts(rows.filter(row => sendable(row, told)))) {
-    if (signal.aborted) return;
-    try {
-      const answer = await sendPart(part, gallery, signal, told);
-      for (const item of answer.items) outcome(part[item.index], item, told);
-    } catch (error) {
-      if (error.name === "AbortError") return;
-      for (const row of part) told(row, "failed", { error });
-      if (fatal(error)) return;
-    }
+    if (signal.aborted || !(await sendPart(part, gallery, signal, told))) return;
+  }
+}
+
+/** Send a part, and again without the files that cannot be read any more; return whether to go on with the next. */
+async function sendPart(part, gallery, signal, told) {
+  try {
+    const answer = await sendRows(part, gallery, signal, told);
+    for (const item of answer.items) outcome(part[item.index], item, told);
+    return true;
+  } catch (error) {
+    if (error.name === "AbortError") return false;
+    const unread = new Set(error.unread);
+    for (const row of part) if (unread.has(row.file)) told(row, "failed", { error: cannotRead([row.file]) });
+    const rest = part.filter(row => !unread.has(row.file));
+    if (unread.size) return !rest.length || sendPart(rest, gallery, signal, told);
+    for (const row of part) told(row, "failed", { error });
+    return !fatal(error);
   }
 }
 
@@ -46,12 +55,12 @@ function* parts(rows) {
   if (part.length) yield part;
 }
 
-async function sendPart(part, gallery, signal, told) {
+async function sendRows(part, gallery, signal, told) {
   const metadata = JSON.stringify(part.map(row => row.fields));
   for (let tried = 1; ; tried++) {
     try {
-      const body = form({ gallery, metadata }, part.map(row => ["image", row.file]));
-      return await call("POST", "/gallery", { body, signal, progress: loaded => share(part, loaded, told) });
+      const files = part.map(row => ["image", row.file]);
+      return await post("/gallery", { gallery, metadata }, files, { signal, progress: loaded => share(part, loaded, told) });
     } catch (error) {
       if (error.status !== 429 || tried === TRIES) throw error;
       await pause((error.retryAfter ?? 1) * 1000, signal);

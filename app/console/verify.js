@@ -1,6 +1,6 @@
 /** Are these the same person? Two pictures side by side. */
 
-import { call, form } from "./api.js";
+import { post } from "./api.js";
 import { decision } from "./decision.js";
 import { el } from "./dom.js";
 import { droppable, dropzone, label, picker } from "./dropzone.js";
@@ -44,7 +44,7 @@ export function show(stage, scope) {
     running = new Scope(scope);
     result.replaceChildren(el("p", { class: "quiet" }, "Comparing…"));
     try {
-      const answer = await call("POST", "/verify", { body: form(line.read(), SIDES.map(side => [`image_${side}`, chosen[side]])), signal: running.signal });
+      const answer = await post("/verify", line.read(), SIDES.map(side => [`image_${side}`, chosen[side]]), { signal: running.signal });
       result.replaceChildren(...outcome(answer));
     } catch (error) {
       if (!isLeft(error)) result.replaceChildren(problem(error, compare));

@@ -24,7 +24,7 @@ FLAGS = (
     "--disable-sync",
 )
 DESKTOP, PHONE = (1280, 860), (360, 740)
-_REFUSED = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
+_REFUSED = re.compile(r"Failed to load resource: (?:the server responded with a status of |net::)(\w+)")
 
 
 class Watched:
@@ -35,7 +35,7 @@ class Watched:
         self.page.set_default_timeout(30_000)  # machines may be busy
         self.address = address
         self.wrong: list[str] = []
-        self.refusals: set[int] = set()  # statuses that the test itself provokes
+        self.refusals: set[int | str] = set()  # statuses and failures that the test itself provokes
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.page.on("dialog", lambda dialog: self.wrong.append(f"alert: {dialog.message}"))
@@ -49,7 +49,7 @@ class Watched:
 
     def _hear(self, message: ConsoleMessage) -> None:
         refused = _REFUSED.match(message.text)
-        if refused and int(refused[1]) in self.refusals:
+        if refused and refused[1] in map(str, self.refusals):
             return
         if message.type in ("error", "warning"):
             self.wrong.append(message.text)

@@ -270,6 +270,27 @@ def test_a_file_over_the_limit_is_not_even_sent(watched: Watched, gallery: str, 
     assert not sent
 
 
+def test_a_picture_that_is_gone_is_told_by_its_name(watched: Watched, gallery: str, tmp_path: Path) -> None:
+    watched.refusals = {"ERR_FILE_NOT_FOUND"}
+    files = [tmp_path / "a.jpg", tmp_path / "b.jpg"]
+    for file in files:
+        file.write_bytes(person(0))
+    page = watched.open(f"query?gallery={gallery}")
+    page.get_by_label("Choose pictures").set_input_files(files)
+    page.wait_for_selector(".verdict")
+    all_pictures_are_there(page)
+    files[1].unlink()
+    page.get_by_label("People shown").fill("5")
+    page.get_by_label("People shown").press("Tab")
+    page.wait_for_selector("text=/^“b.jpg” cannot be read any more/")
+    page.get_by_role("link", name="Verify").click()
+    page.get_by_label("First picture").set_input_files(files[0])
+    all_pictures_are_there(page)
+    files[0].unlink()
+    page.get_by_label("Second picture").set_input_files(picture(1))
+    page.wait_for_selector("text=/^“a.jpg” cannot be read any more/")
+
+
 def test_a_service_that_does_not_answer_is_told(watched: Watched, gallery: str) -> None:
     page = watched.open(f"query?gallery={gallery}")
     page.route("**/query", lambda route: route.abort())
