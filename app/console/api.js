@@ -3,6 +3,7 @@
 import { gallery } from "./route.js";
 
 export const MOST_BYTES = 10e6; // of one picture
+const TRIES = 10; // of what the service is too busy for
 
 /** What the service refused, or that it could not be reached; `detail` is in words. */
 export class ApiError extends Error {
@@ -52,6 +53,26 @@ export async function post(where, fields, files, request = {}) {
     const unread = error.status === 0 ? await unreadable(files.map(([, file]) => file)) : [];
     throw unread.length ? cannotRead(unread) : error;
   }
+}
+
+/** Do what asks the service; where it is too busy, or the key's rate is used up, again after the time that it says. */
+export async function patiently(act, signal) {
+  for (let tried = 1; ; tried++) {
+    try {
+      return await act();
+    } catch (error) {
+      if (error.status !== 429 || tried === TRIES) throw error;
+      await pause((error.retryAfter ?? 1) * 1000, signal);
+    }
+  }
+}
+
+function pause(ms, signal) {
+  return new Promise((resolve, reject) => {
+    const leave = () => { clearTimeout(timer); reject(new DOMException("left", "AbortError")); };
+    const timer = setTimeout(() => { signal.removeEventListener("abort", leave); resolve(); }, ms);
+    signal.addEventListener("abort", leave, { once: true });
+  });
 }
 
 /** The files that the browser refuses. They are read as a whole: the first byte of one that is gone is no error. */

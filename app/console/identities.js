@@ -1,9 +1,9 @@
 /** The people of a gallery, page by page; one of them has a page of its own. */
 
-import { call, withQuery } from "./api.js";
+import { call, patiently, withQuery } from "./api.js";
 import { el, icon } from "./dom.js";
 import { showPerson } from "./person.js";
-import { enrolled, onceSeen } from "./pictures.js";
+import { enrolled, inTurn, onceSeen } from "./pictures.js";
 import { isLeft, problem } from "./problems.js";
 import { go, here, link } from "./route.js";
 import { showSuspects } from "./suspects.js";
@@ -56,13 +56,13 @@ function card(scope, person) {
   const node = el("li", {}, el("a", { class: "card", href: link("identities", { identity: person.identity }) }, frame,
     el("span", { class: "about" }, el("strong", { class: "name" }, person.identity), el("span", { class: "quiet small" }, count(person.samples, "sample")),
       el("span", { class: "quiet small name" }, person.cameras.join(", ") || "no camera"), seen && el("span", { class: "quiet small" }, seen))));
-  onceSeen(scope, node, () => face(scope, person.identity, frame));
+  onceSeen(scope, node, () => inTurn(scope, () => face(scope, person.identity, frame)));
   return node;
 }
 
 async function face(scope, identity, frame) {
   try {
-    const { items } = await call("GET", withQuery("/gallery", { identity, limit: 1 }), { signal: scope.signal });
+    const { items } = await patiently(() => call("GET", withQuery("/gallery", { identity, limit: 1 }), { signal: scope.signal }), scope.signal);
     if (items.length) frame.replaceWith(enrolled(scope, items[0].image_url, ""));
   } catch { /* the name stands without a picture */ }
 }

@@ -1,6 +1,6 @@
 /** Pictures: enrolled ones by their address, or by the key where the service asks for one, and files from here. */
 
-import { call, hasKey } from "./api.js";
+import { call, hasKey, patiently } from "./api.js";
 import { el, icon } from "./dom.js";
 
 const AT_ONCE = 6;
@@ -13,7 +13,7 @@ export function enrolled(scope, imageUrl, alt) {
   if (!imageUrl) return missing(frame, alt);
   const image = el("img", { alt, loading: "lazy", decoding: "async", onerror: () => missing(frame, alt) });
   frame.append(image);
-  if (hasKey()) inTurn(() => withKey(scope, imageUrl, image, () => missing(frame, alt)));
+  if (hasKey()) inTurn(scope, () => withKey(scope, imageUrl, image, () => missing(frame, alt)));
   else image.src = imageUrl;
   return frame;
 }
@@ -33,16 +33,16 @@ function missing(frame, alt) {
 
 /** An image element cannot send the key, so the bytes are fetched with it and shown by an object URL. */
 async function withKey(scope, imageUrl, image, otherwise) {
-  if (scope.closed) return;
   try {
-    image.src = scope.url(await call("GET", imageUrl, { kind: "blob", signal: scope.signal }));
+    image.src = scope.url(await patiently(() => call("GET", imageUrl, { kind: "blob", signal: scope.signal }), scope.signal));
   } catch {
     otherwise();
   }
 }
 
-function inTurn(task) {
-  waiting.push(task);
+/** Do a task, which may not throw, with few others at once, unless its scope is closed by then. */
+export function inTurn(scope, task) {
+  waiting.push(() => scope.closed || task());
   if (loading < AT_ONCE) next();
 }
 

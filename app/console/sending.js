@@ -1,11 +1,10 @@
 /** Enrolling many pictures: in requests of bounded size, one after the other, each picture with its own outcome. */
 
-import { ApiError, cannotRead, MOST_BYTES, post } from "./api.js";
+import { ApiError, cannotRead, MOST_BYTES, patiently, post } from "./api.js";
 import { bytes } from "./words.js";
 
 const MOST_FILES = 32; // of one request; the service takes 256 and 64 MB
 const REQUEST_BYTES = 16e6;
-const TRIES = 4;
 
 /** Send rows of `{file, fields}`; `told(row, state, more)` hears of `sending`, `created`, `duplicate`, `failed`. */
 export async function sendAll(rows, gallery, signal, told) {
@@ -55,17 +54,10 @@ function* parts(rows) {
   if (part.length) yield part;
 }
 
-async function sendRows(part, gallery, signal, told) {
+function sendRows(part, gallery, signal, told) {
   const metadata = JSON.stringify(part.map(row => row.fields));
-  for (let tried = 1; ; tried++) {
-    try {
-      const files = part.map(row => ["image", row.file]);
-      return await post("/gallery", { gallery, metadata }, files, { signal, progress: loaded => share(part, loaded, told) });
-    } catch (error) {
-      if (error.status !== 429 || tried === TRIES) throw error;
-      await pause((error.retryAfter ?? 1) * 1000, signal);
-    }
-  }
+  const files = part.map(row => ["image", row.file]);
+  return patiently(() => post("/gallery", { gallery, metadata }, files, { signal, progress: loaded => share(part, loaded, told) }), signal);
 }
 
 /** Divide what was sent of the request among its files, which go in order. */
@@ -80,11 +72,4 @@ function share(part, loaded, told) {
 function outcome(row, item, told) {
   if (item.status !== "rejected") told(row, item.status, {});
   else told(row, "failed", { error: new ApiError(422, item.error) });
-}
-
-function pause(ms, signal) {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => { clearTimeout(timer); reject(new DOMException("left", "AbortError")); }, { once: true });
-  });
 }

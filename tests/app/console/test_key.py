@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext
 from app.application import create_app
 from index.keys import Keys, Scope
 from tests.app.console.conftest import DESKTOP, Watched
-from tests.app.console.steps import all_pictures_are_there, enrol, picture, ranked
+from tests.app.console.steps import SOON, all_pictures_are_there, enrol, picture, ranked
 from tests.app.parts import tiny_settings
 from tests.app.server import serving
 
@@ -127,4 +127,19 @@ def test_a_key_of_one_gallery_searches_in_it(guarded: Watched, locked: Locked) -
     all_pictures_are_there(page)
     page.locator(".ranked .sample").first.click()
     page.wait_for_selector("text=3 samples searched")
+    all_pictures_are_there(page)
+
+
+def test_pictures_that_come_faster_than_the_keys_rate_are_waited_for(guarded: Watched, locked: Locked) -> None:
+    guarded.refusals |= {429}
+    guarded.page.add_init_script(SOON)
+    busy = {"status": 429, "code": "overloaded", "detail": "expected at most 20 requests a second with this key"}
+    for asked in ("**/gallery?*identity=p0*", "**/gallery/*/image*"):
+        guarded.page.route(
+            asked, lambda route: route.fulfill(status=429, json=busy, headers={"Retry-After": "1"}), times=2
+        )
+    page = guarded.open("identities")
+    give(guarded, locked.key(Scope.QUERY))
+    page.wait_for_function("() => document.querySelectorAll('.people .picture').length === 2")
+    page.wait_for_function("() => document.querySelectorAll('.people .picture img').length === 2")
     all_pictures_are_there(page)
