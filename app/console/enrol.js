@@ -17,13 +17,16 @@ const STATES = {
 };
 const OPEN = ["ready", "nameless", "failed"]; // what is sent keeps the name that it is sent with
 const UNDER_WAY = ["queued", "sending"];
+const DONE = ["created", "duplicate"];
+const CHOICES = ["naming", "identity", "camera", "time"];
+let kept = { files: [] }; // what was not enrolled when the view was left, and how it was to be named
 
 /** Whether most of the files say by their names or folders who they show. */
 const mostlyNamed = chosen => 2 * chosen.filter(({ path }) => fromName(path).identity || fromName(path).junk).length > chosen.length;
 
 /** Show the view. */
 export function show(stage, scope) {
-  new EnrolView(stage, scope).draw();
+  new EnrolView(stage, scope).restore(kept);
 }
 
 class EnrolView {
@@ -46,6 +49,20 @@ class EnrolView {
     this.zone = dropzone(scope, { title: "Drop pictures or folders", hint: "one person in each, cut out from head to feet; JPEG, PNG, WebP or BMP, up to 10 MB", take: chosen => this.take(chosen), folder: true });
     this.box = el("div", { class: "enrol" }, this.zone, form, el("div", { class: "panel tray" }, this.summary, this.bar, this.actions), this.list);
     stage.append(this.box);
+    scope.onClose(() => this.keep());
+    scope.listen(window, "beforeunload", event => { if (this.sending) event.preventDefault(); });
+  }
+
+  keep() {
+    const files = this.rows.filter(row => !DONE.includes(row.state)).map(({ file, path }) => ({ file, path }));
+    const choices = CHOICES.map(name => [name, this[name].value]);
+    kept = { files, ...(files.length && Object.fromEntries(choices)) }; // the next files may be somebody else's
+  }
+
+  restore({ files, ...choices }) {
+    for (const [name, value] of Object.entries(choices)) this[name].value = value;
+    for (const { file, path } of files) this.rows.push(this.row(file, path));
+    this.renamed();
   }
 
   take(chosen) {
@@ -163,7 +180,7 @@ class EnrolView {
     return [
       fresh || !(failed || done) ? button(fresh ? `Enrol ${count(fresh, "picture")} of ${count(people.size, "person", "people")}` : "Enrol", () => this.send(["ready"]), { kind: "primary", disabled: !fresh }) : null,
       failed ? button(`Send ${failed} failed again`, () => this.send(["failed"])) : null,
-      done ? button("Clear what is enrolled", () => this.clear(["created", "duplicate"])) : null,
+      done ? button("Clear what is enrolled", () => this.clear(DONE)) : null,
       this.rows.length ? button("Clear all", () => this.clear(null)) : null,
       done ? el("a", { class: "button", href: link("identities") }, "See identities") : null,
     ];

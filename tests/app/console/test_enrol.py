@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import httpx
+from playwright.sync_api import Route
 
 from tests.app.console.conftest import Watched
-from tests.app.console.steps import all_pictures_are_there, identities
+from tests.app.console.steps import all_pictures_are_there, identities, picture, samples
 from tests.app.parts import person
 
 
@@ -30,3 +31,44 @@ def test_a_file_that_is_gone_fails_alone(watched: Watched, service: httpx.Client
     assert identities(service, gallery) == {"anna": 33}
     told = page.locator(".files li", has_text="“05.jpg” cannot be read any more.")
     assert "Choose it again." in told.inner_text()
+
+
+def test_files_stay_chosen_while_other_things_are_looked_at(
+    watched: Watched, service: httpx.Client, gallery: str
+) -> None:
+    page = watched.open("enrol")
+    page.get_by_label("Choose pictures").set_input_files([picture(0), picture(1)])
+    page.get_by_label("Identity", exact=True).fill("anna")
+    page.get_by_label("Camera").fill("gate")
+    page.get_by_role("button", name="Enrol 2 pictures").wait_for()
+    page.get_by_role("link", name="System").click()
+    page.wait_for_selector(".tiles")
+    page.evaluate("where => { location.hash = where; }", f"#/enrol?gallery={gallery}")
+    page.get_by_role("button", name="Enrol 2 pictures").click()
+    page.wait_for_selector("text=2 enrolled")
+    assert [each["camera"] for each in samples(service, gallery, "anna")] == ["gate", "gate"]
+    page.get_by_role("link", name="System").click()
+    page.wait_for_selector(".tiles")
+    page.get_by_role("link", name="Enrol", exact=True).click()
+    page.wait_for_selector("text=No pictures yet.")
+    assert page.get_by_label("Identity", exact=True).input_value() == ""
+
+
+def test_leaving_while_pictures_are_sent_loses_none(watched: Watched, service: httpx.Client, gallery: str) -> None:
+    page = watched.open(f"enrol?gallery={gallery}")
+    held: list[Route] = []
+    page.route("**/gallery", lambda route: held.append(route), times=1)
+    page.get_by_label("Choose pictures").set_input_files([picture(each) for each in range(34)])
+    page.get_by_label("Identity", exact=True).fill("anna")
+    asks = "() => !dispatchEvent(new Event('beforeunload', {cancelable: true}))"
+    assert not page.evaluate(asks)
+    with page.expect_request("**/gallery"):
+        page.get_by_role("button", name="Enrol 34 pictures").click()
+    assert page.evaluate(asks)
+    page.get_by_role("link", name="System").click()
+    page.wait_for_selector(".tiles")
+    assert not page.evaluate(asks)
+    page.get_by_role("link", name="Enrol", exact=True).click()
+    page.get_by_role("button", name="Enrol 34 pictures").click()
+    page.wait_for_selector("text=34 enrolled")
+    assert identities(service, gallery) == {"anna": 34}

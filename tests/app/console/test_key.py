@@ -143,3 +143,16 @@ def test_pictures_that_come_faster_than_the_keys_rate_are_waited_for(guarded: Wa
     page.wait_for_function("() => document.querySelectorAll('.people .picture').length === 2")
     page.wait_for_function("() => document.querySelectorAll('.people .picture img').length === 2")
     all_pictures_are_there(page)
+
+
+def test_a_change_of_key_keeps_the_files_that_were_chosen(guarded: Watched, locked: Locked) -> None:
+    page = guarded.open("enrol")
+    give(guarded, locked.key(Scope.QUERY))
+    page.get_by_label("Choose pictures").set_input_files([picture(0), picture(1)])
+    page.get_by_label("Identity", exact=True).fill("anna")
+    page.get_by_role("button", name="Enrol 2 pictures").wait_for()
+    page.get_by_role("button", name="Key").click()
+    page.get_by_role("button", name="Forget it").click()
+    give(guarded, locked.admin)
+    page.get_by_role("button", name="Enrol 2 pictures").wait_for()
+    assert page.get_by_label("Identity", exact=True).input_value() == "anna"
