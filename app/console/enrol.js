@@ -145,7 +145,14 @@ class EnrolView {
     this.summary.textContent = `${all - left} of ${count(all, "picture")} done…`;
   }
 
+  /** Whether the time is whole or was not given; of a date alone browsers give no value, and say so beside the field. */
+  timeIsWhole() {
+    this.time.setCustomValidity(this.time.validity.badInput ? "Give the time of day too, or clear the date." : "");
+    return this.time.reportValidity();
+  }
+
   async send(states) {
+    if (!this.timeIsWhole()) return;
     const rows = this.rows.filter(row => states.includes(row.state) && row.fields);
     this.sending = { all: rows.length, left: 0 };
     this.stopper = new AbortController();

@@ -72,3 +72,22 @@ def test_leaving_while_pictures_are_sent_loses_none(watched: Watched, service: h
     page.get_by_role("button", name="Enrol 34 pictures").click()
     page.wait_for_selector("text=34 enrolled")
     assert identities(service, gallery) == {"anna": 34}
+
+
+def test_a_date_without_its_time_of_day_is_not_left_out(watched: Watched, service: httpx.Client, gallery: str) -> None:
+    page = watched.open(f"enrol?gallery={gallery}")
+    page.get_by_label("Choose pictures").set_input_files(picture(0))
+    page.get_by_label("Identity", exact=True).fill("anna")
+    taken = page.get_by_label("Taken")
+    taken.click()
+    page.keyboard.type("05012026")
+    assert taken.evaluate("each => each.validity.badInput")
+    page.get_by_role("button", name="Enrol 1 picture").click()
+    assert page.locator(".files .state").inner_text() == "Ready"
+    assert taken.evaluate("each => each === document.activeElement && each.validationMessage") == (
+        "Give the time of day too, or clear the date."
+    )
+    taken.fill("2026-05-01T10:00:00")
+    page.get_by_role("button", name="Enrol 1 picture").click()
+    page.wait_for_selector("text=1 enrolled")
+    assert samples(service, gallery, "anna")[0]["captured_at"]
