@@ -27,12 +27,17 @@ export async function refreshGalleries() {
   drawChoice();
 }
 
-/** Show the gallery that the address names. */
+/** Whether a gallery is being chosen: by arrow keys that is one after the other. */
+export const choosing = () => choice.contains(document.activeElement);
+
+/** Show the gallery that the address names; who is choosing goes on. */
 export function drawChoice() {
   const name = gallery();
   const label = el("label", { for: "gallery" }, "Gallery");
   const input = known ? listed(name) : el("input", { id: "gallery", type: "text", value: name ?? "", placeholder: "default", onchange: event => use(event.target.value || null) });
+  const held = choosing();
   choice.replaceChildren(label, input);
+  if (held) input.focus();
 }
 
 function listed(name) {

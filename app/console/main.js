@@ -6,7 +6,7 @@ import { el, icon } from "./dom.js";
 import { guardDrops } from "./dropzone.js";
 import * as enrol from "./enrol.js";
 import * as galleries from "./galleries.js";
-import { drawChoice, header } from "./header.js";
+import { choosing, drawChoice, header } from "./header.js";
 import * as identities from "./identities.js";
 import * as models from "./models.js";
 import { problem } from "./problems.js";
@@ -36,7 +36,10 @@ async function draw({ first = false } = {}) {
   stage.className = `view-${name}`;
   drawNav(name);
   drawChoice();
-  if (!first) { heading.focus({ preventScroll: true }); scrollTo(0, 0); }
+  if (!first) {
+    if (!choosing()) heading.focus({ preventScroll: true });
+    scrollTo(0, 0);
+  }
   try {
     await view.show(stage, scope);
   } catch (error) {

@@ -108,6 +108,21 @@ def test_skip_link_goes_to_the_content(watched: Watched) -> None:
     assert page.url.endswith("#/verify")
 
 
+def test_galleries_are_gone_through_by_arrow_keys(watched: Watched, service: httpx.Client, gallery: str) -> None:
+    names = [f"{gallery}-{each}" for each in "abc"]
+    for name in names:
+        service.put(f"/galleries/{name}", json={}).raise_for_status()
+    page = watched.open(f"verify?gallery={names[0]}")
+    choice = page.locator("select").and_(page.get_by_label("Gallery", exact=True))
+    choice.focus()
+    for name in names[1:]:
+        choice.evaluate("each => { each.dataset.before = ''; }")
+        page.keyboard.press("ArrowDown")
+        page.wait_for_selector("#gallery:not([data-before])")
+        assert page.url.endswith(f"gallery={name}")
+        assert page.evaluate("document.activeElement.id") == "gallery"
+
+
 def test_models_show_their_cards_and_ask_before_a_change(watched: Watched) -> None:
     page = watched.open("models")
     page.get_by_text("tiny@2").click()
