@@ -2,25 +2,29 @@
 
 import { el, icon } from "./dom.js";
 
-/** Return the zone; `take(files)` gets files, each with its `path` from the folder that was dropped. */
-export function dropzone(scope, { title, hint, take, multiple = true, folder = false, paste = true, name = "Choose pictures" }) {
+/**
+ * Return the zone; `take(files)` gets files, each with its `path` from the folder that was dropped, and `missed(number)`
+ * hears of what could not be read of it.
+ */
+export function dropzone(scope, { title, hint, take, missed, multiple = true, folder = false, paste = true, name = "Choose pictures" }) {
   const input = picker(take, { multiple, "aria-label": name });
   const tree = folder ? picker(take, { multiple: true, webkitdirectory: true, "aria-label": "Choose a folder" }) : null;
   const buttons = [label(input, multiple ? "Choose pictures" : "Choose a picture"), tree && label(tree, "Choose a folder")];
   const zone = el("div", { class: "dropzone" }, icon("picture"), el("p", {}, el("strong", {}, title)), hint && el("p", { class: "quiet small" }, hint), el("div", { class: "buttons" }, buttons));
-  droppable(zone, take);
+  droppable(zone, take, missed);
   if (paste) onPaste(scope, take);
   return zone;
 }
 
 /** Let files be dropped on an element. */
-export function droppable(zone, take) {
+export function droppable(zone, take, missed = () => {}) {
   const over = on => event => { event.preventDefault(); zone.classList.toggle("over", on); };
   zone.addEventListener("dragover", over(true));
   zone.addEventListener("dragleave", over(false));
   zone.addEventListener("drop", async event => {
     over(false)(event);
-    const found = await dropped(event.dataTransfer);
+    const { found, lost } = await dropped(event.dataTransfer);
+    if (lost) missed(lost);
     if (found.length) take(found);
   });
 }
@@ -61,14 +65,21 @@ const withPath = file => ({ file, path: file.webkitRelativePath || file.name });
 
 async function dropped(transfer) {
   const entries = [...transfer.items].map(item => item.webkitGetAsEntry?.()).filter(Boolean);
-  if (!entries.length) return [...transfer.files].map(withPath);
-  return (await Promise.all(entries.map(walk))).flat();
+  if (!entries.length) return { found: [...transfer.files].map(withPath), lost: 0 };
+  return all(entries);
+}
+
+/** What lies in all of the entries, and how many cannot be read. */
+async function all(entries) {
+  const walks = await Promise.allSettled(entries.map(walk));
+  const parts = walks.map(({ value }) => value ?? { found: [], lost: 1 });
+  return { found: parts.flatMap(part => part.found), lost: parts.reduce((sum, part) => sum + part.lost, 0) };
 }
 
 async function walk(entry) {
   if (entry.isFile) {
     const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
-    return [{ file, path: entry.fullPath.replace(/^\//, "") }];
+    return { found: [{ file, path: entry.fullPath.replace(/^\//, "") }], lost: 0 };
   }
   const inside = [];
   const reader = entry.createReader();
@@ -77,5 +88,5 @@ async function walk(entry) {
     if (!some.length) break;
     inside.push(...some);
   }
-  return (await Promise.all(inside.map(walk))).flat();
+  return all(inside);
 }

@@ -46,7 +46,7 @@ class EnrolView {
     this.summary = el("p", { role: "status" });
     this.actions = el("div", { class: "buttons" });
     const form = el("div", { class: "panel" }, el("div", { class: "fields" }, field("Identity comes", this.naming), this.name, field("Camera", this.camera, "where the file name does not say it"), field("Taken", this.time, "if known, for all of them")), this.rule);
-    this.zone = dropzone(scope, { title: "Drop pictures or folders", hint: "one person in each, cut out from head to feet; JPEG, PNG, WebP or BMP, up to 10 MB", take: chosen => this.take(chosen), folder: true });
+    this.zone = dropzone(scope, { title: "Drop pictures or folders", hint: "one person in each, cut out from head to feet; JPEG, PNG, WebP or BMP, up to 10 MB", take: chosen => this.take(chosen), missed: number => { this.skipped += number; this.draw(); }, folder: true });
     this.box = el("div", { class: "enrol" }, this.zone, form, el("div", { class: "panel tray" }, this.summary, this.bar, this.actions), this.list);
     stage.append(this.box);
     scope.onClose(() => this.keep());
@@ -176,7 +176,7 @@ class EnrolView {
       return;
     }
     const parts = [...Object.keys(STATES)].filter(number).map(state => `${number(state)} ${STATES[state].toLowerCase()}`);
-    if (this.skipped) parts.push(`${this.skipped} left out (no picture, or junk)`);
+    if (this.skipped) parts.push(`${this.skipped} left out (no picture, junk, or not to be read)`);
     this.summary.textContent = parts.join(" · ") || "No pictures yet.";
     this.actions.replaceChildren(...this.buttons(number).filter(Boolean));
   }

@@ -6,7 +6,7 @@ import httpx
 from playwright.sync_api import Route
 
 from tests.app.console.conftest import Watched
-from tests.app.console.steps import all_pictures_are_there, identities, picture, samples
+from tests.app.console.steps import all_pictures_are_there, arrive, identities, picture, samples
 from tests.app.parts import person
 
 
@@ -91,3 +91,22 @@ def test_a_date_without_its_time_of_day_is_not_left_out(watched: Watched, servic
     page.get_by_role("button", name="Enrol 1 picture").click()
     page.wait_for_selector("text=1 enrolled")
     assert samples(service, gallery, "anna")[0]["captured_at"]
+
+
+# A drop of a folder in which one file cannot be read; folders cannot be dropped but by hand.
+BROKEN_FOLDER = """() => {
+  const file = name => ({isFile: true, fullPath: `/anna/${name}`, file: done => done(new File(['x'], name))});
+  const broken = {isFile: true, fullPath: '/anna/broken.jpg', file: (_, failed) => failed(new Error('not readable'))};
+  const rest = [[file('a.jpg'), broken], [file('b.jpg')], []];
+  const folder = {isFile: false, createReader: () => ({readEntries: done => done(rest.shift())})};
+  DataTransferItem.prototype.webkitGetAsEntry = () => folder;
+}"""
+
+
+def test_a_dropped_file_that_cannot_be_read_is_counted(watched: Watched, gallery: str) -> None:
+    page = watched.open(f"enrol?gallery={gallery}")
+    page.wait_for_selector(".dropzone")
+    page.evaluate(BROKEN_FOLDER)
+    arrive(page, "drop", ".dropzone", b"x")
+    page.wait_for_selector("text=2 ready · 1 left out")
+    assert page.locator(".files .quiet").all_inner_texts() == ["anna/a.jpg · 1 kB", "anna/b.jpg · 1 kB"]
