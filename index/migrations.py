@@ -79,6 +79,7 @@ class Migrations:
             count = catalogue.count(connection)
             if count == 0:
                 planned = migration.begin(connection, source.number, target.number, state=State.FINALIZED, total=0)
+                migration.keep_vectors(connection, target.number)
                 ledger.serve(connection, target.number)
             else:
                 planned = self._plan(connection, source, target, count, leave_out=leave_out, forced=forced)
@@ -278,10 +279,11 @@ class Migrations:
         if found.state is State.FINALIZED and found.left_out and self._erase_some(found):
             return True
         with self._database.write() as connection:
-            last = reembedding.free(connection, number, found.position, _FREED)
+            serves = ledger.serving(connection).number == number  # an empty store took it meanwhile
+            last = None if serves else reembedding.free(connection, number, found.position, _FREED)
             done = {"freed": True} if last is None else {"position": last}
             migration.write(connection, found.migration_id, **done)
-        if last is None:
+        if last is None and not serves:
             self._indexes.forget(number)
         return True
 

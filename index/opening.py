@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from index import catalogue, ledger
+from index import catalogue, ledger, migration
 from index.database import Database, file_of
 from index.errors import InvalidValue, ModelMismatch, StoreUnavailable
 from index.ledger import Version
@@ -58,5 +58,6 @@ def bind(database: Database, version: str, dim: int) -> Version:
                 raise ModelMismatch(
                     f"{count} samples are enrolled with {current.name}, found {version}: open it with {current.name}"
                 )
+            migration.keep_vectors(connection, wanted.number)
             ledger.serve(connection, wanted.number)
     return wanted
