@@ -183,7 +183,9 @@ def known_before(connection: Connection, moving: Migration) -> bool:
 
 def keep_vectors(connection: Connection, version_id: int) -> None:
     """Let no earlier migration free the vectors of a version that is to be used again."""
-    mine = (migrations.c.source_id == version_id) | (migrations.c.target_id == version_id)
+    before = (migrations.c.state == State.FINALIZED) & (migrations.c.source_id == version_id)
+    tried = migrations.c.state.in_((State.CANCELLED, State.ROLLED_BACK, State.FAILED))  # what failed may be cancelled
+    mine = before | (tried & (migrations.c.target_id == version_id))
     connection.execute(update(migrations).where(mine, ~migrations.c.freed).values(freed=True))
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from index.gallery import GalleryStore
 from index.migration import Migration, State
-from tests.index.moving import NEW, NEW_DIM, embed_all, fill, free_all, move, new
-from tests.index.people import VERSION, enrol, open_store, sample
+from index.versions import versions_in_use
+from tests.index.moving import NEW, NEW_DIM, embed_all, fill, free_all, move, new, seen
+from tests.index.people import DIM, VERSION, database_url, enrol, open_store, sample
 
 pytestmark = pytest.mark.databases
 
@@ -73,3 +74,25 @@ def test_a_migration_that_is_cancelled_does_not_free_the_version_that_serves(fol
         assert store.migrations.get(moving.migration_id).freed
         report = store.check()
         assert (report.problems, report.vectors) == ((), 1)
+
+
+def moved_for_good(store: GalleryStore, version: str) -> None:
+    """Move to another version of the same model, and free what was before."""
+    moving = store.migrations.plan(version, DIM)
+    vectors = store.migrations.copied(moving, 10)
+    store.migrations.put(moving, vectors, max(vectors))
+    switched = store.migrations.switch(store.migrations.begin_validation(moving), {})
+    assert switched is not None
+    store.indexes.serve(version)
+    store.migrations.finalize(switched.migration_id)
+    free_all(store)
+
+
+def test_a_version_that_is_moved_to_keeps_its_own_vectors_alone(store: GalleryStore, folder: Path) -> None:
+    enrol(store, [seen(0), seen(1)])
+    tried = failed(store)  # from the version that is moved to again
+    moved_for_good(store, "other@1")
+    moved_for_good(store, VERSION)
+    store.migrations.cancel(tried.migration_id)
+    free_all(store)
+    assert [(use.version, use.embeddings) for use in versions_in_use(database_url(folder))] == [(VERSION, 2)]
