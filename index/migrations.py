@@ -20,7 +20,7 @@ from index.errors import MigrationRefused, MigrationState, MigrationUnderWay
 from index.faults import disk_faults
 from index.indexes import Indexes
 from index.ledger import Version
-from index.migration import BEFORE_SWITCH, Migration, State
+from index.migration import BEFORE_SWITCH, UNDER_WAY, Migration, State
 from index.pictures import PictureStore
 from index.records import Action
 from index.reembedding import LEFT_OUT, Pending
@@ -166,7 +166,7 @@ class Migrations:
         """
         with self._database.write() as connection:
             found = migration.read(connection, moving.migration_id)
-            if found.state is not moving.state:
+            if found.state is not moving.state or found.state not in UNDER_WAY:
                 return found
             logged = found.state in (State.VALIDATING, State.SWITCHED) or migration.known_before(connection, found)
             reembedding.put(connection, _other(found), vectors, logged=logged)
@@ -223,7 +223,7 @@ class Migrations:
         """Let the target serve; None while samples that were enrolled meanwhile have no vector of it."""
         with self._database.write() as connection:
             found = migration.read(connection, moving.migration_id)
-            if reembedding.pending(connection, found.target_id, found.position, 1):
+            if found.state is State.VALIDATING and reembedding.pending(connection, found.target_id, found.position, 1):
                 return None
             ledger.serve(connection, found.target_id)
             actor = audit.starter(connection, moving.migration_id)

@@ -427,6 +427,20 @@ def test_cancelling_frees_what_was_embedded(store: GalleryStore, folder: Path) -
     assert vectors_of(folder) == {VERSION: COUNT}
 
 
+def test_what_is_cancelled_before_the_switch_embeds_no_more(store: GalleryStore, folder: Path) -> None:
+    fill(store)
+    moving = advance(store, store.migrations.plan(NEW, NEW_DIM))
+    (late,) = enrol(store, [seen(COUNT)])  # by the version that serves alone
+    assert store.migrations.switch(moving, {}) is None
+    stopped = store.migrations.cancel(moving.migration_id)
+    with pytest.raises(MigrationState, match="found one that is cancelled"):
+        store.migrations.switch(moving, {})
+    assert embed_batch(store, stopped)[0] == stopped
+    free_all(store)
+    assert vectors_of(folder) == {VERSION: COUNT + 1}
+    assert store.embedding("default", late, model_version=VERSION).tobytes() == old(b"picture %d" % COUNT).tobytes()
+
+
 def test_a_cancelled_try_is_used_by_the_next(store: GalleryStore, folder: Path) -> None:
     fill(store)
     moving, _ = embed_batch(store, store.migrations.plan(NEW, NEW_DIM))
