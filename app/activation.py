@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 
 from app.engine import Engine
+from app.reembedding import same_model
 from index.migration import Migration
 from model.errors import RegistryError
 from model.history import Promotion
@@ -32,17 +33,23 @@ def begin(engine: Engine, wish: Wish) -> Migration:
     """
     engine.require_unpinned(wish.version)
     target = engine.open_model(wish.version)  # first: a file that cannot be used is refused, and nothing is begun
+    serving = engine.gallery.migrations.serving()
     promotion = approve(
         engine.registry,
         wish.version,
-        engine.gallery.migrations.serving(),
+        serving,
         force=wish.force,
         by=wish.by,
         margin=wish.margin,
         check_set=wish.check_set,
     )
     planned = engine.gallery.migrations.plan(
-        wish.version, target.embedder.dim, leave_out=wish.leave_out, forced=wish.force, actor=wish.by
+        wish.version,
+        target.embedder.dim,
+        leave_out=wish.leave_out,
+        same_model=same_model(engine, serving, wish.version),
+        forced=wish.force,
+        actor=wish.by,
     )
     _record(engine, promotion)
     engine.follow()

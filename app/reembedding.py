@@ -33,7 +33,7 @@ def embed_some(engine: Engine, moving: Migration, model: Model, rate: float | No
     cannot be read is left out, which the validation tells.
     """
     store = engine.gallery.migrations
-    if model.version == moving.target and same_model(engine, moving):
+    if model.version == moving.target and same_model(engine, moving.source, moving.target):
         vectors = store.copied(moving, COPIED)
     else:
         vectors = _embedded(engine, store.pending(moving, BATCH), model)
@@ -42,9 +42,9 @@ def embed_some(engine: Engine, moving: Migration, model: Model, rate: float | No
     return Progress(store.put(moving, vectors, max(vectors), rate=rate), len(vectors))
 
 
-def same_model(engine: Engine, moving: Migration) -> bool:
+def same_model(engine: Engine, one: str, other: str) -> bool:
     """Tell whether two versions have the very same files: they differ in their cards, such as a calibration."""
-    source, target = engine.open_model(moving.source).card, engine.open_model(moving.target).card
+    source, target = engine.open_model(one).card, engine.open_model(other).card
     return (source.files, source.input, source.output) == (target.files, target.input, target.output)
 
 

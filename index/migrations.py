@@ -63,14 +63,22 @@ class Migrations:
             return ledger.serving(connection).name
 
     def plan(
-        self, version: str, dim: int, *, leave_out: bool = False, forced: bool = False, actor: str | None = None
+        self,
+        version: str,
+        dim: int,
+        *,
+        leave_out: bool = False,
+        same_model: bool = False,
+        forced: bool = False,
+        actor: str | None = None,
     ) -> Migration:
         """Begin a migration that `actor` asks for; one of empty galleries is final at once.
 
         `leave_out`: samples that cannot be embedded again, for their picture was not kept or cannot be read, do not
         stop it; they are hidden after the switch, back after a rollback or once their picture is enrolled again, and
-        erased when it is finalized. `forced`: nor does it stop when the version finds fewer people than the one that
-        serves. Raises `MigrationState` for the version that serves, `MigrationUnderWay`, `MigrationRefused`.
+        erased when it is finalized. `same_model`: no sample needs its picture, for what serves has the vectors that the
+        version would have. `forced`: nor does it stop when the version finds fewer people than the one that serves.
+        Raises `MigrationState` for the version that serves, `MigrationUnderWay`, `MigrationRefused`.
         """
         with self._database.write() as connection:
             source, target = ledger.serving(connection), ledger.version(connection, version, dim)
@@ -82,6 +90,8 @@ class Migrations:
                 migration.keep_vectors(connection, target.number)
                 ledger.serve(connection, target.number)
             else:
+                if not (leave_out or same_model):
+                    _require_pictures(connection, target)
                 planned = self._plan(connection, source, target, count, leave_out=leave_out, forced=forced)
             audit.write_migration(connection, Action.START_MIGRATION, planned, actor)
             if count == 0:
@@ -98,13 +108,6 @@ class Migrations:
         leave_out: bool,
         forced: bool,
     ) -> str:
-        lost = {} if leave_out else reembedding.without_picture(connection, target.number)
-        if lost:
-            told = ", ".join(f"{count} of gallery {name!r}" for name, count in lost.items())
-            raise MigrationRefused(
-                f"expected a picture of every sample, found samples without one: {told}. They cannot be embedded "
-                "again; to move without them, and erase them when the migration is finalized, ask with leave_out"
-            )
         earlier = migration.unfreed(connection)
         if earlier is not None and earlier.state is State.FINALIZED and earlier.left_out:
             raise MigrationUnderWay(f"migration {earlier.migration_id} still erases what it left out: try again later")
@@ -299,6 +302,16 @@ class Migrations:
         self._indexes.follow()
         self._eraser.erase(into.id, removed, entry)
         return True
+
+
+def _require_pictures(connection: Connection, target: Version) -> None:
+    lost = reembedding.without_picture(connection, target.number)
+    if lost:
+        told = ", ".join(f"{count} of gallery {name!r}" for name, count in lost.items())
+        raise MigrationRefused(
+            f"expected a picture of every sample, found samples without one: {told}. They cannot be embedded "
+            "again; to move without them, and erase them when the migration is finalized, ask with leave_out"
+        )
 
 
 def _other(moving: Migration) -> int:
