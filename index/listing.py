@@ -134,7 +134,8 @@ def _checked(limit: int) -> int:
 
 
 def _write_cursor(key: int | str) -> str:
-    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
+    written = json.dumps(key, ensure_ascii=False)  # escaped, the longest names would be longer than a cursor may be
+    return base64.urlsafe_b64encode(written.encode()).decode().rstrip("=")
 
 
 def _read_cursor(cursor: str | None, start: Key) -> Key:

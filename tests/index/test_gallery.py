@@ -217,6 +217,17 @@ def test_identities_page_by_name(store: GalleryStore) -> None:
 
 
 @pytest.mark.databases("sqlite")
+def test_the_longest_name_fits_into_a_cursor(store: GalleryStore) -> None:
+    names = ["\N{GRINNING FACE}" * 255 + end for end in "ab"]
+    enrol(store, [sample(number, name) for number, name in enumerate(names)])
+    first = store.identities("default", limit=1)
+    assert first.next_cursor is not None
+    assert len(first.next_cursor) <= 2048  # as the routes take it
+    rest = store.identities("default", limit=1, cursor=first.next_cursor)
+    assert [each.identity for each in (*first.items, *rest.items)] == names
+
+
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("cursor", ["", "x", "!!!!", "MQ==MQ", "Im5hbWUi", "dHJ1ZQ", "W1tb" * 5000])
 def test_a_foreign_cursor_is_refused(store: GalleryStore, cursor: str) -> None:
     with pytest.raises(InvalidValue) as caught:
