@@ -1,10 +1,12 @@
 """The way of a picture into the gallery, in three overlapping stages: read and decode, embed, enrol."""
 
 import hashlib
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from threading import Event
 from typing import Protocol, TypeAlias, TypeVar
@@ -14,17 +16,20 @@ from numpy.typing import NDArray
 
 from app.cli.entries import AnyEntry, BadEntry, Entry
 from app.cli.failures import CommandError, explain
-from app.engine import Engine
+from app.engine import Engine, Model
 from app.errors import FileTooLarge, InvalidMetadata
 from app.forms import MAX_FILE
 from app.problems import item_error
+from index.errors import ModelMismatch
 from index.records import Embedding, EnrolStatus, NewSample
-from model.errors import ImageError
+from model.errors import ImageError, ModelError
 from model.preprocess import prepare
 
 Pixels: TypeAlias = NDArray[np.uint8]  # (H, W, 3)
+_Vectors: TypeAlias = list[dict[str, Embedding]]  # of each picture, by version
 A = TypeVar("A")
 B = TypeVar("B")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +55,9 @@ class _Batch:
     """What is to be embedded and enrolled together, and what is settled before that."""
 
     settled: list[Outcome]
+    models: tuple[Model, ...]  # the version that serves, then the other one of a migration
     pictures: list[_Picture]
-    pixels: list[Pixels]
+    pixels: list[list[Pixels | ImageError]]  # of each model
 
 
 class Work(Protocol):
@@ -73,6 +79,7 @@ class Ingestion:
         self._batch_size = batch_size
         self._stopped = Event()
         self._readers = ThreadPoolExecutor(engine.settings.threads)
+        self._warned: str | None = None
 
     def stop(self) -> None:
         """End soon: what is being enrolled is finished, nothing more is begun."""
@@ -80,6 +87,7 @@ class Ingestion:
 
     def run(self, entries: Iterable[AnyEntry]) -> Iterator[list[Outcome]]:
         """Yield the outcomes batch by batch; what is yielded as created is on disk."""
+        self._follow()
         stages = [ThreadPoolExecutor(1) for _ in range(3)]
         try:
             batches = _batched(entries, self._batch_size)
@@ -110,34 +118,63 @@ class Ingestion:
                 settled.append(Outcome(picture.entry.where, EnrolStatus.DUPLICATE, sample_id))
         return self._decode(settled, new)
 
+    def _models(self) -> tuple[Model, ...]:
+        return self._engine.model, *self._engine.others
+
     def _decode(self, settled: list[Outcome], pictures: list[_Picture]) -> _Batch:
-        decoded = list(self._readers.map(self._prepare, pictures))
-        batch = _Batch(settled, [], [])
-        for picture, result in zip(pictures, decoded, strict=True):
+        models = self._models()
+        good: list[_Picture] = []
+        pixels: list[Pixels | ImageError] = []
+        for picture, result in zip(pictures, self._prepared(models[0], pictures), strict=True):
             if isinstance(result, ImageError):
                 settled.append(_rejected(picture.entry.where, result))
             else:
-                batch.pictures.append(picture)
-                batch.pixels.append(result)
-        return batch
+                good.append(picture)
+                pixels.append(result)
+        return _Batch(settled, models, good, [pixels, *(self._prepared(model, good) for model in models[1:])])
 
-    def _prepare(self, picture: _Picture) -> Pixels | ImageError:
-        try:
-            return prepare(picture.data, self._engine.embedder.contract)
-        except ImageError as exc:
-            return exc
+    def _prepared(self, model: Model, pictures: list[_Picture]) -> list[Pixels | ImageError]:
+        return list(self._readers.map(partial(_prepare, model), pictures))
 
-    def _embed(self, batch: _Batch) -> tuple[_Batch, Embedding]:
-        if not batch.pixels:
-            return batch, np.empty((0, self._engine.embedder.dim), np.float32)
-        return batch, self._engine.embedder.embed(np.stack(batch.pixels))
+    def _embed(self, batch: _Batch) -> tuple[_Batch, _Vectors]:
+        vectors: _Vectors = [{} for _ in batch.pictures]
+        for model, results in zip(batch.models, batch.pixels, strict=True):
+            # what the other version cannot take is left to the migration to tell
+            pixels = {index: each for index, each in enumerate(results) if not isinstance(each, ImageError)}
+            if pixels:
+                rows = model.embedder.embed(np.stack(list(pixels.values())))
+                for index, row in zip(pixels, rows, strict=True):
+                    vectors[index][model.version] = row
+        return batch, vectors
 
-    def _enrol(self, embedded: tuple[_Batch, Embedding]) -> list[Outcome]:
-        batch, embeddings = embedded
-        samples = [_sample(picture, row) for picture, row in zip(batch.pictures, embeddings, strict=True)]
-        if not samples:
+    def _enrol(self, embedded: tuple[_Batch, _Vectors]) -> list[Outcome]:
+        batch, vectors = embedded
+        if not batch.pictures:
             return batch.settled
-        version = self._engine.embedder.version
+        self._follow()
+        if _names(batch.models) != _names(self._models()):  # a migration began, switched or ended since it was read
+            batch, vectors = self._embed_again(batch)
+        try:
+            return self._taken(batch, vectors)
+        except ModelMismatch:  # it switched just now
+            self._engine.follow()
+            return self._taken(*self._embed_again(batch))
+
+    def _follow(self) -> None:
+        """Take over what the catalogue says; who cannot open a migration's other version enrols without it."""
+        try:
+            self._engine.follow()
+        except ModelError as exc:
+            if str(exc) != self._warned:
+                _log.warning("a model version cannot be used, so what is enrolled gets no vector of it: %s", exc)
+            self._warned = str(exc)
+
+    def _embed_again(self, batch: _Batch) -> tuple[_Batch, _Vectors]:
+        return self._embed(self._decode(batch.settled, batch.pictures))
+
+    def _taken(self, batch: _Batch, vectors: _Vectors) -> list[Outcome]:
+        version = batch.models[0].version
+        samples = [_sample(picture, version, each) for picture, each in zip(batch.pictures, vectors, strict=True)]
         results = self._engine.gallery.enrol(self._gallery, samples, model_version=version)
         outcomes = [
             Outcome(picture.entry.where, result.status, result.sample_id)
@@ -182,16 +219,28 @@ def _read_entry(entry: AnyEntry) -> _Picture | Outcome:
     return _Picture(entry, data, hashlib.sha256(data).hexdigest())
 
 
-def _sample(picture: _Picture, embedding: Embedding) -> NewSample:
+def _prepare(model: Model, picture: _Picture) -> Pixels | ImageError:
+    try:
+        return prepare(picture.data, model.embedder.contract)
+    except ImageError as exc:
+        return exc
+
+
+def _names(models: tuple[Model, ...]) -> list[str]:
+    return [model.version for model in models]
+
+
+def _sample(picture: _Picture, version: str, vectors: dict[str, Embedding]) -> NewSample:
     entry = picture.entry
     return NewSample(
         identity=entry.identity,
-        embedding=embedding,
+        embedding=vectors[version],
         picture=picture.data,
         camera=entry.camera,
         captured_at=entry.captured_at,
         attributes=entry.attributes,
         external_id=entry.external_id,
+        others={name: vector for name, vector in vectors.items() if name != version},
     )
 
 
