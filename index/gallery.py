@@ -293,9 +293,9 @@ class GalleryStore:
             if name == DEFAULT_GALLERY:
                 catalogue.put_gallery(connection, name, None, True)
         with committed("gallery"):
+            self.indexes.follow()  # first, for its memory is free then for what is read back
             with self._database.read() as connection:
                 removed = removal.contents(connection, into.id)  # all of it, for nobody can add to it any more
-            self.indexes.follow()
             closing.empty(self._database, into.id, entry)
             return self._eraser.erase(into.id, removed, entry)
 

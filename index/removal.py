@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Table, delete, insert, select
 
 from index import catalogue, ledger, names
 from index.database import chunks
+from index.residue import WINDOW
 from index.schema import attribute_pairs, embeddings, identities, picture_removals, samples
 
 
@@ -18,7 +19,7 @@ class Removed:
     keys: tuple[int, ...]
     sample_ids: tuple[str, ...]
     digests: frozenset[bytes]
-    vectors: tuple[bytes, ...]
+    vectors: tuple[bytes, ...]  # of each only what is looked for: a gallery may hold a million
     texts: tuple[tuple[int, str], ...]  # names of identities and external ids, each with its row's number
 
 
@@ -56,12 +57,12 @@ def _read_chunk(connection: Connection, keys: list[int]) -> Removed:
         samples.c.id, samples.c.sample_id, samples.c.external_id, samples.c.digest, samples.c.picture_stored
     )  # fmt: skip
     rows = connection.execute(select(*columns).where(samples.c.id.in_(keys))).all()
-    vectors = connection.scalars(select(embeddings.c.vector).where(embeddings.c.sample_id.in_(keys))).all()
+    vectors = connection.scalars(select(embeddings.c.vector).where(embeddings.c.sample_id.in_(keys)))
     return Removed(
         tuple(keys),
         tuple(row.sample_id for row in rows),
         frozenset(row.digest for row in rows if row.picture_stored),
-        tuple(vectors),
+        tuple(vector[:WINDOW] for vector in vectors),
         tuple((row.id, row.external_id) for row in rows if row.external_id is not None),
     )
 

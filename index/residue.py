@@ -19,7 +19,9 @@ WINDOW = 960  # bytes of a vector that lie together on a database page, whatever
 _FRAGMENT = 8
 _SIZES = ((1, 1), (2, 2), (3, 3), (4, 4), (5, 6), (6, 8))  # SQLite's types of integers, and the bytes that each has
 _BLOCK = 1 << 24
+_LIKELY = 1 << 20  # more would not lie in a core's cache
 _SECONDS = 600
+_AT_ONCE = 100_000  # needles of one pass over the files: all of them lie in memory
 
 
 def needle(vector: bytes) -> tuple[bytes, int] | None:
@@ -72,16 +74,23 @@ def _varint(value: int) -> bytes:
 
 
 def find(files: Sequence[Path], needles: Sequence[tuple[bytes, int]]) -> set[int]:
-    """Return the indices of the needles that are found in any of the files, by another process."""
-    request = {"files": [str(file) for file in files], "needles": [(text.hex(), place) for text, place in needles]}
+    """Return the indices of the needles that are found in any of the files, by another process, some in each pass."""
+    found: set[int] = set()
+    for start in range(0, len(needles), _AT_ONCE):
+        found |= {start + index for index in _pass(files, needles[start : start + _AT_ONCE])}
+    return found
+
+
+def _pass(files: Sequence[Path], needles: Sequence[tuple[bytes, int]]) -> list[int]:
+    request = {"files": [str(file) for file in files], "needles": [(len(text), place) for text, place in needles]}
     done = subprocess.run(  # noqa: S603  # this file, by this interpreter
         [sys.executable, "-I", __file__],
-        input=json.dumps(request).encode(),
+        input=b"".join((json.dumps(request).encode(), b"\n", *(text for text, _ in needles))),
         capture_output=True,
         timeout=_SECONDS,
         check=True,
     )
-    return set(json.loads(done.stdout))
+    return list(json.loads(done.stdout))
 
 
 def scan(file: Path, needles: Sequence[tuple[bytes, int]]) -> set[int]:
@@ -106,14 +115,14 @@ def scan(file: Path, needles: Sequence[tuple[bytes, int]]) -> set[int]:
 
 def _candidates(content: mmap.mmap, fragments: NDArray[Any]) -> list[int]:
     """Return every position at which one of the fragments lies."""
-    likely = np.zeros(1 << 16, dtype=np.bool_)  # by a fragment's first two bytes: most positions end here
-    likely[fragments & 0xFFFF] = True
+    likely = np.zeros(_LIKELY, dtype=np.bool_)  # by a fragment's first bits: most positions end here
+    likely[fragments & (_LIKELY - 1)] = True
     found: list[int] = []
     for start in range(0, len(content), _BLOCK):
         block = content[start : start + _BLOCK + _FRAGMENT - 1]
         for shift in range(min(_FRAGMENT, len(block) - _FRAGMENT + 1)):
             words = np.frombuffer(block, dtype="<u8", offset=shift, count=(len(block) - shift) // _FRAGMENT)
-            places = np.flatnonzero(likely[words & 0xFFFF])
+            places = np.flatnonzero(likely[words & (_LIKELY - 1)])
             hits = places[np.isin(words[places], fragments)]
             found += (start + shift + _FRAGMENT * hits).tolist()
     return found
@@ -121,8 +130,8 @@ def _candidates(content: mmap.mmap, fragments: NDArray[Any]) -> list[int]:
 
 def main() -> None:
     """Answer one request from standard input."""
-    request = json.load(sys.stdin)
-    needles = [(bytes.fromhex(text), place) for text, place in request["needles"]]
+    request = json.loads(sys.stdin.buffer.readline())
+    needles = [(sys.stdin.buffer.read(size), place) for size, place in request["needles"]]
     found: set[int] = set()
     for file in request["files"]:
         found |= scan(Path(file), needles)

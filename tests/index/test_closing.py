@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from index import closing, removal
+from index import closing, removal, residue
 from index.errors import GalleryNotFound, StoreUnavailable
 from index.gallery import GalleryStore
 from index.records import Action, SampleFilter
 from index.removal import Removed
 from tests.index.moving import NEW, NEW_DIM
-from tests.index.people import VERSION, crowd, enrol, open_store, sample, vectors
+from tests.index.people import VERSION, crowd, enrol, open_store, sample, vector, vectors
 
 ALL = SampleFilter()
 DYING = """
@@ -69,6 +69,28 @@ def test_a_gallery_is_deleted_in_several_transactions(
     entry = store.audit(limit=1).items[0]
     assert (entry.action, entry.gallery, entry.samples, entry.vectors) == (Action.DELETE_GALLERY, "g", 30, 30)
     assert (entry.pictures, entry.verified) == (30, True)
+
+
+def test_what_is_read_back_of_a_gallery_is_held_once_and_after_its_index(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a million vectors only what is looked for."""
+    contents = removal.contents
+    held: list[int] = []
+
+    def watched(connection: Connection, gallery: int) -> Removed:
+        assert len(store.indexes.serving) == 0
+        found = contents(connection, gallery)
+        held.extend(map(len, found.vectors))
+        return found
+
+    monkeypatch.setattr(removal, "contents", watched)
+    with open_store(folder, NEW, 512) as store:
+        store.put_gallery("g")
+        items = [sample(number, embedding=vector(number, 512)) for number in range(3)]
+        store.enrol("g", items, model_version=NEW)
+        assert store.delete_gallery("g").verified
+    assert held == [residue.WINDOW] * 3
 
 
 def test_a_deletion_that_was_killed_goes_on_at_the_next_opening(folder: Path) -> None:

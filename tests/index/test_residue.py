@@ -1,5 +1,7 @@
+import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +26,24 @@ def test_many_needles_in_one_pass_by_another_process(tmp_path: Path) -> None:
     two.write_bytes(rows[7].tobytes()[4:])
     needles = [chosen for row in rows if (chosen := residue.needle(row.tobytes())) is not None]
     assert residue.find([one, two, tmp_path / "none"], needles) == {100, 400}
+
+
+def test_any_number_of_needles_is_looked_for_some_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory of the gallery and of the other process does not grow with their number."""
+    run, sizes = subprocess.run, []
+
+    def measured(*given: Any, **more: Any) -> Any:  # noqa: ANN401 - as it is given
+        sizes.append(len(more["input"]))
+        return run(*given, **more)
+
+    monkeypatch.setattr(subprocess, "run", measured)
+    monkeypatch.setattr(residue, "_AT_ONCE", 30)
+    rows = vectors(100, 3, 32)
+    (tmp_path / "file").write_bytes(rows[29].tobytes() + rows[30].tobytes() + rows[99].tobytes())
+    needles = [chosen for row in rows if (chosen := residue.needle(row.tobytes())) is not None]
+    assert residue.find([tmp_path / "file"], needles) == {29, 30, 99}
+    assert len(sizes) == 4
+    assert max(sizes) < 30 * (len(needles[0][0]) + 20) + 1000
 
 
 def test_a_part_of_a_needle_is_no_needle(tmp_path: Path) -> None:
