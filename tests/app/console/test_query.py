@@ -315,7 +315,7 @@ def test_without_a_calibration_nothing_is_decided(watched: Watched, service: htt
     page = watched.open(f"query?gallery={gallery}")
     ask(page, 0)
     assert page.locator(".verdict h2").inner_text() == "Uncalibrated"
-    assert "Set a threshold of your own." in page.locator(".verdict").inner_text()
+    assert "or a threshold of your own." in page.locator(".verdict").inner_text()
     card = page.locator(".ranked .card").first
     assert "Not decided" in card.inner_text()
     assert "−0.250" in card.inner_text()
